@@ -1,0 +1,147 @@
+//! From the module as it was written to the module that is compiled.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{AttrStyle, Error, FnArg, Item, ItemFn, ItemMod, ReturnType, Visibility};
+
+use crate::{check, world};
+
+/// The module with the prelude in scope and, after its items, what makes it a component.
+///
+/// Where a hook is wrong the module is given out all the same, beside the errors: callers of
+/// its functions, tests above all, then don't add errors of their own.
+pub(crate) fn expand(arguments: TokenStream, module: TokenStream) -> Result<TokenStream, Error> {
+    if !arguments.is_empty() {
+        return Err(Error::new(arguments.span(), "`hooks` takes no arguments: write `#[gatling_hooks::hooks]`"));
+    }
+    let module = match syn::parse2(module)? {
+        Item::Mod(module) => module,
+        other => {
+            return Err(Error::new(other.span(), "put `#[gatling_hooks::hooks]` on a module: `mod hooks { ... }`"));
+        }
+    };
+    let Some((_, items)) = &module.content else {
+        return Err(Error::new(
+            module.span(),
+            "write the hooks here, as `mod hooks { ... }`: the attribute sees no other file",
+        ));
+    };
+
+    let written: Vec<&ItemFn> = items.iter().filter_map(public_function).collect();
+    let mut errors = TokenStream::new();
+    let mut hooks = Vec::new();
+    for function in &written {
+        match check::check(function) {
+            Ok(()) => hooks.push(*function),
+            Err(error) => errors.extend(error.into_compile_error()),
+        }
+    }
+    if written.is_empty() {
+        let error = Error::new(
+            module.ident.span(),
+            "there is no hook in this module: write one as \
+             `pub fn before_mix_compile(env: &Env) -> Result<()>`",
+        );
+        errors.extend(error.into_compile_error());
+    }
+
+    let calls = hooks.iter().map(|function| call(function));
+    let component = component(&hooks);
+    let ItemMod { attrs, vis, unsafety, ident, .. } = &module;
+    let (outer, inner): (Vec<_>, Vec<_>) =
+        attrs.iter().partition(|attribute| matches!(attribute.style, AttrStyle::Outer));
+    Ok(quote! {
+        #errors
+
+        // A hook is `pub` to be exported, however private its module is.
+        #[allow(unreachable_pub)]
+        #(#outer)*
+        #vis #unsafety mod #ident {
+            #(#inner)*
+
+            #[allow(unused_imports)]
+            use ::gatling_hooks::prelude::*;
+
+            #(#items)*
+
+            // Called on wasm only, but checked by every compiler.
+            #[doc(hidden)]
+            #[allow(dead_code)]
+            mod __calls {
+                #(#calls)*
+            }
+
+            #component
+        }
+    })
+}
+
+fn public_function(item: &Item) -> Option<&ItemFn> {
+    match item {
+        Item::Fn(function) if matches!(function.vis, Visibility::Public(_)) => Some(function),
+        _ => None,
+    }
+}
+
+/// A function that calls the hook and gives its outcome the type of the contract. Its tokens
+/// stand where the hook's types do, so that a wrong type is reported there.
+fn call(function: &ItemFn) -> TokenStream {
+    let name = &function.sig.ident;
+    let parameter = match function.sig.inputs.first() {
+        Some(FnArg::Typed(typed)) => typed.ty.span(),
+        _ => name.span(),
+    };
+    let returned = match &function.sig.output {
+        ReturnType::Type(_, kind) => kind.span(),
+        ReturnType::Default => name.span(),
+    };
+    // Resolved here: inside a `macro_rules!` macro the author's `env` is not this one.
+    let parameter = parameter.resolved_at(Span::call_site());
+    let env = quote_spanned!(parameter=> env);
+    let outcome = quote_spanned!(returned=> super::#name(#env));
+    let finished = quote_spanned!(returned=> ::gatling_hooks::__private::Outcome::finish(#outcome));
+    quote! {
+        pub(super) fn #name(
+            env: &::gatling_hooks::Env,
+        ) -> ::core::result::Result<(), ::std::string::String> {
+            #finished
+        }
+    }
+}
+
+/// The bindings that export the hooks, for wasm alone: anywhere else the module is plain Rust.
+fn component(hooks: &[&ItemFn]) -> TokenStream {
+    let names: Vec<_> = hooks.iter().map(|function| &function.sig.ident).collect();
+    let texts: Vec<_> = names.iter().map(ToString::to_string).collect();
+    let world = world::text(&texts);
+    let world_name = world::NAME;
+    // An empty list of paths, since without it an author's own folder `wit` would be read.
+    quote! {
+        #[cfg(target_family = "wasm")]
+        #[doc(hidden)]
+        mod __component {
+            ::gatling_hooks::__private::wit_bindgen::generate!({
+                inline: #world,
+                path: [],
+                world: #world_name,
+                with: {
+                    "gatling:hooks/types@1.0.0": ::gatling_hooks::__private::types,
+                },
+                runtime_path: "::gatling_hooks::__private::wit_bindgen::rt",
+            });
+
+            struct Component;
+
+            impl Guest for Component {
+                #(
+                    fn #names(env: Env) -> ::core::result::Result<(), ::std::string::String> {
+                        super::__calls::#names(&env)
+                    }
+                )*
+            }
+
+            export!(Component with_types_in self);
+        }
+    }
+}

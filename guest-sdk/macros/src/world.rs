@@ -1,0 +1,42 @@
+//! The WIT world of one hooks file: just the hooks that its author wrote.
+
+/// The contract, which the world refers to.
+const CONTRACT: &str = include_str!("../../wit/hooks.wit");
+
+/// The line that names the contract's package.
+const PACKAGE: &str = "package gatling:hooks@1.0.0;";
+
+/// The world's name, as `wit_bindgen::generate!` wants it.
+pub(crate) const NAME: &str = "gatling:my-hooks/hooks";
+
+/// WIT text with a world that exports `hooks`, and the contract as a nested package after it.
+///
+/// The world includes none of the contract's imports: what a hook calls is imported by the
+/// bindings in the SDK, and the linker joins the two.
+pub(crate) fn text(hooks: &[String]) -> String {
+    let exports: String = hooks
+        .iter()
+        .map(|hook| hook.replace('_', "-"))
+        .map(|hook| format!("  export {hook}: func(env: env) -> result<_, string>;\n"))
+        .collect();
+    let (_docs, contract) = CONTRACT.split_once(PACKAGE).expect("hooks.wit names its package");
+    format!(
+        "package gatling:my-hooks;\n\
+         world hooks {{\n  use gatling:hooks/types@1.0.0.{{env}};\n{exports}}}\n\
+         package gatling:hooks@1.0.0 {{{contract}}}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_world_exports_what_was_written_and_nothing_else() {
+        let text = text(&["before_mix_compile".into(), "after_upgrade_service".into()]);
+        assert!(text.contains("export before-mix-compile: func(env: env) -> result<_, string>;"));
+        assert!(text.contains("export after-upgrade-service: func"));
+        let exports = text.lines().filter(|line| line.starts_with("  export "));
+        assert_eq!(exports.count(), 2);
+    }
+}

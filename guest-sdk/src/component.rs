@@ -1,0 +1,51 @@
+//! The host of a hook that is called by Gatling: the contract's imports, in this crate's types.
+
+#[allow(missing_docs, unreachable_pub)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "gatling:hooks/imports",
+        with: { "gatling:hooks/types@1.0.0": crate::env::types },
+        generate_all,
+    });
+}
+
+use bindings::gatling::hooks::{deployment, log as logging, process};
+
+use crate::deployment::{Failure, Phase};
+use crate::{Bash, Level, Output, ProcessError};
+
+pub(crate) use deployment::{attempt, run_id, started_at, step};
+
+pub(crate) fn log(level: Level, message: &str) {
+    let level = match level {
+        Level::Debug => logging::Level::Debug,
+        Level::Info => logging::Level::Info,
+        Level::Warn => logging::Level::Warn,
+        Level::Error => logging::Level::Error,
+    };
+    logging::log(level, message);
+}
+
+pub(crate) fn run(command: &Bash) -> Result<Output, ProcessError> {
+    let options = process::Options { cd: command.cd.clone(), env: command.env.clone() };
+    match process::run(&command.program, &command.args, &options) {
+        Ok(process::Output { status, output }) => Ok(Output { status, output }),
+        Err(process::Error::Denied(message)) => Err(ProcessError::Denied(message)),
+        Err(process::Error::NotFound(message)) => Err(ProcessError::NotFound(message)),
+        Err(process::Error::TimedOut(message)) => Err(ProcessError::TimedOut(message)),
+        Err(process::Error::Failed(message)) => Err(ProcessError::Failed(message)),
+    }
+}
+
+pub(crate) fn phase() -> Phase {
+    match deployment::phase() {
+        deployment::HookPhase::Before => Phase::Before,
+        deployment::HookPhase::After => Phase::After,
+    }
+}
+
+pub(crate) fn failed() -> Option<Failure> {
+    let deployment::Failure { step, hook, message } = deployment::failed()?;
+    Some(Failure { step, hook, message })
+}

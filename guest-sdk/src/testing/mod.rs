@@ -1,0 +1,180 @@
+//! Hooks under plain `cargo test`, with Gatling played by a [`FakeHost`].
+//!
+//! No program runs unless a test grants it: a test says how programs answer, and looks at what
+//! the hook ran and logged.
+//!
+//! ```
+//! use gatling_hooks::bash;
+//! use gatling_hooks::prelude::*;
+//! use gatling_hooks::testing::FakeHost;
+//!
+//! fn before_mix_digest(env: &Env) -> Result<()> {
+//!     info!("building {}", env.version);
+//!     bash("npm", ["install"]).cd("assets").run()?;
+//!     Ok(())
+//! }
+//!
+//! let host = FakeHost::new().answer("npm", 0, "added 3 packages\n");
+//!
+//! before_mix_digest(&Env::sample()).unwrap();
+//!
+//! assert_eq!(host.logged(), ["info: building 0.2.0"]);
+//! assert_eq!(host.ran(), [bash("npm", ["install"]).cd("assets")]);
+//! ```
+
+pub(crate) mod host;
+mod real;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use crate::deployment::{Failure, Phase};
+use crate::{Bash, Level, Output, ProcessError};
+
+/// Plays Gatling for the hooks that are called on this thread, until it is dropped.
+///
+/// Without one, logs go to standard error and every program is denied.
+#[derive(Debug)]
+#[must_use = "it is in effect until it is dropped: keep it in a variable"]
+pub struct FakeHost {
+    state: Rc<RefCell<State>>,
+    /// What was in effect when this one was made, and is again afterwards.
+    previous: Option<Rc<RefCell<State>>>,
+}
+
+/// What a [`FakeHost`] was told and has seen.
+#[derive(Debug)]
+struct State {
+    programs: HashMap<String, Program>,
+    ran: Vec<Bash>,
+    logged: Vec<(Level, String)>,
+    run_id: String,
+    step: String,
+    phase: Phase,
+    attempt: u32,
+    started_at: SystemTime,
+    failed: Option<Failure>,
+}
+
+/// What happens when a hook runs a program.
+#[derive(Clone, Debug)]
+enum Program {
+    Answers(Result<Output, ProcessError>),
+    Runs,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            programs: HashMap::new(),
+            ran: Vec::new(),
+            logged: Vec::new(),
+            run_id: "test-run".into(),
+            step: "mix_compile".into(),
+            phase: Phase::Before,
+            attempt: 1,
+            started_at: SystemTime::UNIX_EPOCH,
+            failed: None,
+        }
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<RefCell<State>>>> = const { RefCell::new(None) };
+}
+
+impl FakeHost {
+    /// A host that has no program, in the first attempt at a hook before `mix_compile`.
+    #[expect(clippy::new_without_default, reason = "making one has an effect")]
+    pub fn new() -> Self {
+        let state = Rc::new(RefCell::new(State::default()));
+        let previous = CURRENT.replace(Some(Rc::clone(&state)));
+        Self { state, previous }
+    }
+
+    /// Lets `program` end with `status`, having written `output`. It doesn't really run.
+    pub fn answer(self, program: &str, status: i32, output: &str) -> Self {
+        let output = output.into();
+        self.program(program, Program::Answers(Ok(Output { status, output })))
+    }
+
+    /// Lets running `program` fail, as a program does that is not there or not granted.
+    ///
+    /// ```
+    /// use gatling_hooks::testing::FakeHost;
+    /// use gatling_hooks::{ProcessError, bash};
+    ///
+    /// let missing = ProcessError::NotFound("there is no program npm".into());
+    /// let _host = FakeHost::new().refuse("npm", missing.clone());
+    /// assert_eq!(bash("npm", ["install"]).run(), Err(missing));
+    /// ```
+    pub fn refuse(self, program: &str, error: ProcessError) -> Self {
+        self.program(program, Program::Answers(Err(error)))
+    }
+
+    /// Really runs `program` when a hook does. The build dir is the folder of the test.
+    pub fn grant(self, program: &str) -> Self {
+        self.program(program, Program::Runs)
+    }
+
+    /// Sets what [`deployment::phase`](crate::deployment::phase) and
+    /// [`deployment::step`](crate::deployment::step) say.
+    pub fn at(self, phase: Phase, step: &str) -> Self {
+        self.with(|state| {
+            state.phase = phase;
+            state.step = step.into();
+        })
+    }
+
+    /// Sets what [`deployment::run_id`](crate::deployment::run_id) says.
+    pub fn run_id(self, id: &str) -> Self {
+        self.with(|state| state.run_id = id.into())
+    }
+
+    /// Sets what [`deployment::attempt`](crate::deployment::attempt) says.
+    pub fn attempt(self, attempt: u32) -> Self {
+        self.with(|state| state.attempt = attempt)
+    }
+
+    /// Sets what [`deployment::started_at`](crate::deployment::started_at) says, to the
+    /// millisecond.
+    pub fn started_at(self, time: SystemTime) -> Self {
+        self.with(|state| state.started_at = time)
+    }
+
+    /// Sets what [`deployment::failed`](crate::deployment::failed) says.
+    pub fn failed(self, failure: Failure) -> Self {
+        self.with(|state| state.failed = Some(failure))
+    }
+
+    /// Every command that a hook gave so far, in order, also those that were refused.
+    pub fn ran(&self) -> Vec<Bash> {
+        self.state.borrow().ran.clone()
+    }
+
+    /// Everything that was logged so far, each with its level before it: `info: told #ops`.
+    pub fn logged(&self) -> Vec<String> {
+        let state = self.state.borrow();
+        let lines = state.logged.iter();
+        lines.map(|(level, message)| format!("{level}: {message}")).collect()
+    }
+
+    fn program(self, name: &str, program: Program) -> Self {
+        self.with(|state| {
+            state.programs.insert(name.into(), program);
+        })
+    }
+
+    fn with(self, change: impl FnOnce(&mut State)) -> Self {
+        change(&mut self.state.borrow_mut());
+        self
+    }
+}
+
+impl Drop for FakeHost {
+    fn drop(&mut self) {
+        CURRENT.set(self.previous.take());
+    }
+}

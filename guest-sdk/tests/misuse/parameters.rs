@@ -1,0 +1,29 @@
+#[gatling_hooks::hooks]
+mod hooks {
+    pub fn before_mix_compile() -> Result<()> { //~ a hook takes the env: write it as `pub fn before_mix_compile(env: &Env) -> Result<()>`
+        Ok(())
+    }
+
+    pub fn after_mix_compile(_env: Env) -> Result<()> { //~ a hook borrows the env
+        Ok(())
+    }
+
+    pub fn before_mix_digest(
+        _env: &mut Env, //~ a hook can't change the env
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    pub fn after_mix_digest(
+        _env: &Env,
+        _more: u32, //~ a hook takes nothing but the env
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    pub fn before_mix_release(
+        _env: &String, //~ mismatched types
+    ) -> Result<()> {
+        Ok(())
+    }
+}

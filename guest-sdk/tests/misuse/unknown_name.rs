@@ -1,0 +1,17 @@
+#[gatling_hooks::hooks]
+mod hooks {
+    pub fn before_mix_compil(env: &Env) -> Result<()> { //~ no step has a hook `before_mix_compil`; the nearest is `before_mix_compile`
+        helper(env)
+    }
+
+    pub fn after_upgrade_servcie(_: &Env) {} //~ the nearest is `after_upgrade_service`
+
+    pub fn helper(_: &Env) -> Result<()> { //~ If this is a helper, drop its `pub`
+        Ok(())
+    }
+}
+
+// The module is there all the same: only the misspelt names are reported.
+pub fn caller() {
+    let _ = hooks::before_mix_compil(&gatling_hooks::Env::sample());
+}

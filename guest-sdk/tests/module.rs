@@ -1,0 +1,152 @@
+//! A module of hooks is plain Rust here: it compiles as it is written, and its functions can be
+//! called.
+
+// Denied, so that losing an attribute that allows it is an error.
+#![deny(non_snake_case, unused_variables)]
+
+use gatling_hooks::testing::FakeHost;
+use gatling_hooks::{Env, bash};
+
+#[gatling_hooks::hooks]
+mod hooks {
+    #![allow(non_snake_case)]
+
+    //! A module may have comments and attributes inside.
+
+    use std::collections::BTreeMap;
+
+    /// What a module holds beside functions stays there.
+    pub const LIMIT: usize = 2;
+
+    struct Count(usize);
+
+    /// A comment on a hook stays, and so does an attribute.
+    #[allow(unused_variables)]
+    pub fn before_mix_compile(env: &Env) -> Result<()> {
+        let forgotten = 0;
+        let mut seen = BTreeMap::new();
+        seen.insert(env.project.clone(), Count(env.releases.len()));
+        info!("{} has {} releases", env.project, helper(&seen[&env.project]));
+        Ok(())
+    }
+
+    pub fn before_mix_digest(env: &Env) -> Result<()> {
+        bash("npm", ["install"]).cd(&env.build_dir).env("CI", "1").run()?;
+        Ok(())
+    }
+
+    pub fn after_mix_digest(Env { project, .. }: &Env) {
+        debug!("{project}");
+        warn!("{project}");
+        error!("{project}");
+    }
+
+    pub fn after_mix_compile(env: &Env) -> std::result::Result<(), std::num::ParseIntError> {
+        env.version.parse::<u32>().map(drop)
+    }
+
+    pub fn before_mix_release(env: &Env) -> Result<()> {
+        ensure!(env.releases.len() < LIMIT, "there are {LIMIT} releases");
+        bail!("not on a Friday")
+    }
+
+    pub fn after_mix_release(_: &Env) {
+        info!("{} {}", deployment::phase(), deployment::step());
+    }
+
+    fn helper(count: &Count) -> usize {
+        count.0
+    }
+
+    pub(crate) fn noHookAlthoughVisible() -> bool {
+        true
+    }
+}
+
+/// Hooks may be written by a macro that writes the attribute too. Names and types come from
+/// outside it or from inside.
+macro_rules! written_by_macro {
+    ($($hook:ident($($env:tt)*) -> $result:ty)*) => {
+        #[gatling_hooks::hooks]
+        mod written {
+            $(pub fn $hook(env: $($env)*) -> $result {
+                info!("{} in {}", stringify!($hook), env.version);
+                Ok(())
+            })*
+        }
+    };
+}
+
+written_by_macro!(before_expand_release(&Env) -> Result<()> after_stop_service(&Env) -> Result<()>);
+
+#[test]
+fn a_hook_reads_its_env_and_logs() {
+    let host = FakeHost::new();
+
+    hooks::before_mix_compile(&Env::sample()).unwrap();
+
+    assert_eq!(host.logged(), ["info: hello has 1 releases"]);
+}
+
+#[test]
+fn every_level_has_a_macro() {
+    let host = FakeHost::new();
+
+    hooks::after_mix_digest(&Env::sample());
+
+    assert_eq!(host.logged(), ["debug: hello", "warn: hello", "error: hello"]);
+}
+
+#[test]
+fn a_hook_runs_the_program_that_it_says() {
+    let host = FakeHost::new().answer("npm", 0, "");
+    let env = Env::sample();
+
+    hooks::before_mix_digest(&env).unwrap();
+
+    let install = bash("npm", ["install"]).cd(env.build_dir).env("CI", "1");
+    assert_eq!(host.ran(), [install]);
+}
+
+#[test]
+fn a_program_that_fails_fails_its_hook() {
+    let _host = FakeHost::new().answer("npm", 1, "no package.json\n");
+
+    let error = hooks::before_mix_digest(&Env::sample()).unwrap_err();
+
+    assert_eq!(error.to_string(), "`npm install` ended with status 1: no package.json");
+}
+
+#[test]
+fn a_hook_fails_with_words_of_its_own() {
+    let error = hooks::before_mix_release(&Env::sample()).unwrap_err();
+    assert_eq!(error.to_string(), "not on a Friday");
+}
+
+#[test]
+fn a_hook_fails_with_an_error_of_its_own() {
+    let env = Env { version: "1".into(), ..Env::sample() };
+    assert!(hooks::after_mix_compile(&env).is_ok());
+    assert!(hooks::after_mix_compile(&Env::sample()).is_err());
+}
+
+#[test]
+fn helpers_and_constants_stay_what_they_are() {
+    assert!(hooks::noHookAlthoughVisible());
+    assert_eq!(hooks::LIMIT, 2);
+}
+
+#[test]
+fn a_hook_outside_any_host_knows_a_step() {
+    hooks::after_mix_release(&Env::sample());
+}
+
+#[test]
+fn hooks_written_by_a_macro_are_hooks() {
+    let host = FakeHost::new();
+
+    written::before_expand_release(&Env::sample()).unwrap();
+    written::after_stop_service(&Env::sample()).unwrap();
+
+    assert_eq!(host.logged(), ["info: before_expand_release in 0.2.0", "info: after_stop_service in 0.2.0"]);
+}

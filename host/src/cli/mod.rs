@@ -1,0 +1,148 @@
+//! The command line. Each command has a file of its own that talks to people and decides nothing.
+
+mod config;
+mod deploy;
+mod env;
+mod hooks;
+mod load;
+mod plan;
+mod receive;
+mod unload;
+mod worker;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use gatling::project::ProjectName;
+use gatling::roots::{ProjectPaths, Roots};
+use serde::Serialize;
+
+/// It ran and failed, or a check found problems.
+const FAILED: u8 = 1;
+/// It was called wrongly.
+const MISUSED: u8 = 2;
+
+/// git push an Elixir app to your own server.
+#[derive(Debug, Parser)]
+#[command(name = "gatling", version, max_term_width = 100, after_help = ENVIRONMENT)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const ENVIRONMENT: &str = "\
+Start with `gatling load PROJECT` on the server, then push to it. `gatling help COMMAND` says more about each.
+
+Environment:
+  GATLING_HOME       the folder of projects and deployments (default: your home)
+  GATLING_ETC_DIR    the folder of init scripts (default: /etc/init.d)
+  GATLING_NGINX_DIR  nginx's folder (default: /etc/nginx)
+  GATLING_CONFIG     the operator's file (default: /etc/gatling/gatling.toml)
+  GATLING_DEBUG      what to trace on standard error, such as `gatling=debug`";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Load(load::Args),
+    Deploy(deploy::DeployArgs),
+    Upgrade(deploy::UpgradeArgs),
+    Receive(receive::Args),
+    Unload(unload::Args),
+    Config(config::Args),
+    Env(env::Args),
+    Plan(plan::Args),
+    Hooks(hooks::Args),
+    #[command(hide = true)]
+    Worker(worker::Args),
+}
+
+/// What a command was called with is wrong: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misuse(String);
+
+/// Parses the command line, carries it out, and turns the outcome into an exit code.
+pub(crate) fn main() -> ExitCode {
+    trace();
+    let command = Cli::parse().command;
+    let result = match command {
+        Command::Load(args) => load::main(&args),
+        Command::Deploy(args) => deploy::deploy(&args),
+        Command::Upgrade(args) => deploy::upgrade(&args),
+        Command::Receive(args) => receive::main(&args),
+        Command::Unload(args) => unload::main(&args),
+        Command::Config(args) => config::main(&args),
+        Command::Env(args) => env::main(&args),
+        Command::Plan(args) => plan::main(&args),
+        Command::Hooks(args) => hooks::main(&args),
+        Command::Worker(args) => worker::main(&args),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if is_broken_pipe(&error) => ExitCode::from(FAILED),
+        Err(error) => {
+            eprintln!("gatling: {error:#}");
+            ExitCode::from(if error.is::<Misuse>() { MISUSED } else { FAILED })
+        }
+    }
+}
+
+/// Diagnostics for those who work on Gatling itself; people get the log of a run.
+fn trace() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("GATLING_DEBUG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The paths of a project that has been loaded.
+fn loaded(name: &ProjectName) -> Result<ProjectPaths> {
+    let roots = Roots::from_environment()?;
+    let paths = roots.project(name);
+    if paths.is_loaded() {
+        return Ok(paths);
+    }
+    let known = roots.loaded_projects();
+    let known: Vec<_> = known.iter().map(ProjectName::as_str).collect();
+    let nearest = known
+        .iter()
+        .map(|other| (strsim::damerau_levenshtein(name.as_str(), other), other))
+        .filter(|(distance, _)| *distance <= 2)
+        .min()
+        .map(|(_, other)| format!(" Did you mean {other}?"))
+        .unwrap_or_default();
+    let there = if known.is_empty() {
+        format!("No project is loaded in {}.", roots.home.display())
+    } else {
+        format!("In {} there are: {}.", roots.home.display(), known.join(", "))
+    };
+    Err(Misuse(format!("there is no project {name}.{nearest} {there} To load it: gatling load {name}")).into())
+}
+
+/// Writes text to standard output.
+fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes a value to standard output as JSON.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    print(&(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+/// Who is at the keyboard or at the other end of ssh, for those who wait.
+fn caller() -> String {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = variable("SUDO_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
+    let user = user.unwrap_or_else(|| format!("the user {}", rustix::process::geteuid().as_raw()));
+    match variable("SSH_CONNECTION").and_then(|connection| Some(connection.split(' ').next()?.to_owned())) {
+        Some(address) => format!("{user} from {address}"),
+        None => user,
+    }
+}

@@ -1,0 +1,49 @@
+//! `gatling receive`: what the post-update hook calls.
+
+use anyhow::Result;
+use gatling::project::ProjectName;
+use gatling::run::checkout::Repository;
+use gatling::run::record::new_id;
+use gatling::run::{Request, worker};
+
+use super::{caller, loaded, print};
+
+/// Deploy what was pushed, if it is the deploy branch (git's post-update hook calls this)
+///
+/// Deploys the project the first time and upgrades it after. Other branches, tags and deletions are
+/// ignored, and named.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The project
+    project: ProjectName,
+    /// The refs that were pushed, such as refs/heads/main
+    #[arg(value_name = "REF")]
+    refs: Vec<String>,
+}
+
+pub(super) fn main(args: &Args) -> Result<u8> {
+    let paths = loaded(&args.project)?;
+    let repository = Repository::at(&paths.build_dir());
+    let branch = repository.branch();
+    let deploy_ref = format!("refs/heads/{branch}");
+    let mut deploy = false;
+    for name in &args.refs {
+        if *name != deploy_ref {
+            print(&format!(
+                "gatling: {name} is not the deploy branch of {}, which is {branch}: nothing is deployed for it\n",
+                args.project
+            ))?;
+        } else if repository.tips(&branch)?.branch.is_none() {
+            print(&format!("gatling: the deploy branch {branch} was deleted: what is deployed stays as it is\n"))?;
+        } else {
+            deploy = true;
+        }
+    }
+    if args.refs.is_empty() {
+        print("gatling: no refs were named: nothing is deployed\n")?;
+    }
+    if !deploy {
+        return Ok(0);
+    }
+    worker::submit(&Request { paths, id: new_id(), task: None, by: caller() })
+}

@@ -1,0 +1,398 @@
+//! A command as a value, and the one place that runs it.
+
+use std::fmt;
+use std::io::{BufRead as _, BufReader, PipeReader};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use std::{env, io, thread};
+
+use serde::Serialize;
+
+use crate::shell;
+
+/// A program to run, with all that decides what it does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Command {
+    /// The program: a name to look up on the `PATH`, or a path.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// The folder to run it in.
+    pub dir: PathBuf,
+    /// Variables beside those of [`Command::environment`]. Not shown to people: they hold secrets.
+    #[serde(skip)]
+    pub env: Vec<(String, String)>,
+    /// What it inherits.
+    #[serde(skip)]
+    pub environment: Environment,
+    /// Whether it is left to finish when Gatling is killed.
+    #[serde(skip)]
+    pub finishes_alone: bool,
+    /// Whether the command itself is told only to those who look for a fault.
+    #[serde(skip)]
+    pub quiet: bool,
+}
+
+/// The environment that a command starts from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Environment {
+    /// Gatling's own.
+    #[default]
+    Inherited,
+    /// Just these variables of Gatling's own.
+    Only(&'static [&'static str]),
+}
+
+/// Why a command didn't end well.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// There is no such program.
+    #[error("there is no program {program} on the PATH{}", install_hint(program))]
+    NotFound {
+        /// The program that was looked for.
+        program: String,
+    },
+    /// The folder to run it in isn't there.
+    #[error("cannot run `{command}` in {}: there is no such folder", dir.display())]
+    NoDir {
+        /// The command as a person would type it.
+        command: String,
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// It couldn't be started.
+    #[error("cannot run `{command}`")]
+    Start {
+        /// The command as a person would type it.
+        command: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It ran, and said that it failed.
+    #[error("`{command}` {} (in {})", describe(*status), dir.display())]
+    Failed {
+        /// The command as a person would type it.
+        command: String,
+        /// The folder it ran in.
+        dir: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last lines that it wrote.
+        last_lines: Vec<String>,
+    },
+}
+
+/// How many of a command's last lines are kept for an error that quotes them.
+const KEPT_LINES: usize = 20;
+
+/// How long output is waited for after a program ended: something that it left running in the
+/// background may hold the pipe open for ever.
+const DRAIN: Duration = Duration::from_millis(500);
+
+impl Command {
+    /// A program with arguments, to run in `dir`.
+    pub fn new<A: Into<String>>(program: &str, args: impl IntoIterator<Item = A>, dir: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            args: args.into_iter().map(Into::into).collect(),
+            dir: dir.to_owned(),
+            env: Vec::new(),
+            environment: Environment::Inherited,
+            finishes_alone: false,
+            quiet: false,
+        }
+    }
+
+    /// The command with more variables.
+    #[must_use]
+    pub fn with_env<'a>(mut self, variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        self.env.extend(variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+        self
+    }
+
+    /// The command, told only to those who look for a fault.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
+    /// The command with root's rights, by sudo, if `needed`.
+    #[must_use]
+    pub fn as_root(mut self, needed: bool) -> Self {
+        if needed {
+            let program = std::mem::replace(&mut self.program, "sudo".to_owned());
+            self.args.splice(0..0, ["-n".to_owned(), program]);
+        }
+        self
+    }
+
+    /// Where the program is, or none if it is nowhere.
+    #[must_use]
+    pub fn find(&self) -> Option<PathBuf> {
+        find_program(&self.program, &self.dir)
+    }
+
+    /// Runs the command, hands each line that it writes to `line` as it comes, and returns how
+    /// it ended.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn stream(&self, mut line: impl FnMut(&str)) -> Result<ExitStatus, CommandError> {
+        let start_error = |source| CommandError::Start { command: self.to_string(), source };
+        let (mut child, output) = self.spawn()?;
+        let lines = read_lines(output);
+        let mut ended = None;
+        loop {
+            match lines.recv_timeout(Duration::from_millis(20)) {
+                Ok(text) => line(&text),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) if ended.is_none() => {
+                    ended = child.try_wait().map_err(start_error)?.map(|_| Instant::now());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if ended.is_some_and(|ended| ended.elapsed() > DRAIN) {
+                break;
+            }
+        }
+        child.wait().map_err(start_error)
+    }
+
+    /// Runs the command like [`Command::stream`], and takes any status but 0 for an error.
+    ///
+    /// # Errors
+    /// When it can't be started, or fails.
+    pub fn run(&self, mut line: impl FnMut(&str)) -> Result<(), CommandError> {
+        let mut last_lines = Vec::new();
+        let status = self.stream(|text| {
+            line(text);
+            if last_lines.len() == KEPT_LINES {
+                last_lines.remove(0);
+            }
+            last_lines.push(text.to_owned());
+        })?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(CommandError::Failed { command: self.to_string(), dir: self.dir.clone(), status, last_lines })
+    }
+
+    /// Runs the command and returns what it wrote, without trailing line ends.
+    ///
+    /// # Errors
+    /// When it can't be started, or fails.
+    pub fn output(&self) -> Result<String, CommandError> {
+        let mut text = String::new();
+        self.run(|line| {
+            text.push_str(line);
+            text.push('\n');
+        })?;
+        Ok(text.trim_end().to_owned())
+    }
+
+    fn spawn(&self) -> Result<(Child, PipeReader), CommandError> {
+        if !self.dir.is_dir() {
+            return Err(CommandError::NoDir { command: self.to_string(), dir: self.dir.clone() });
+        }
+        let Some(program) = self.find() else {
+            return Err(CommandError::NotFound { program: self.program.clone() });
+        };
+        let start_error = |source| CommandError::Start { command: self.to_string(), source };
+        let (reader, writer) = io::pipe().map_err(start_error)?;
+        let mut command = std::process::Command::new(program);
+        if let Environment::Only(names) = self.environment {
+            command.env_clear();
+            command.envs(names.iter().filter_map(|name| Some((name, env::var_os(name)?))));
+        }
+        command
+            .args(&self.args)
+            .current_dir(&self.dir)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone().map_err(start_error)?)
+            .stderr(writer);
+        if !self.finishes_alone {
+            // SAFETY: between fork and exec this makes one system call and allocates nothing.
+            unsafe {
+                command.pre_exec(|| {
+                    // When Gatling is killed its lock is free, and the next run may begin: nothing
+                    // of this one may still be at work in the build dir then.
+                    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+                    Ok(())
+                });
+            }
+        }
+        // The parent's copies of the pipe's writing end go with `command`, when this returns.
+        Ok((command.spawn().map_err(start_error)?, reader))
+    }
+}
+
+/// The command as a person would type it.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shell::word(&self.program))?;
+        self.args.iter().try_for_each(|arg| write!(f, " {}", shell::word(arg)))
+    }
+}
+
+/// Where a program is, looked up on the `PATH` or, for a path, from `dir`.
+#[must_use]
+pub fn find_program(program: &str, dir: &Path) -> Option<PathBuf> {
+    let runnable = |path: &PathBuf| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+    if program.contains('/') {
+        return Some(dir.join(program)).filter(runnable);
+    }
+    if program.is_empty() {
+        return None;
+    }
+    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(program)).find(runnable)
+}
+
+/// What to do about a program that isn't there, as the end of a sentence.
+fn install_hint(program: &str) -> String {
+    let package = match program {
+        "mix" => "elixir",
+        "nginx" => "nginx-light",
+        "git" | "sudo" | "curl" => program,
+        "service" | "update-rc.d" => "init-system-helpers",
+        _ => return String::new(),
+    };
+    format!(": install it with `apt-get install {package}`, or name its folder under `path` in the operator's file")
+}
+
+/// How a program ended, as a verb: "exited with status 1".
+#[must_use]
+pub fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with status {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "ended in an unknown way".to_owned(),
+    }
+}
+
+/// How a program ended, as a shell's number: 128 and the signal's number for a signal.
+#[must_use]
+pub fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}
+
+/// Reads lines on a thread of their own. A carriage return ends a line too: progress bars would
+/// otherwise be one endless line. Bytes that are no UTF-8 are replaced.
+fn read_lines(output: PipeReader) -> mpsc::Receiver<String> {
+    /// A line longer than this is cut in pieces: nothing that a program writes may fill the memory.
+    const LONGEST: usize = 16 * 1024;
+    let (sender, receiver) = mpsc::sync_channel(1024);
+    thread::spawn(move || {
+        let mut reader = BufReader::with_capacity(LONGEST, output);
+        let mut line = Vec::new();
+        let mut returned = false;
+        let send = |line: &mut Vec<u8>| {
+            let sent = sender.send(String::from_utf8_lossy(line).into_owned());
+            line.clear();
+            sent.is_ok()
+        };
+        loop {
+            let buffer = match reader.fill_buf() {
+                Ok([]) => break,
+                Ok(buffer) => buffer,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => break,
+            };
+            let end = buffer.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            line.extend_from_slice(&buffer[..end.unwrap_or(buffer.len())]);
+            let ended_by = end.map(|end| buffer[end]);
+            let used = end.map_or(buffer.len(), |end| end + 1);
+            reader.consume(used);
+            let second_half_of_crlf = returned && ended_by == Some(b'\n') && line.is_empty();
+            returned = ended_by == Some(b'\r');
+            if (ended_by.is_some() && !second_half_of_crlf || line.len() >= LONGEST) && !send(&mut line) {
+                return;
+            }
+        }
+        if !line.is_empty() {
+            send(&mut line);
+        }
+    });
+    receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Command {
+        Command::new("sh", ["-c", script], Path::new("/"))
+    }
+
+    fn lines(command: &Command) -> (ExitStatus, Vec<String>) {
+        let mut lines = Vec::new();
+        let status = command.stream(|line| lines.push(line.to_owned())).expect("it starts");
+        (status, lines)
+    }
+
+    #[test]
+    fn both_outputs_arrive_in_the_order_they_were_written() {
+        let (status, lines) = lines(&sh("echo one; echo two >&2; printf three"));
+        assert!(status.success());
+        assert_eq!(lines, ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn lines_arrive_while_the_program_runs() {
+        let start = std::time::Instant::now();
+        let mut first = None;
+        sh("echo now; sleep 2").stream(|_| _ = first.get_or_insert(start.elapsed())).expect("it starts");
+        assert!(first.expect("a line came") < start.elapsed() / 2);
+    }
+
+    #[test]
+    fn a_program_left_in_the_background_does_not_hold_the_step() {
+        let start = std::time::Instant::now();
+        let (status, _) = lines(&sh("sleep 30 & echo $!; exit 0"));
+        assert!(status.success());
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_progress_bar_is_many_lines_and_no_output_is_lost() {
+        let (_, lines) = lines(&sh("printf '10%%\\r50%%\\r100%%\\r\\ndone\\n\\nafter an empty line\\n'"));
+        assert_eq!(lines, ["10%", "50%", "100%", "done", "", "after an empty line"]);
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_not_gathered() {
+        let (_, lines) = lines(&sh("head -c 100000 /dev/zero | tr '\\0' x"));
+        assert!(lines.len() >= 3, "{}", lines.len());
+        assert_eq!(lines.iter().map(String::len).sum::<usize>(), 100_000);
+    }
+
+    #[test]
+    fn a_failure_says_what_ran_where_and_how_it_ended() {
+        let error = sh("echo why >&2; exit 3").run(|_| {}).expect_err("it fails");
+        assert_eq!(error.to_string(), "`sh -c 'echo why >&2; exit 3'` exited with status 3 (in /)");
+        let error = sh("kill -9 $$").run(|_| {}).expect_err("it fails");
+        assert!(error.to_string().contains("was ended by signal 9"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_program_is_named_with_the_package_that_has_it() {
+        let error = Command::new("no-such-program", ["x"], Path::new("/")).run(|_| {}).expect_err("there is none");
+        assert!(matches!(&error, CommandError::NotFound { program } if program == "no-such-program"), "{error}");
+        let error = CommandError::NotFound { program: "nginx".to_owned() };
+        assert!(error.to_string().contains("apt-get install nginx"), "{error}");
+    }
+
+    #[test]
+    fn a_cleaned_environment_holds_only_what_was_named_and_given() {
+        let mut command = Command::new("env", [""; 0], Path::new("/")).with_env([("GIVEN", "1")]);
+        command.environment = Environment::Only(&["PATH"]);
+        let names: Vec<_> =
+            lines(&command).1.iter().filter_map(|line| Some(line.split_once('=')?.0.to_owned())).collect();
+        assert!(names.iter().all(|name| ["PATH", "GIVEN"].contains(&name.as_str())), "{names:?}");
+        assert!(names.contains(&"GIVEN".to_owned()));
+    }
+}

@@ -1,0 +1,279 @@
+//! A project's `.env`: the variables its app gets, in a file that a shell can read.
+//!
+//! The init script sources the file, so what is written here must mean to a shell just what it
+//! means to Gatling. Gatling writes every value in single quotes. Of what people write by hand it
+//! takes the part of the shell's language that has no expansions, and refuses the rest.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell;
+
+/// The variables of a `.env`, in the order of the file, each name once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dotenv {
+    variables: Vec<(String, String)>,
+}
+
+impl Dotenv {
+    /// Reads the file; one that isn't there is empty.
+    ///
+    /// # Errors
+    /// When the file can't be read, or isn't in the part of the shell's language that is taken:
+    /// the error names the file and the line.
+    pub fn read(path: &Path) -> Result<Self> {
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text).with_context(|| format!("cannot understand {}", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Reads the text of a `.env`.
+    ///
+    /// # Errors
+    /// Names the line that has something else than assignments without expansions.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut env = Self::default();
+        let mut parser = Parser { rest: text, line: 1 };
+        while let Some(word) = parser.word()? {
+            let line = parser.line;
+            if word == "export" {
+                continue;
+            }
+            let Some((name, value)) = word.split_once('=') else {
+                bail!(
+                    "line {line}: {word:?} is no KEY=VALUE: put a value with spaces in single quotes, KEY='some value'"
+                );
+            };
+            env.set(name, value).with_context(|| format!("line {line}"))?;
+        }
+        Ok(env)
+    }
+
+    /// The value of a variable.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All variables, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Sets a variable, in its old place if it has one.
+    ///
+    /// # Errors
+    /// When the name is none that a shell takes, or the value has a NUL byte, which no
+    /// environment can hold.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        check_name(name)?;
+        if value.contains('\0') {
+            bail!("the value of {name} has a NUL byte: no environment variable can hold one");
+        }
+        match self.variables.iter_mut().find(|(key, _)| key == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => self.variables.push((name.to_owned(), value.to_owned())),
+        }
+        Ok(())
+    }
+
+    /// Removes a variable, and says whether it was there.
+    pub fn unset(&mut self, name: &str) -> bool {
+        let before = self.variables.len();
+        self.variables.retain(|(key, _)| key != name);
+        self.variables.len() < before
+    }
+
+    /// Writes the file, whole or not at all, for the owner's eyes only.
+    ///
+    /// # Errors
+    /// When the folder can't be written to.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let folder = path.parent().context("a .env is in a folder")?;
+        let mut file =
+            tempfile::NamedTempFile::new_in(folder).with_context(|| format!("cannot write to {}", folder.display()))?;
+        file.write_all(self.to_string().as_bytes())?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
+        file.as_file().sync_all()?;
+        file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Dotenv {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.iter().try_for_each(|(name, value)| writeln!(f, "{name}={}", shell::quoted(value)))
+    }
+}
+
+/// Whether `name` can be the name of a variable.
+///
+/// # Errors
+/// Says what a name is made of.
+pub fn check_name(name: &str) -> Result<()> {
+    let mut chars = name.chars();
+    let starts = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if !starts || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        bail!("{name:?} is no name of a variable: it has letters, digits and '_', and starts with no digit");
+    }
+    Ok(())
+}
+
+/// Takes the words of a shell text apart, with quotes but without expansions.
+struct Parser<'a> {
+    rest: &'a str,
+    line: usize,
+}
+
+impl Parser<'_> {
+    fn next(&mut self) -> Option<char> {
+        let c = self.rest.chars().next()?;
+        self.rest = &self.rest[c.len_utf8()..];
+        self.line += usize::from(c == '\n');
+        Some(c)
+    }
+
+    /// The next word, its quotes taken off; none at the end of the text.
+    fn word(&mut self) -> Result<Option<String>> {
+        loop {
+            match self.rest.chars().next() {
+                None => return Ok(None),
+                Some('#') => while !matches!(self.next(), None | Some('\n')) {},
+                Some(c) if c.is_ascii_whitespace() => _ = self.next(),
+                Some(_) => break,
+            }
+        }
+        let mut word = String::new();
+        let start = self.line;
+        while let Some(c) = self.rest.chars().next().filter(|c| !c.is_ascii_whitespace()) {
+            self.next();
+            match c {
+                '\'' => self.until('\'', &mut word, start)?,
+                '"' => self.until('"', &mut word, start)?,
+                '\\' => match self.next() {
+                    Some('\n') => {}
+                    escaped => word.extend(escaped),
+                },
+                '$' | '`' | ';' | '&' | '|' | '<' | '>' | '(' | ')' | '*' | '?' | '[' | '~' => {
+                    bail!("line {start}: {c:?} means something to a shell: put the value in single quotes, KEY='value'")
+                }
+                c => word.push(c),
+            }
+        }
+        Ok(Some(word))
+    }
+
+    fn until(&mut self, quote: char, word: &mut String, start: usize) -> Result<()> {
+        loop {
+            match self.next() {
+                None => bail!("line {start}: a {quote} is opened and never closed"),
+                Some(c) if c == quote => return Ok(()),
+                Some('$' | '`') if quote == '"' => {
+                    bail!(
+                        "line {start}: $ and ` mean something to a shell: put the value in single quotes, KEY='value'"
+                    )
+                }
+                Some('\\') if quote == '"' => match self.next() {
+                    Some('\n') => {}
+                    Some(c @ ('"' | '\\' | '$' | '`')) => word.push(c),
+                    other => {
+                        word.push('\\');
+                        word.extend(other);
+                    }
+                },
+                Some(c) => word.push(c),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HARD: &[&str] = &[
+        "ecto://user:p%40ss@localhost/db?ssl=true&pool=10",
+        "a=b=c",
+        "",
+        "two  words ",
+        " leading",
+        "it's \"quoted\"",
+        "# no comment",
+        "line one\nline two\n",
+        "$HOME `id` $(id) \\n \\",
+        "tab\there",
+        "ünïcödé ✓",
+        "'",
+        "-----BEGIN KEY-----\nabc=\n-----END KEY-----\n",
+    ];
+
+    fn hard() -> Dotenv {
+        let mut env = Dotenv::default();
+        for (number, value) in HARD.iter().enumerate() {
+            env.set(&format!("V{number}"), value).expect("a good name");
+        }
+        env
+    }
+
+    #[test]
+    fn values_come_back_unchanged() {
+        assert_eq!(Dotenv::parse(&hard().to_string()).expect("what was written can be read"), hard());
+    }
+
+    #[test]
+    fn a_shell_that_sources_the_file_sees_the_same_values() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(".env");
+        hard().write(&path).expect("it is written");
+        for (number, value) in HARD.iter().enumerate() {
+            let output = std::process::Command::new("sh")
+                .arg("-c")
+                .arg(format!(". {}; printf '%s.' \"$V{number}\"", path.display()))
+                .output()
+                .expect("sh runs");
+            assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{value}."));
+        }
+    }
+
+    #[test]
+    fn what_people_write_by_hand_means_what_a_shell_takes_it_for() {
+        let text = "# mine\nexport A=plain\nB=\"two words\" # why\n\nC='x'\"y\"z\nD=a\\ b\nE=ecto://u:p@h/db\n";
+        let env = Dotenv::parse(text).expect("it is understood");
+        let expected = [("A", "plain"), ("B", "two words"), ("C", "xyz"), ("D", "a b"), ("E", "ecto://u:p@h/db")];
+        assert_eq!(env.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn what_a_shell_would_expand_is_refused_and_the_line_named() {
+        for text in ["OK=1\nA=$HOME", "OK=1\nA=\"`id`\"", "OK=1\nA=x;rm", "OK=1\nA=a b", "OK=1\nA='open", "OK=1\n1A=x"]
+        {
+            let error = format!("{:#}", Dotenv::parse(text).expect_err(text));
+            assert!(error.contains("line 2"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_the_owner_can_read_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(".env");
+        fs::write(&path, "OLD=1").expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("open to all");
+        hard().write(&path).expect("it is written");
+        assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn setting_again_keeps_the_place_and_unsetting_says_whether_it_was_there() {
+        let mut env = Dotenv::parse("A=1\nB=2").expect("it is understood");
+        env.set("A", "3").expect("a good name");
+        assert_eq!(env.iter().collect::<Vec<_>>(), [("A", "3"), ("B", "2")]);
+        assert!(env.unset("A"));
+        assert!(!env.unset("A"));
+    }
+}

@@ -1,0 +1,121 @@
+//! What mix says about a project, asked in one start.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use crate::command::{Command, CommandError};
+
+const SCRIPT: &str = include_str!("mix_facts.exs");
+
+/// What stands in a project's mix.exs, and the tasks that mix has in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MixFacts {
+    /// `:app`.
+    pub app: String,
+    /// `:version`.
+    pub version: String,
+    /// The release that `mix release` builds when it is given no name.
+    pub release: String,
+    /// The folder that it is built in.
+    pub release_path: PathBuf,
+    /// The names of the direct dependencies.
+    pub dependencies: Vec<String>,
+    /// The names of tasks and aliases, sorted.
+    pub tasks: Vec<String>,
+}
+
+/// The command that asks.
+#[must_use]
+pub fn command(build_dir: &Path) -> Command {
+    Command::new("elixir", ["-e", SCRIPT], build_dir)
+}
+
+impl MixFacts {
+    /// Asks mix, with `variables` in its environment.
+    ///
+    /// # Errors
+    /// When there is no Elixir or no mix.exs, or mix.exs doesn't compile: the error holds what
+    /// Elixir says. Also when mix.exs has several releases and names no default.
+    pub fn ask<'a>(build_dir: &Path, variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+        if !build_dir.join("mix.exs").is_file() {
+            bail!("there is no mix.exs in {}: push the root of an Elixir project", build_dir.display());
+        }
+        match command(build_dir).with_env(variables).output() {
+            Ok(output) => Self::parse(&output),
+            Err(CommandError::NotFound { .. }) => bail!(
+                "there is no Elixir on this server: install it with `apt-get install elixir`, or name the folder \
+                 of its programs under `path` in the operator's file"
+            ),
+            Err(CommandError::Failed { last_lines, .. }) => bail!(
+                "mix.exs does not compile. Elixir says:\n{}",
+                last_lines.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+            ),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn parse(output: &str) -> Result<Self> {
+        let mut facts = Self::default();
+        let mut releases = Vec::new();
+        for line in output.lines() {
+            let Some((key, value)) = line.strip_prefix("gatling-fact ").and_then(|fact| fact.split_once(' ')) else {
+                continue;
+            };
+            let value = value.to_owned();
+            match key {
+                "app" => facts.app = value,
+                "version" => facts.version = value,
+                "release" => facts.release = value,
+                "release_path" => facts.release_path = PathBuf::from(value),
+                "releases" => releases.push(value),
+                "dependency" => facts.dependencies.push(value),
+                "task" => facts.tasks.push(value),
+                _ => {}
+            }
+        }
+        facts.tasks.sort();
+        facts.tasks.dedup();
+        if facts.app.is_empty() {
+            bail!(
+                "mix.exs defines no project with an :app: write `def project, do: [app: :my_app, version: \"0.1.0\"]` into it"
+            );
+        }
+        if facts.release.is_empty() {
+            bail!(
+                "mix.exs has several releases ({}): say which is to be deployed with `default_release: :NAME`",
+                releases.join(", ")
+            );
+        }
+        Ok(facts)
+    }
+
+    /// Whether mix has a task or alias of that name.
+    #[must_use]
+    pub fn has_task(&self, name: &str) -> bool {
+        self.tasks.binary_search_by(|task| task.as_str().cmp(name)).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "warning: something\ngatling-fact app hello\ngatling-fact version 0.1.0\n\
+        gatling-fact release hello\ngatling-fact release_path /b/rel/hello\ngatling-fact task release\n\
+        gatling-fact task assets.deploy\nhello from mix.exs\n";
+
+    #[test]
+    fn facts_are_found_among_whatever_else_is_printed() {
+        let facts = MixFacts::parse(OUTPUT).expect("it is understood");
+        assert_eq!((facts.app.as_str(), facts.version.as_str()), ("hello", "0.1.0"));
+        assert!(facts.has_task("assets.deploy") && facts.has_task("release") && !facts.has_task("phx.digest"));
+    }
+
+    #[test]
+    fn several_releases_without_a_default_are_an_error_that_names_them() {
+        let output = OUTPUT.replace("release hello", "release ") + "gatling-fact releases a\ngatling-fact releases b\n";
+        let error = MixFacts::parse(&output).expect_err("there is no telling").to_string();
+        assert!(error.contains("a, b") && error.contains("default_release"), "{error}");
+    }
+}

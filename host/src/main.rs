@@ -1,0 +1,9 @@
+//! The `gatling` program: parse, dispatch, exit code.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,107 @@
+//! The name of a project.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+/// A project's name: the `:app` in its mix.exs, and the name of its folders and its service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ProjectName(String);
+
+impl ProjectName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name with everything but letters, digits and `_` replaced by `_`.
+    #[must_use]
+    pub fn identifier(&self) -> String {
+        self.0.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+    }
+}
+
+impl fmt::Display for ProjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a text is no project name.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NameError {
+    /// It has no characters.
+    #[error("a project's name cannot be empty: give the :app of its mix.exs")]
+    Empty,
+    /// It doesn't start with a letter or digit: it could be taken for an option or a hidden file.
+    #[error("a project's name starts with a letter or a digit, not with {0:?}")]
+    Start(char),
+    /// It has a character that file names, service names and nginx don't all take.
+    #[error("a project's name has letters, digits, '_', '-' and '.', but no {0:?}")]
+    Character(char),
+    /// It is the name of the folder that deployments are in.
+    #[error("'deployments' is the folder that Gatling deploys to; no project can have its name")]
+    Reserved,
+    /// It is longer than file systems and init systems allow.
+    #[error("a project's name has at most 64 characters")]
+    Long,
+}
+
+impl FromStr for ProjectName {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        let first = name.chars().next().ok_or(NameError::Empty)?;
+        if let Some(other) = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"_-.".contains(*c)) {
+            return Err(NameError::Character(other));
+        }
+        if !first.is_ascii_alphanumeric() {
+            return Err(NameError::Start(first));
+        }
+        if name.len() > 64 {
+            return Err(NameError::Long);
+        }
+        if name == "deployments" {
+            return Err(NameError::Reserved);
+        }
+        Ok(Self(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_leave_their_folder_or_look_like_an_option_are_refused() {
+        for (name, error) in [
+            ("", NameError::Empty),
+            ("../etc", NameError::Character('/')),
+            ("a/b", NameError::Character('/')),
+            ("-rf", NameError::Start('-')),
+            (".git", NameError::Start('.')),
+            ("..", NameError::Start('.')),
+            ("a b", NameError::Character(' ')),
+            ("a\nb", NameError::Character('\n')),
+            ("größe", NameError::Character('ö')),
+            ("deployments", NameError::Reserved),
+        ] {
+            assert_eq!(name.parse::<ProjectName>(), Err(error), "{name:?}");
+        }
+        assert_eq!("a".repeat(65).parse::<ProjectName>(), Err(NameError::Long));
+    }
+
+    #[test]
+    fn names_of_elixir_apps_are_taken() {
+        for name in ["hello", "my_app", "my_app2", "a"] {
+            assert_eq!(name.parse::<ProjectName>().expect(name).as_str(), name);
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_fit_for_an_nginx_variable() {
+        assert_eq!("my-app.v2".parse::<ProjectName>().expect("a name").identifier(), "my_app_v2");
+    }
+}

@@ -1,0 +1,207 @@
+//! Where things are: the folders that Gatling reads and writes, on this server and per project.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::project::ProjectName;
+
+/// The environment variables that move Gatling's folders, so that it can run beside a real
+/// system as any user.
+pub const HOME_VARIABLE: &str = "GATLING_HOME";
+/// See [`Roots::etc_dir`].
+pub const ETC_DIR_VARIABLE: &str = "GATLING_ETC_DIR";
+/// See [`Roots::nginx_dir`].
+pub const NGINX_DIR_VARIABLE: &str = "GATLING_NGINX_DIR";
+/// See [`Roots::config`].
+pub const CONFIG_VARIABLE: &str = "GATLING_CONFIG";
+
+const DEFAULT_ETC_DIR: &str = "/etc/init.d";
+const DEFAULT_NGINX_DIR: &str = "/etc/nginx";
+const DEFAULT_CONFIG: &str = "/etc/gatling/gatling.toml";
+
+/// The folders of this server that everything else is found in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roots {
+    /// `GATLING_HOME`, or the user's home: holds `<project>/` and `deployments/<project>/`.
+    pub home: PathBuf,
+    /// `GATLING_ETC_DIR`, or `/etc/init.d`.
+    pub etc_dir: PathBuf,
+    /// `GATLING_NGINX_DIR`, or `/etc/nginx`.
+    pub nginx_dir: PathBuf,
+    /// `GATLING_CONFIG`, or `/etc/gatling/gatling.toml`: the operator's file.
+    pub config: PathBuf,
+}
+
+impl Roots {
+    /// Reads the roots from the environment.
+    ///
+    /// # Errors
+    /// When there is neither `GATLING_HOME` nor `HOME`, or the home doesn't exist.
+    pub fn from_environment() -> Result<Self> {
+        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+        let Some(home) = variable(HOME_VARIABLE).or_else(|| variable("HOME")) else {
+            bail!("neither {HOME_VARIABLE} nor HOME is set: set {HOME_VARIABLE} to the folder for projects");
+        };
+        // The init script compares this path with what running programs call themselves, and
+        // those resolve links.
+        let home = Path::new(&home).canonicalize().with_context(|| {
+            format!("cannot find the home folder {}: create it, or set {HOME_VARIABLE}", home.display())
+        })?;
+        let path = |value: Option<OsString>, default: &str| {
+            let path = value.map_or_else(|| PathBuf::from(default), PathBuf::from);
+            std::path::absolute(&path).unwrap_or(path)
+        };
+        Ok(Self {
+            home,
+            etc_dir: path(variable(ETC_DIR_VARIABLE), DEFAULT_ETC_DIR),
+            nginx_dir: path(variable(NGINX_DIR_VARIABLE), DEFAULT_NGINX_DIR),
+            config: path(variable(CONFIG_VARIABLE), DEFAULT_CONFIG),
+        })
+    }
+
+    /// Whether init scripts go where the system looks for them.
+    #[must_use]
+    pub fn etc_is_the_systems(&self) -> bool {
+        self.etc_dir == Path::new(DEFAULT_ETC_DIR)
+    }
+
+    /// Whether sites go where the system's nginx looks for them.
+    #[must_use]
+    pub fn nginx_is_the_systems(&self) -> bool {
+        self.nginx_dir == Path::new(DEFAULT_NGINX_DIR)
+    }
+
+    /// The roots as variables, for a program that is to see the same ones.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(&'static str, &Path)> {
+        vec![
+            (HOME_VARIABLE, self.home.as_path()),
+            (ETC_DIR_VARIABLE, self.etc_dir.as_path()),
+            (NGINX_DIR_VARIABLE, self.nginx_dir.as_path()),
+            (CONFIG_VARIABLE, self.config.as_path()),
+        ]
+    }
+
+    /// Where compiled hooks are kept.
+    #[must_use]
+    pub fn cache_dir(&self) -> PathBuf {
+        self.home.join(".gatling").join("cache")
+    }
+
+    /// The paths of one project.
+    #[must_use]
+    pub fn project(&self, name: &ProjectName) -> ProjectPaths {
+        ProjectPaths { roots: self.clone(), name: name.clone() }
+    }
+
+    /// The projects that have been loaded on this server, sorted.
+    #[must_use]
+    pub fn loaded_projects(&self) -> Vec<ProjectName> {
+        let Ok(entries) = std::fs::read_dir(self.home.join("deployments")) else { return Vec::new() };
+        let mut names: Vec<_> = entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<ProjectName>().ok())
+            .filter(|name| self.project(name).is_loaded())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+/// The folders and files of one project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectPaths {
+    /// The roots that all paths are below.
+    pub roots: Roots,
+    /// The project.
+    pub name: ProjectName,
+}
+
+impl ProjectPaths {
+    /// The repository, with the pushed commit checked out: mix runs here.
+    #[must_use]
+    pub fn build_dir(&self) -> PathBuf {
+        self.roots.home.join(self.name.as_str())
+    }
+
+    /// The folder of the deployed app.
+    #[must_use]
+    pub fn deploy_dir(&self) -> PathBuf {
+        self.roots.home.join("deployments").join(self.name.as_str())
+    }
+
+    /// The folder of releases, one folder for each.
+    #[must_use]
+    pub fn releases_dir(&self) -> PathBuf {
+        self.deploy_dir().join("releases")
+    }
+
+    /// The link to the release that serves.
+    #[must_use]
+    pub fn current_link(&self) -> PathBuf {
+        self.deploy_dir().join("current")
+    }
+
+    /// The file that says that a first deployment brought the app to life.
+    #[must_use]
+    pub fn deployed_marker(&self) -> PathBuf {
+        self.deploy_dir().join("deployed")
+    }
+
+    /// The app's environment variables.
+    #[must_use]
+    pub fn dotenv(&self) -> PathBuf {
+        self.deploy_dir().join(".env")
+    }
+
+    /// Gatling's own records of this project: its lock and its runs. They outlive `unload`.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.roots.home.join(".gatling").join(self.name.as_str())
+    }
+
+    /// git's hook in the project's repository.
+    #[must_use]
+    pub fn git_hook(&self) -> PathBuf {
+        self.build_dir().join(".git").join("hooks").join("post-update")
+    }
+
+    /// The init script.
+    #[must_use]
+    pub fn init_script(&self) -> PathBuf {
+        self.roots.etc_dir.join(self.name.as_str())
+    }
+
+    /// The site, as nginx keeps it.
+    #[must_use]
+    pub fn nginx_available(&self) -> PathBuf {
+        self.roots.nginx_dir.join("sites-available").join(self.name.as_str())
+    }
+
+    /// The link that switches the site on.
+    #[must_use]
+    pub fn nginx_enabled(&self) -> PathBuf {
+        self.roots.nginx_dir.join("sites-enabled").join(self.name.as_str())
+    }
+
+    /// Whether `gatling load` has been here.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.build_dir().join(".git").is_dir() && self.deploy_dir().is_dir()
+    }
+
+    /// Whether a first deployment has brought the app to life.
+    #[must_use]
+    pub fn is_deployed(&self) -> bool {
+        self.deployed_marker().is_file() && self.current_release().is_some()
+    }
+
+    /// The name of the release that serves.
+    #[must_use]
+    pub fn current_release(&self) -> Option<String> {
+        let target = std::fs::read_link(self.current_link()).ok()?;
+        Some(target.file_name()?.to_str()?.to_owned())
+    }
+}

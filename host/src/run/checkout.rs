@@ -1,0 +1,300 @@
+//! The build dir's files: those of the commit that is deployed, and nobody's work lost.
+//!
+//! A push moves the deploy branch and touches no file: a run may be building. The run itself,
+//! with the lock, brings the files to the branch's commit, and notes in a ref which one that is.
+//! So `HEAD` and the files differ between a push and its run, and what counts as a change made
+//! by hand is what differs from the noted commit.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::Command;
+use crate::env::Source;
+use crate::run::log::RunLog;
+
+/// The ref that notes which commit's files are in the build dir.
+const CHECKED_OUT: &str = "refs/gatling/checkout";
+/// The key in the repository's configuration that names the deploy branch.
+const BRANCH_KEY: &str = "gatling.branch";
+/// The deploy branch where nothing names another.
+pub const DEFAULT_BRANCH: &str = "main";
+
+/// A project's repository.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    dir: PathBuf,
+}
+
+/// What the repository says of a commit to deploy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tips {
+    /// The commit of the deploy branch, if it was pushed already.
+    pub branch: Option<String>,
+    checked_out: Option<String>,
+}
+
+impl Repository {
+    /// The repository whose files are in `dir`.
+    #[must_use]
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    /// Makes the repository, or, where it is there, sees to it that it is as it has to be.
+    ///
+    /// # Errors
+    /// When git can't.
+    pub fn initialise(&self, branch: &str) -> Result<()> {
+        fs::create_dir_all(&self.dir).with_context(|| format!("cannot make the folder {}", self.dir.display()))?;
+        if !self.dir.join(".git").is_dir() {
+            self.git(["init", "--quiet"])?;
+        }
+        self.git(["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")])?;
+        self.git(["config", BRANCH_KEY, branch])?;
+        // git would refuse a push to the branch that HEAD names; its files are not git's concern here.
+        self.git(["config", "receive.denyCurrentBranch", "ignore"])?;
+        Ok(())
+    }
+
+    /// The deploy branch.
+    #[must_use]
+    pub fn branch(&self) -> String {
+        let named = self.git(["config", BRANCH_KEY]).unwrap_or_default();
+        if named.is_empty() { DEFAULT_BRANCH.to_owned() } else { named }
+    }
+
+    /// The commits of `branch` and of the files.
+    ///
+    /// # Errors
+    /// When the repository can't be read.
+    pub fn tips(&self, branch: &str) -> Result<Tips> {
+        let name = format!("refs/heads/{branch}");
+        let refs = self.git(["for-each-ref", "--format=%(objectname) %(refname)", &name, CHECKED_OUT])?;
+        let mut tips = Tips::default();
+        for (commit, found) in refs.lines().filter_map(|line| line.split_once(' ')) {
+            if found == name {
+                tips.branch = Some(commit.to_owned());
+            } else if found == CHECKED_OUT {
+                tips.checked_out = Some(commit.to_owned());
+            }
+        }
+        Ok(tips)
+    }
+
+    /// The deploy branch, and the commit whose files are in the build dir.
+    ///
+    /// # Errors
+    /// When the repository can't be read.
+    pub fn checked_out(&self) -> Result<Source> {
+        let branch = self.branch();
+        let commit = self.tips(&branch)?.checked_out.unwrap_or_default();
+        Ok(Source { commit, branch })
+    }
+
+    /// Brings the files to `commit`. Files changed by hand are an error; what a killed run
+    /// (`after_kill`) left behind is saved to `leftovers` and set right.
+    ///
+    /// # Errors
+    /// When files were changed by hand or are in the way: the error names them, and what to do.
+    pub fn check_out(&self, tips: &Tips, commit: &str, after_kill: bool, leftovers: &Path, log: &RunLog) -> Result<()> {
+        if after_kill {
+            // git leaves it when it is killed, and then refuses to do anything.
+            _ = fs::remove_file(self.dir.join(".git").join("index.lock"));
+        }
+        if let Some(old) = &tips.checked_out {
+            let changed = self.changes(old)?;
+            if changed.is_empty() && old == commit {
+                return Ok(());
+            }
+            if !changed.is_empty() && self.changes(commit)?.is_empty() {
+                self.git(["read-tree", commit])?;
+                return self.note(commit);
+            }
+            if !changed.is_empty() && after_kill {
+                let patch = self.git(["diff", "--binary", old])?;
+                fs::write(leftovers, patch + "\n").with_context(|| format!("cannot write {}", leftovers.display()))?;
+                log.line(&format!(
+                    "  the run before was killed and left changed files: {}. They are set right; the changes are kept in {}",
+                    changed.join(", "),
+                    leftovers.display()
+                ));
+                self.git(["read-tree", "--reset", "-u", old])?;
+            } else if !changed.is_empty() {
+                let dir = self.dir.display();
+                bail!(
+                    "files in {dir} were changed by hand, and deploying would lose that: {}\n\
+                     Look at the changes with `git -C {dir} diff {}`. Commit what you want to keep in your own clone; then take \
+                     them back here with `git -C {dir} checkout {} -- .`",
+                    changed.join(", "),
+                    short(old),
+                    short(old),
+                );
+            }
+        }
+        let old = match &tips.checked_out {
+            Some(old) => old.clone(),
+            None => self.git(["hash-object", "-t", "tree", "/dev/null"])?,
+        };
+        self.git(["read-tree", "-m", "-u", &old, commit]).with_context(|| {
+            format!(
+                "cannot bring the files of {} to {}: see what git says, and move away what is in the way",
+                self.dir.display(),
+                short(commit)
+            )
+        })?;
+        self.note(commit)
+    }
+
+    /// Takes back what a build changed in files that git tracks, a lock file for instance: the
+    /// next run would take it for somebody's work.
+    ///
+    /// # Errors
+    /// When git can't.
+    pub fn take_back_changes(&self, commit: &str, log: &RunLog) -> Result<()> {
+        let changed = self.changes(commit)?;
+        if !changed.is_empty() {
+            log.debug(&format!("taking back what the build changed: {}", changed.join(", ")));
+            self.git(["read-tree", "--reset", "-u", commit])?;
+        }
+        Ok(())
+    }
+
+    fn changes(&self, commit: &str) -> Result<Vec<String>> {
+        let names = self.git(["diff", "--no-ext-diff", "--name-only", commit])?;
+        Ok(names.lines().map(str::to_owned).collect())
+    }
+
+    fn note(&self, commit: &str) -> Result<()> {
+        self.git(["update-ref", CHECKED_OUT, commit])?;
+        Ok(())
+    }
+
+    fn git<const N: usize>(&self, args: [&str; N]) -> Result<String> {
+        let command = Command::new("git", args, &self.dir);
+        match command.output() {
+            Err(crate::command::CommandError::Failed { command, last_lines, .. }) => {
+                bail!("`{command}` failed: {}", last_lines.join("\n    "))
+            }
+            other => Ok(other?),
+        }
+    }
+}
+
+/// A commit as people say it.
+#[must_use]
+pub fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::log::tests::captured;
+
+    struct Fixture {
+        folder: tempfile::TempDir,
+        repository: Repository,
+    }
+
+    /// A repository with two commits on main that were pushed and not checked out.
+    fn fixture() -> (Fixture, String, String) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let repository = Repository::at(&folder.path().join("hello"));
+        repository.initialise(DEFAULT_BRANCH).expect("git works");
+        let fixture = Fixture { folder, repository };
+        let first = fixture.commit("one");
+        let second = fixture.commit("two");
+        (fixture, first, second)
+    }
+
+    impl Fixture {
+        fn file(&self) -> PathBuf {
+            self.repository.dir.join("file")
+        }
+
+        fn text(&self) -> String {
+            fs::read_to_string(self.file()).expect("the file is there")
+        }
+
+        /// A commit that no working tree ever saw.
+        fn commit(&self, text: &str) -> String {
+            let source = self.folder.path().join("blob");
+            fs::write(&source, text).expect("a file");
+            let git = |args: &[&str]| {
+                let mut command = std::process::Command::new("git");
+                command
+                    .args(["-c", "user.name=a", "-c", "user.email=a@b"])
+                    .args(args)
+                    .current_dir(&self.repository.dir);
+                command.env("GIT_INDEX_FILE", self.folder.path().join("index"));
+                let output = command.output().expect("git runs");
+                assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+                String::from_utf8_lossy(&output.stdout).trim().to_owned()
+            };
+            let blob = git(&["hash-object", "-w", &source.display().to_string()]);
+            git(&["update-index", "--add", "--cacheinfo", &format!("100644,{blob},file")]);
+            let tree = git(&["write-tree"]);
+            let commit = git(&["commit-tree", "-m", text, &tree]);
+            git(&["update-ref", "refs/heads/main", &commit]);
+            commit
+        }
+
+        fn check_out(&self, commit: &str, after_kill: bool) -> Result<()> {
+            let tips = self.repository.tips("main").expect("git works");
+            let leftovers = self.folder.path().join("leftovers.patch");
+            self.repository.check_out(&tips, commit, after_kill, &leftovers, &captured().0)
+        }
+    }
+
+    #[test]
+    fn files_follow_the_commit_forwards_and_backwards() {
+        let (fixture, first, second) = fixture();
+        for (commit, text) in [(&second, "two"), (&first, "one"), (&second, "two"), (&second, "two")] {
+            fixture.check_out(commit, false).expect("nothing is in the way");
+            assert_eq!(fixture.text(), text);
+        }
+    }
+
+    #[test]
+    fn work_done_by_hand_is_named_and_kept() {
+        let (fixture, first, second) = fixture();
+        fixture.check_out(&first, false).expect("nothing is in the way");
+        fs::write(fixture.file(), "by hand").expect("a file");
+        let error = fixture.check_out(&second, false).expect_err("it would be lost").to_string();
+        assert!(error.contains("changed by hand") && error.contains(": file\n"), "{error}");
+        assert_eq!(fixture.text(), "by hand");
+    }
+
+    #[test]
+    fn a_file_that_git_does_not_know_is_not_overwritten() {
+        let (fixture, first, _) = fixture();
+        fs::write(fixture.file(), "by hand").expect("a file");
+        let error = format!("{:#}", fixture.check_out(&first, false).expect_err("it would be lost"));
+        assert!(error.contains("file"), "{error}");
+        assert_eq!(fixture.text(), "by hand");
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_kept_as_a_patch_and_set_right() {
+        let (fixture, first, second) = fixture();
+        fixture.check_out(&first, false).expect("nothing is in the way");
+        fs::write(fixture.file(), "half").expect("a file");
+        fs::write(fixture.repository.dir.join(".git/index.lock"), "").expect("a file");
+        fixture.check_out(&second, true).expect("it is set right");
+        assert_eq!(fixture.text(), "two");
+        let patch = fs::read_to_string(fixture.folder.path().join("leftovers.patch")).expect("the patch");
+        assert!(patch.contains("+half"), "{patch}");
+    }
+
+    #[test]
+    fn what_a_build_changed_is_taken_back() {
+        let (fixture, first, second) = fixture();
+        fixture.check_out(&first, false).expect("nothing is in the way");
+        fs::write(fixture.file(), "by mix").expect("a file");
+        fixture.repository.take_back_changes(&first, &captured().0).expect("git works");
+        assert_eq!(fixture.text(), "one");
+        fixture.check_out(&second, false).expect("nothing is in the way");
+    }
+}

@@ -1,0 +1,234 @@
+//! The life of one run: the lock, the env, the hooks, the steps, the record.
+
+pub mod checkout;
+pub mod lock;
+pub mod log;
+pub mod pipeline;
+pub mod record;
+pub mod worker;
+
+use std::net::{Ipv4Addr, TcpStream};
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+
+use crate::dotenv::Dotenv;
+use crate::env::{Env, Source};
+use crate::roots::ProjectPaths;
+use crate::task::Task;
+use checkout::{Repository, short};
+use lock::Lock;
+use log::RunLog;
+use pipeline::Pipeline;
+use record::{Outcome, Record, Runs};
+
+/// What is asked of a run.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The project.
+    pub paths: ProjectPaths,
+    /// The run's id.
+    pub id: String,
+    /// The task. None for a push: deploy the first time, upgrade after.
+    pub task: Option<Task>,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Carries out a request, from the lock to the last line of the log.
+///
+/// # Errors
+/// When the run failed or couldn't begin. The log has said why by then.
+pub fn carry_out(request: &Request, log: &RunLog) -> Result<()> {
+    let mut run = match Run::begin(request, log) {
+        Ok(run) => run,
+        Err(error) => {
+            report_failure(request, request.task, &error, log);
+            return Err(error);
+        }
+    };
+    let result = run.go(log);
+    if let Err(error) = &result {
+        report_failure(request, run.task, error, log);
+    }
+    // Only now: whoever waits for the lock reads the record.
+    run.end(&result, log);
+    result
+}
+
+struct Run<'a> {
+    request: &'a Request,
+    runs: Runs,
+    record: Record,
+    lock: Lock,
+    /// The task, once it is decided.
+    task: Option<Task>,
+    after_kill: bool,
+    waited: bool,
+}
+
+impl<'a> Run<'a> {
+    /// Takes the lock, waiting for it if need be, and starts the record.
+    fn begin(request: &'a Request, log: &RunLog) -> Result<Self> {
+        let state_dir = request.paths.state_dir();
+        let runs = Runs::open(&state_dir)?;
+        let name = &request.paths.name;
+        let mut waited = false;
+        let mut lock = Lock::take(&state_dir.join("lock"), |owner| {
+            waited = true;
+            log.line(&format!("gatling: waiting for {owner}"));
+        })?;
+        lock.announce(&format!("run {} of {name}, begun by {}", request.id, request.by));
+        let before = runs.before(&request.id);
+        let record = Record {
+            id: request.id.clone(),
+            project: name.to_string(),
+            task: request.task.map(|task| task.name().to_owned()),
+            commit: String::new(),
+            by: request.by.clone(),
+            started_at: Timestamp::now(),
+            finished_at: None,
+            outcome: Outcome::Running,
+            version: None,
+            error: None,
+            steps: Vec::new(),
+        };
+        // With the lock in hand, a record that still says `running` is of a run that was killed.
+        let after_kill = before.is_some_and(|before| before.outcome == Outcome::Running);
+        runs.save(&record)?;
+        Ok(Self { request, runs, record, lock, task: request.task, after_kill, waited })
+    }
+
+    fn go(&mut self, log: &RunLog) -> Result<()> {
+        let paths = &self.request.paths;
+        let repository = Repository::at(&paths.build_dir());
+        let branch = repository.branch();
+        let task = self.decide()?;
+        self.task = Some(task);
+        self.record.task = Some(task.name().to_owned());
+        if task == Task::Unload {
+            return self.unload(branch, log);
+        }
+
+        let tips = repository.tips(&branch)?;
+        let Some(commit) = tips.branch.clone() else {
+            bail!(
+                "nothing was pushed to the branch {branch} yet: push to it, with `git push SERVER HEAD:{branch}`, or deploy \
+                 another branch, with `gatling load {} --branch NAME`",
+                paths.name
+            );
+        };
+        if self.waited && self.request.task.is_none() && self.is_served_by_the_run_before(&commit) {
+            log.line(&format!(
+                "gatling: nothing to do: the run that this push waited for has deployed {branch} {} already",
+                short(&commit)
+            ));
+            return Ok(());
+        }
+        self.record.commit.clone_from(&commit);
+        self.lock.announce(&format!(
+            "{task} of {} to {branch} {}, begun by {} (run {})",
+            paths.name,
+            short(&commit),
+            self.request.by,
+            self.request.id
+        ));
+        let leftovers = paths.state_dir().join(format!("leftovers-{}.patch", self.request.id));
+        repository.check_out(&tips, &commit, self.after_kill, &leftovers, log)?;
+        let source = Source { commit: commit.clone(), branch };
+        let result = Env::build(paths, task, &source).and_then(|env| self.run_pipeline(&env, log));
+        if let Err(error) = repository.take_back_changes(&commit, log) {
+            log.line(&format!("  what the build changed in the build dir could not be taken back: {error:#}"));
+        }
+        result
+    }
+
+    /// The task that was asked for, if this is the time for it.
+    fn decide(&self) -> Result<Task> {
+        let paths = &self.request.paths;
+        match (self.request.task, paths.is_deployed()) {
+            (None, true) => Ok(Task::Upgrade),
+            (None, false) => Ok(Task::Deploy),
+            (Some(Task::Deploy), true) => bail!(
+                "{0} is deployed already: release {1} is the current one. Bring it to the newest commit with `gatling upgrade {0}`",
+                paths.name,
+                paths.current_release().unwrap_or_default()
+            ),
+            (Some(Task::Upgrade), false) => {
+                bail!("{0} is not deployed yet: deploy it the first time with `gatling deploy {0}`", paths.name)
+            }
+            (Some(task), _) => Ok(task),
+        }
+    }
+
+    fn unload(&mut self, branch: String, log: &RunLog) -> Result<()> {
+        let env = Env::build(&self.request.paths, Task::Unload, &Source { commit: String::new(), branch })?;
+        self.run_pipeline(&env, log)
+    }
+
+    fn run_pipeline(&mut self, env: &Env, log: &RunLog) -> Result<()> {
+        self.record.version = Some(env.version.clone());
+        let mut pipeline = Pipeline::load(env, &self.request.id, self.record.started_at, log)?;
+        let result = pipeline.run();
+        self.record.steps = pipeline.into_steps();
+        result
+    }
+
+    /// Whether the latest run that ended before this one got the lock deployed this very commit.
+    fn is_served_by_the_run_before(&self, commit: &str) -> bool {
+        self.runs
+            .before(&self.request.id)
+            .is_some_and(|before| before.outcome == Outcome::Succeeded && before.commit == commit)
+    }
+
+    fn end(&mut self, result: &Result<()>, log: &RunLog) {
+        self.record.finished_at = Some(Timestamp::now());
+        self.record.outcome = if result.is_ok() { Outcome::Succeeded } else { Outcome::Failed };
+        self.record.error = result.as_ref().err().map(|error| format!("{error:#}"));
+        if let Err(error) = self.runs.save(&self.record) {
+            log.line(&format!("gatling: {error:#}"));
+        }
+    }
+}
+
+/// Says what failed, what serves now, and what to do.
+fn report_failure(request: &Request, task: Option<Task>, error: &anyhow::Error, log: &RunLog) {
+    let paths = &request.paths;
+    log.line(&format!("gatling: {} of {} failed: {}", task.map_or("the run", Task::name), paths.name, chain(error)));
+    log.line(&format!("  {}", serving(paths)));
+    if task != Some(Task::Unload) {
+        let again = if paths.is_deployed() { "upgrade" } else { "deploy" };
+        log.line(&format!(
+            "  Mend it and push again. To try the same commit again, run on the server: gatling {again} {}",
+            paths.name
+        ));
+    }
+    log.line(&format!(
+        "  The whole log: {}",
+        paths.state_dir().join("runs").join(format!("{}.log", request.id)).display()
+    ));
+}
+
+/// An error with its causes, one below the other.
+fn chain(error: &anyhow::Error) -> String {
+    let causes: Vec<_> = error.chain().map(|cause| cause.to_string().replace('\n', "\n  ")).collect();
+    causes.join("\n  because ")
+}
+
+/// What serves at this moment: looked at, not remembered.
+fn serving(paths: &ProjectPaths) -> String {
+    let name = &paths.name;
+    let Some(release) = paths.current_release() else { return format!("{name} is not deployed: nothing serves.") };
+    let answers = || -> Result<()> {
+        let noted = Dotenv::read(&paths.current_link().join("service.env"))?;
+        let port: u16 = noted.get("GATLING_PORT").context("no port was noted")?.parse()?;
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        Ok(())
+    };
+    match answers() {
+        Ok(()) => format!("{name} {release} is serving."),
+        Err(error) => format!(
+            "{name} is NOT serving: {release} is the current release, but {error:#}. Start it with: service {name} start"
+        ),
+    }
+}

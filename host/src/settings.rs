@@ -1,0 +1,245 @@
+//! What can be configured: the project's `gatling.toml` and the operator's file.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
+
+use anyhow::{Context, Result, bail};
+use jiff::SignedDuration;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// The name of the project's file, in the root of the project.
+pub const PROJECT_FILE: &str = "gatling.toml";
+
+/// The project's `gatling.toml`: what its authors decide. Every key is optional.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProjectSettings {
+    /// How `upgrade_service` brings the new release to life.
+    pub strategy: Strategy,
+    /// How mix is called.
+    pub mix: MixSettings,
+    /// How it is known that the app is well.
+    pub health: Health,
+    /// What hooks may do.
+    pub hooks: HookSettings,
+}
+
+/// How `upgrade_service` brings the new release to life.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// Stop the old release, start the new one, and put the old one back if it doesn't answer.
+    #[default]
+    Restart,
+}
+
+impl Strategy {
+    /// The strategy's name, as in `gatling.toml` and in the env.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// `[mix]` in the project's file.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct MixSettings {
+    /// Compile everything anew each time: `mix compile --force`.
+    pub force_compile: bool,
+}
+
+/// `[health]` in the project's file.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Health {
+    /// The path that is asked for; an answer with a status below 500 is a good one.
+    pub path: String,
+    /// How long a new release may take until its first good answer, in whole seconds at least.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { path: "/".to_owned(), timeout: Duration::from_secs(60) }
+    }
+}
+
+/// `[hooks]` in the project's file.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct HookSettings {
+    /// What hooks may do beyond reading their env and logging.
+    pub grants: GrantSettings,
+}
+
+/// `[hooks.grants]`: nothing is granted that isn't named.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct GrantSettings {
+    /// Programs that hooks may run, by the very name or path that the hook calls them.
+    pub run: Vec<String>,
+}
+
+/// The operator's file: what holds for this server. Every key is optional.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct OperatorSettings {
+    /// `MIX_ENV` for all that mix does.
+    pub mix_env: String,
+    /// Folders to look for programs in, before those of `PATH`.
+    pub path: Vec<PathBuf>,
+    /// How sites are served.
+    pub nginx: NginxSettings,
+    /// The most that any project's hooks may do.
+    pub hooks: HookCaps,
+}
+
+impl Default for OperatorSettings {
+    fn default() -> Self {
+        Self {
+            mix_env: "prod".to_owned(),
+            path: Vec::new(),
+            nginx: NginxSettings::default(),
+            hooks: HookCaps::default(),
+        }
+    }
+}
+
+/// `[nginx]` in the operator's file.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct NginxSettings {
+    /// What sites listen on, as in nginx's `listen`.
+    pub listen: Vec<String>,
+}
+
+impl Default for NginxSettings {
+    fn default() -> Self {
+        Self { listen: vec!["80".to_owned(), "[::]:80".to_owned()] }
+    }
+}
+
+/// `[hooks]` in the operator's file.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct HookCaps {
+    /// The most that may be granted.
+    pub grants: GrantCaps,
+}
+
+/// `[hooks.grants]` in the operator's file: a key that isn't there sets no cap.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct GrantCaps {
+    /// The programs that projects may grant to their hooks.
+    pub run: Option<Vec<String>>,
+}
+
+impl ProjectSettings {
+    /// Reads the file in the project's root; one that isn't there sets nothing.
+    ///
+    /// # Errors
+    /// When it can't be read or understood: the error says where and which keys there are.
+    pub fn read(build_dir: &Path) -> Result<Self> {
+        let file = build_dir.join(PROJECT_FILE);
+        let settings: Self = read(&file)?;
+        settings.health.check().with_context(|| format!("in {}", file.display()))?;
+        Ok(settings)
+    }
+}
+
+impl Health {
+    fn check(&self) -> Result<()> {
+        // The init script reads it from a line in single quotes and hands it to curl.
+        let fit = |c: char| c.is_ascii_graphic() && !"'\"\\{}[]".contains(c);
+        if !self.path.starts_with('/') || !self.path.chars().all(fit) {
+            bail!("[health] path = {:?}: it is the path of a URL, such as \"/health\"", self.path);
+        }
+        if self.timeout < Duration::from_secs(1) {
+            bail!("[health] timeout: it is at least \"1s\"");
+        }
+        Ok(())
+    }
+}
+
+impl OperatorSettings {
+    /// Reads the operator's file; one that isn't there sets nothing.
+    ///
+    /// # Errors
+    /// When it can't be read or understood: the error says where and which keys there are.
+    pub fn read(file: &Path) -> Result<Self> {
+        let settings: Self = read(file)?;
+        let fit = |address: &String| !address.is_empty() && !address.contains([';', '{', '}', '\n']);
+        if settings.nginx.listen.is_empty() || !settings.nginx.listen.iter().all(fit) {
+            bail!("in {}: [nginx] listen: name addresses as nginx does, such as [\"80\", \"[::]:80\"]", file.display());
+        }
+        Ok(settings)
+    }
+}
+
+fn read<T: DeserializeOwned + Default>(file: &Path) -> Result<T> {
+    match fs::read_to_string(file) {
+        Ok(text) => toml::from_str(&text).with_context(|| format!("cannot understand {}", file.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
+}
+
+fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    use serde::de::Error as _;
+    let text = String::deserialize(deserializer)?;
+    let span: SignedDuration = text
+        .parse()
+        .map_err(|error| D::Error::custom(format!("{text:?} is no time such as \"30s\" or \"5m\": {error}")))?;
+    Duration::try_from(span).map_err(|_| D::Error::custom(format!("{text:?} is a negative time")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project(text: &str) -> Result<ProjectSettings> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join(PROJECT_FILE), text)?;
+        ProjectSettings::read(folder.path())
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_grants_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = ProjectSettings::read(folder.path()).expect("no file is no error");
+        assert_eq!(settings, ProjectSettings::default());
+        assert!(settings.hooks.grants.run.is_empty());
+    }
+
+    #[test]
+    fn every_documented_key_is_read() {
+        let text = "strategy = 'restart'\n[mix]\nforce_compile = true\n[health]\npath = '/health'\ntimeout = '1m 30s'\n[hooks.grants]\nrun = ['npm']";
+        let settings = project(text).expect("it is understood");
+        assert!(settings.mix.force_compile);
+        assert_eq!(settings.health, Health { path: "/health".into(), timeout: Duration::from_secs(90) });
+        assert_eq!(settings.hooks.grants.run, ["npm"]);
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_named() {
+        for (text, part) in [
+            ("strategy = 'hot'", "restart"),
+            ("[hooks.grants]\nrunn = []", "runn"),
+            ("[health]\ntimeout = 'soon'", "soon"),
+            ("[health]\ntimeout = '0s'", "timeout"),
+            ("[health]\npath = 'health'", "path"),
+            ("[health]\npath = \"/a'; rm\"", "path"),
+            ("= nonsense", "line 1"),
+        ] {
+            let error = format!("{:#}", project(text).expect_err(text));
+            assert!(error.contains(part) && error.contains(PROJECT_FILE), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The steps that tell nginx about the project.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use super::{Action, run, system, write_file};
+use crate::command::{Command, CommandError};
+use crate::env::Env;
+use crate::run::log::RunLog;
+use crate::templates;
+
+/// A site, and the commands that put it in place and take it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Site {
+    /// The site's file.
+    pub path: PathBuf,
+    /// Where its text is written first.
+    #[serde(skip)]
+    staged: PathBuf,
+    #[serde(skip)]
+    contents: String,
+    /// Where the text that it replaces is kept, if there is one.
+    #[serde(skip)]
+    kept: Option<(PathBuf, String)>,
+    /// Put it in place and switch it on.
+    pub place: Vec<Command>,
+    /// Have nginx check all of its configuration.
+    pub test: Command,
+    /// Have nginx use it.
+    pub reload: Command,
+    /// Put back what was there.
+    pub restore: Vec<Command>,
+}
+
+pub(crate) fn configure(env: &Env) -> Result<Vec<Action>> {
+    let old = std::fs::read_to_string(&env.nginx_available_path).ok();
+    if old.as_ref().is_some_and(|old| !old.contains(&templates::marker(&env.paths.name))) {
+        bail!(
+            "{} is there already, and gatling did not write it: if it is yours, commit it to the project as nginx.conf and \
+             remove it here",
+            env.nginx_available_path.display()
+        );
+    }
+    let enabled = std::fs::read_link(&env.nginx_enabled_path).is_ok_and(|target| target == env.nginx_available_path);
+    if enabled && old.as_ref() == Some(&env.nginx_template) {
+        return Ok(vec![Action::skip(format!("{} is as it was", env.nginx_available_path.display()))]);
+    }
+    let available = env.nginx_available_path.display().to_string();
+    let link = env.nginx_enabled_path.display().to_string();
+    let staged = env.deploy_dir.join("nginx-site");
+    let kept = old.map(|old| (env.deploy_dir.join("nginx-site.old"), old));
+    let mut restore = Vec::new();
+    if !enabled {
+        restore.push(system(env, "rm", ["-f", &link]));
+    }
+    restore.push(match &kept {
+        Some((kept, _)) => system(env, "install", ["-m", "644", &kept.display().to_string(), &available]),
+        None => system(env, "rm", ["-f", &available]),
+    });
+    Ok(vec![Action::InstallSite(Box::new(Site {
+        path: env.nginx_available_path.clone(),
+        place: vec![
+            system(env, "install", ["-D", "-m", "644", &staged.display().to_string(), &available]),
+            system(env, "ln", ["-sfn", &available, &link]),
+        ],
+        test: nginx(env, ["-t"]),
+        reload: nginx(env, ["-s", "reload"]),
+        restore,
+        contents: env.nginx_template.clone(),
+        staged,
+        kept,
+    }))])
+}
+
+pub(crate) fn unconfigure(env: &Env) -> Result<Vec<Action>> {
+    let is_ours = std::fs::read_to_string(&env.nginx_available_path)
+        .is_ok_and(|text| text.contains(&templates::marker(&env.paths.name)));
+    if !is_ours {
+        return Ok(vec![Action::skip(format!("{} is not there", env.nginx_available_path.display()))]);
+    }
+    let (link, available) =
+        (env.nginx_enabled_path.display().to_string(), env.nginx_available_path.display().to_string());
+    Ok(vec![Action::run(system(env, "rm", ["-f", &link, &available])), Action::run(nginx(env, ["-s", "reload"]))])
+}
+
+/// A call of nginx with the configuration that the env is about.
+fn nginx<const N: usize>(env: &Env, args: [&str; N]) -> Command {
+    let config = env.nginx_dir.join("nginx.conf").display().to_string();
+    let chosen = (!env.paths.roots.nginx_is_the_systems()).then_some(["-c", &config]);
+    let args = chosen.iter().flatten().copied().chain(args);
+    Command::new("nginx", args, &env.deploy_dir_or_root()).as_root(env.sudo)
+}
+
+impl Site {
+    pub(super) fn commands(&self) -> Vec<&Command> {
+        self.place.iter().chain([&self.test, &self.reload]).collect()
+    }
+
+    pub(super) fn install(&self, log: &RunLog) -> Result<()> {
+        write_file(&self.staged, &self.contents, 0o644)?;
+        if let Some((path, old)) = &self.kept {
+            write_file(path, old, 0o644)?;
+        }
+        let Err(error) = self.bring_into_use(log) else { return Ok(()) };
+        let put_back = self.restore.iter().try_for_each(|command| run(command, log));
+        let outcome = match (&put_back, &self.kept) {
+            (Ok(()), Some(_)) => format!("{} was put back as it was", self.path.display()),
+            (Ok(()), None) => format!("{} was removed again", self.path.display()),
+            (Err(error), _) => format!("and {} could not be put back: {error:#}", self.path.display()),
+        };
+        Err(error).context(outcome)
+    }
+
+    fn bring_into_use(&self, log: &RunLog) -> Result<()> {
+        for command in &self.place {
+            run(command, log)?;
+        }
+        for command in [&self.test, &self.reload] {
+            log.output(&format!("$ {command}"));
+            command.run(|line| log.output(line)).map_err(|error| self.explain(error))?;
+        }
+        Ok(())
+    }
+
+    /// nginx's own words, and what to do about them.
+    fn explain(&self, error: CommandError) -> anyhow::Error {
+        let CommandError::Failed { command, last_lines, .. } = &error else { return error.into() };
+        let said = last_lines.join("\n    ");
+        if *command == self.reload.to_string() {
+            anyhow::anyhow!(
+                "nginx could not be told to use the new site; is it running? Start it, for instance with `service nginx start`. It says:\n    {said}"
+            )
+        } else {
+            anyhow::anyhow!("nginx refuses the site {}. It says:\n    {said}", self.path.display())
+        }
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let commands = self.place.iter().chain([&self.test, &self.reload]);
+        let commands: Vec<_> = commands.map(|command| format!("$ {command}")).collect();
+        f.write_str(&commands.join("\n"))
+    }
+}

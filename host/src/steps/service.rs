@@ -1,0 +1,96 @@
+//! The steps that install, start, upgrade and stop the service.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::{Action, system};
+use crate::command::{Command, Environment};
+use crate::env::Env;
+use crate::templates;
+
+/// A call of the init script: by `service` where it is installed for the system. Elsewhere it is
+/// called as `service` would: with a clean environment, in the root folder.
+fn service<const N: usize>(env: &Env, args: [&str; N]) -> Command {
+    let root = Path::new("/");
+    let mut command = if env.paths.roots.etc_is_the_systems() {
+        Command::new("service", [env.project.as_str()].into_iter().chain(args), root).as_root(env.sudo)
+    } else {
+        Command::new(&env.etc_path.display().to_string(), args, root)
+    };
+    command.environment = Environment::Only(&["LANG", "PATH", "TERM"]);
+    // Between stopping one release and starting another it must not die with Gatling.
+    command.finishes_alone = true;
+    command
+}
+
+pub(crate) fn install_init_script(env: &Env) -> Result<Vec<Action>> {
+    if let Ok(text) = std::fs::read_to_string(&env.etc_path)
+        && !text.contains(&templates::marker(&env.paths.name))
+    {
+        bail!(
+            "{} is there already, and is not this project's: if nothing needs it, move it away; otherwise load the \
+             project under another name",
+            env.etc_path.display()
+        );
+    }
+    let staged = env.deploy_dir.join("init-script");
+    let mut actions = vec![
+        Action::WriteFile { path: staged.clone(), contents: env.script_template.clone(), mode: 0o755 },
+        place(env, &staged, &env.etc_path, "755"),
+    ];
+    if env.paths.roots.etc_is_the_systems() {
+        actions.push(Action::run(system(env, "update-rc.d", [&env.project, "defaults"])));
+        actions.extend(reload_systemd(env));
+    }
+    Ok(actions)
+}
+
+pub(crate) fn start(env: &Env) -> Result<Vec<Action>> {
+    Ok(vec![
+        Action::run(service(env, ["start"])),
+        prove_serving(env),
+        Action::WriteFile { path: env.paths.deployed_marker(), contents: format!("{}\n", env.version), mode: 0o644 },
+    ])
+}
+
+pub(crate) fn upgrade(env: &Env) -> Result<Vec<Action>> {
+    Ok(vec![Action::run(service(env, ["upgrade", &env.release()])), prove_serving(env)])
+}
+
+pub(crate) fn stop(env: &Env) -> Result<Vec<Action>> {
+    Ok(vec![if env.etc_path.exists() {
+        Action::run(service(env, ["stop"]))
+    } else {
+        Action::skip(format!("{} is not there", env.etc_path.display()))
+    }])
+}
+
+pub(crate) fn remove_init_script(env: &Env) -> Result<Vec<Action>> {
+    let is_ours =
+        std::fs::read_to_string(&env.etc_path).is_ok_and(|text| text.contains(&templates::marker(&env.paths.name)));
+    if !is_ours {
+        return Ok(vec![Action::skip(format!("{} is not there", env.etc_path.display()))]);
+    }
+    let mut actions = vec![Action::run(system(env, "rm", ["-f", &env.etc_path.display().to_string()]))];
+    if env.paths.roots.etc_is_the_systems() {
+        actions.push(Action::run(system(env, "update-rc.d", [&env.project, "remove"])));
+        actions.extend(reload_systemd(env));
+    }
+    Ok(actions)
+}
+
+fn prove_serving(env: &Env) -> Action {
+    Action::ProveServing { link: env.paths.current_link(), release: env.release(), port: env.available_port }
+}
+
+fn reload_systemd(env: &Env) -> Option<Action> {
+    // systemd made its unit for the script when it last looked, and doesn't look by itself.
+    Path::new("/run/systemd/system").is_dir().then(|| Action::run(system(env, "systemctl", ["daemon-reload"])))
+}
+
+/// Puts a file of the deploy dir into a folder of the system.
+fn place(env: &Env, from: &Path, to: &Path, mode: &str) -> Action {
+    let (from, to) = (from.display().to_string(), to.display().to_string());
+    Action::run(system(env, "install", ["-m", mode, &from, &to]))
+}

@@ -1,0 +1,82 @@
+//! The files that Gatling writes for others to read: git, init and nginx.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use minijinja::{Environment, UndefinedBehavior, context};
+
+use crate::project::ProjectName;
+use crate::roots::ProjectPaths;
+use crate::shell;
+
+/// The words by which Gatling knows its own files again, so that it replaces no others.
+#[must_use]
+pub fn marker(project: &ProjectName) -> String {
+    format!("Written by gatling for {project}.")
+}
+
+/// The post-update hook: `gatling` is the program it calls.
+///
+/// # Errors
+/// None in practice: only if the template itself were broken.
+pub fn post_update(paths: &ProjectPaths, gatling: &Path) -> Result<String> {
+    // A push over ssh comes without them.
+    let roots = paths.roots.variables().into_iter().filter(|(name, _)| std::env::var_os(name).is_some());
+    let roots: Vec<_> = roots.map(|(name, path)| (name, text(path))).collect();
+    render(
+        include_str!("../templates/post-update.sh"),
+        context! {
+            marker => marker(&paths.name),
+            project => paths.name.as_str(),
+            roots,
+            gatling => text(gatling),
+        },
+    )
+}
+
+/// The init script. The app runs as the user who deploys it.
+///
+/// # Errors
+/// None in practice: only if the template itself were broken.
+pub fn init_script(paths: &ProjectPaths) -> Result<String> {
+    render(
+        include_str!("../templates/init-script.sh"),
+        context! {
+            marker => marker(&paths.name),
+            project => paths.name.as_str(),
+            deploy_dir => text(&paths.deploy_dir()),
+            uid => rustix::process::geteuid().as_raw(),
+            gid => rustix::process::getegid().as_raw(),
+            home => std::env::var("HOME").unwrap_or_else(|_| "/".to_owned()),
+        },
+    )
+}
+
+/// The site that proxies `domains` to `port`.
+///
+/// # Errors
+/// None in practice: only if the template itself were broken.
+pub fn nginx_site(paths: &ProjectPaths, listen: &[String], domains: &[String], port: u16) -> Result<String> {
+    render(
+        include_str!("../templates/nginx-site.conf"),
+        context! {
+            marker => marker(&paths.name),
+            identifier => paths.name.identifier(),
+            listen => listen.to_vec(),
+            domains => domains.to_vec(),
+            port,
+        },
+    )
+}
+
+fn render(template: &str, values: minijinja::Value) -> Result<String> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.add_filter("sh", |text: &str| shell::quoted(text));
+    // The template engine takes the last line end off.
+    Ok(environment.render_str(template, values).context("cannot fill in a template")? + "\n")
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

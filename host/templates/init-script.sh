@@ -1,0 +1,189 @@
+#!/bin/sh
+# {{ marker }}
+# `gatling deploy` writes this file anew: changes made here don't last.
+### BEGIN INIT INFO
+# Provides:          {{ project }}
+# Required-Start:    $local_fs $network $named $time $syslog
+# Required-Stop:     $local_fs $network $named $time $syslog
+# Default-Start:     2 3 4 5
+# Default-Stop:      0 1 6
+# Short-Description: {{ project }}, deployed by gatling
+### END INIT INFO
+
+project={{ project | sh }}
+deploy_dir={{ deploy_dir | sh }}
+uid={{ uid }}
+gid={{ gid }}
+home={{ home | sh }}
+stop_seconds=30
+
+PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+pid_file=$deploy_dir/run/$project.pid
+log_file=$deploy_dir/log/$project.log
+current=$deploy_dir/current
+
+say() { echo "$project: $*"; }
+fail() { echo "$project: $*" >&2; exit 1; }
+
+# The app belongs to the user who deployed it, and so does everything this script touches.
+if [ "$(id -u)" != "$uid" ]; then
+  [ "$(id -u)" = 0 ] || fail "only root and the user with the id $uid may do this: sudo service $project $*"
+  exec setpriv --reuid "$uid" --regid "$gid" --init-groups "$0" "$@"
+fi
+export HOME="$home"
+cd "$deploy_dir" || fail "cannot enter $deploy_dir: deploy the project again with: gatling deploy $project"
+
+# setting RELEASE_DIR NAME: what gatling noted for this release when it was made.
+setting() { sed -n "s/^GATLING_$2='\([^']*\)'\$/\1/p" "$1/service.env"; }
+
+# The pid of the running release. A pid file left by another boot or taken over by some other
+# process does not count: the command line of the app's VM names its release's folder.
+running_pid() {
+  [ -r "$pid_file" ] && read -r running <"$pid_file" 2>/dev/null || return 1
+  tr '\0' '\n' <"/proc/$running/cmdline" 2>/dev/null | grep -qF "$deploy_dir/" || return 1
+  echo "$running"
+}
+
+# answers PORT PATH: whether the app answers there with anything below 500.
+answers() {
+  code=$(curl --silent --output /dev/null --noproxy '*' --max-time 5 --write-out '%{http_code}' "http://127.0.0.1:$1$2")
+  [ "$code" -ge 100 ] && [ "$code" -lt 500 ]
+}
+
+# port_is_free PORT: whether nothing at all listens there (curl's status 7 is a refused connection).
+port_is_free() {
+  curl --silent --output /dev/null --noproxy '*' --max-time 5 "http://127.0.0.1:$1/"
+  [ $? = 7 ]
+}
+
+stop_release() {
+  pid=$(running_pid) || { rm -f "$pid_file"; return 0; }
+  kill -TERM "$pid" 2>/dev/null
+  waited=0
+  while [ -d "/proc/$pid" ] && running_pid >/dev/null; do
+    if [ "$waited" -ge $((stop_seconds * 10)) ]; then
+      say "pid $pid did not stop within $stop_seconds s; killing it"
+      kill -KILL "$pid" 2>/dev/null
+      sleep 0.5
+      break
+    fi
+    sleep 0.1
+    waited=$((waited + 1))
+  done
+  rm -f "$pid_file"
+}
+
+# start_release RELEASE_DIR: starts it and waits until it answers. Otherwise says why in $why.
+start_release() {
+  port=$(setting "$1" PORT) path=$(setting "$1" HEALTH_PATH) seconds=$(setting "$1" HEALTH_SECONDS)
+  program=$1/$project/bin/$(setting "$1" PROGRAM)
+  if ! [ -x "$program" ]; then why="has no program $program"; return 1; fi
+  if ! port_is_free "$port"; then
+    why="cannot start: another program listens on port $port. Stop it, or choose another port: gatling config set $project PORT=NUMBER"
+    return 1
+  fi
+  mkdir -p "$deploy_dir/run" "$deploy_dir/log"
+  log_before=$(wc -c 2>/dev/null <"$log_file" || echo 0)
+  (
+    set -a
+    PHX_SERVER=true PHX_HOST=$(setting "$1" HOST)
+    # Erlang's distribution listens on every interface, unless it is told to keep to this machine.
+    RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
+    ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}'
+    if [ -f "$deploy_dir/.env" ]; then . "$deploy_dir/.env"; fi
+    PORT=$port
+    set +a
+    exec setsid "$program" start >>"$log_file" 2>&1 </dev/null
+  ) &
+  echo $! >"$pid_file"
+  deadline=$(($(date +%s) + seconds))
+  while :; do
+    pid=$(running_pid) || { sleep 0.1; pid=$(running_pid) || { why="stopped by itself before it answered"; return 1; }; }
+    if answers "$port" "$path"; then return 0; fi
+    if [ "$(date +%s)" -ge "$deadline" ]; then
+      why="did not answer with less than 500 at http://127.0.0.1:$port$path within $seconds s"
+      return 1
+    fi
+    sleep 0.1
+  done
+}
+
+# What the app wrote since it was started last.
+show_log() {
+  echo "The end of $log_file:"
+  tail -c "+$((log_before + 1))" "$log_file" 2>/dev/null | tail -n 20 | sed 's/^/  /'
+}
+
+# serve RELEASE: makes it the current one, by a rename, so that there always is one.
+serve() {
+  ln -sfn "$1" "$current.new" && mv -T "$current.new" "$current"
+}
+
+start() {
+  [ -d "$current" ] || fail "nothing is deployed in $deploy_dir; deploy it with: gatling deploy $project"
+  if pid=$(running_pid); then
+    say "is running already, pid $pid"
+    return 0
+  fi
+  if start_release "$(realpath "$current")"; then
+    say "$(basename "$(realpath "$current")") answers on port $port"
+  else
+    show_log
+    stop_release
+    fail "$(basename "$(realpath "$current")") $why"
+  fi
+}
+
+upgrade() {
+  new=$deploy_dir/releases/$1
+  case $1 in '' | */* | .*) fail "upgrade to which version? In $deploy_dir/releases are: $(ls "$deploy_dir/releases")" ;; esac
+  [ -f "$new/service.env" ] || fail "there is no release $1. In $deploy_dir/releases are: $(ls "$deploy_dir/releases" | tr '\n' ' ')"
+  # Once the old release is stopped, there is no going away before one of the two serves.
+  trap : HUP INT TERM PIPE
+  old=$(readlink "$current")
+  new_port=$(setting "$new" PORT)
+  if ! running_pid >/dev/null || [ "$new_port" != "$(setting "$current" PORT)" ]; then
+    port_is_free "$new_port" ||
+      fail "another program listens on port $new_port; nothing was changed. Stop it, or choose another port: gatling config set $project PORT=NUMBER"
+  fi
+  stop_release
+  serve "releases/$1"
+  if start_release "$new"; then
+    say "$1 answers on port $port"
+    return 0
+  fi
+  show_log
+  new_why=$why
+  stop_release
+  [ -n "$old" ] && [ "$old" != "releases/$1" ] || fail "$1 $new_why; there is no older release to put back"
+  serve "$old"
+  start_release "$deploy_dir/$old" || fail "$1 $new_why. $(basename "$old") was put back, but $why"
+  fail "$1 $new_why. $(basename "$old") was put back and answers on port $port"
+}
+
+command -v curl >/dev/null || fail "this script needs curl: apt-get install curl"
+
+case $1 in
+start) start ;;
+stop) stop_release; say "stopped" ;;
+restart | force-reload) stop_release; start ;;
+upgrade) upgrade "$2" ;;
+ping)
+  release=$(realpath "$current" 2>/dev/null) && running_pid >/dev/null &&
+    answers "$(setting "$release" PORT)" "$(setting "$release" HEALTH_PATH)" && { echo pong; exit 0; }
+  echo "$project does not answer" >&2
+  exit 1
+  ;;
+status)
+  if pid=$(running_pid); then
+    say "$(basename "$(realpath "$current")") runs, pid $pid, port $(setting "$(realpath "$current")" PORT)"
+  else
+    say "stopped"
+    exit 3
+  fi
+  ;;
+*)
+  echo "usage: $0 start|stop|restart|status|ping|upgrade VERSION" >&2
+  exit 2
+  ;;
+esac

@@ -1,0 +1,29 @@
+//! A whole server in one folder, to try Gatling on: its home, its init scripts, its nginx.
+//!
+//! The end-to-end tests run against it, and `cargo xtask demo` shows it. Nothing in it reaches
+//! the machine's own nginx, services or git settings, and dropping a [`Sandbox`] ends what runs
+//! in it and removes it.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! let sandbox = gatling_tests::Sandbox::new()?;
+//! let hello = sandbox.project("hello")?;
+//! sandbox.run(&["load", "hello"])?.expect_success()?;
+//! hello.push()?.expect_success()?;
+//! assert_eq!(sandbox.get("/")?, (200, "hello 0.1.0\n".to_owned()));
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod http;
+pub mod places;
+pub mod processes;
+
+mod nginx;
+mod output;
+mod project;
+mod sandbox;
+
+pub use output::Output;
+pub use project::Project;
+pub use sandbox::{HOST, Sandbox};

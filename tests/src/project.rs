@@ -1,0 +1,160 @@
+//! A project in the sandbox: the repository of whoever pushes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{Output, Sandbox, places};
+
+/// What building leaves in the example app's folder.
+const BUILT: [&str; 7] = ["_build", "deps", "target", "static", "erl_crash.dump", "upgrade.wasm", "deploy.wasm"];
+
+/// A repository with an app, and the remote `server` to push it to.
+pub struct Project<'s> {
+    sandbox: &'s Sandbox,
+    name: String,
+    dir: PathBuf,
+}
+
+impl<'s> Project<'s> {
+    pub(crate) fn from_example(sandbox: &'s Sandbox, name: &str) -> Result<Self> {
+        let dir = sandbox.root().join("work").join(name);
+        copy(&places::workspace().join("examples/hello"), &dir).context("copying the example app")?;
+        let project = Self { sandbox, name: name.to_owned(), dir };
+        if name != "hello" {
+            project.rename_app()?;
+        }
+        project.git(&["init", "--quiet", "--initial-branch=main"])?;
+        project.add_server()?;
+        project.commit("An app that says which version is serving")?;
+        Ok(project)
+    }
+
+    /// The project's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder of this repository.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Writes a file, with the folders it needs. `path` is relative to the project.
+    pub fn write(&self, path: &str, text: &str) -> Result<()> {
+        let file = self.dir.join(path);
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
+    }
+
+    /// The text of a file.
+    pub fn read(&self, path: &str) -> Result<String> {
+        let file = self.dir.join(path);
+        fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))
+    }
+
+    /// Replaces the only or first `old` in a file by `new`; it is an error if there is none.
+    pub fn replace(&self, path: &str, old: &str, new: &str) -> Result<()> {
+        let text = self.read(path)?;
+        if !text.contains(old) {
+            bail!("there is no `{old}` in {}", self.dir.join(path).display());
+        }
+        self.write(path, &text.replacen(old, new, 1))
+    }
+
+    /// Removes a file.
+    pub fn remove(&self, path: &str) -> Result<()> {
+        let file = self.dir.join(path);
+        fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))
+    }
+
+    /// Sets the version in mix.exs.
+    pub fn set_version(&self, version: &str) -> Result<()> {
+        let text = self.read("mix.exs")?;
+        let old = text.lines().find(|line| line.trim_start().starts_with("@version \""));
+        let old = old.context("mix.exs has no line `@version \"...\"`")?;
+        self.replace("mix.exs", old, &format!("  @version \"{version}\""))
+    }
+
+    /// Copies a built component to `file`: `upgrade.wasm`, say.
+    pub fn copy_hooks(&self, component: &Path, file: &str) -> Result<()> {
+        fs::copy(component, self.dir.join(file)).with_context(|| format!("copying {}", component.display()))?;
+        Ok(())
+    }
+
+    /// Commits all that was changed; a commit without a change is one too.
+    pub fn commit(&self, message: &str) -> Result<()> {
+        self.git(&["add", "--all"])?;
+        self.git(&["commit", "--quiet", "--allow-empty", "--message", message])?;
+        Ok(())
+    }
+
+    /// Pushes `main` to the server. A push that failed is an [`Output`] too.
+    pub fn push(&self) -> Result<Output> {
+        self.push_refs(&["main"])
+    }
+
+    /// Pushes `refs` to the server: branches, tags, refspecs, or options of `git push`.
+    pub fn push_refs(&self, refs: &[&str]) -> Result<Output> {
+        Output::of(&mut self.push_command(refs))
+    }
+
+    /// The `git push` of `refs`, to be run by the caller.
+    pub fn push_command(&self, refs: &[&str]) -> Command {
+        let mut command = self.sandbox.command("git", &self.dir);
+        command.args(["push", "server"]).args(refs);
+        command
+    }
+
+    /// Runs git with `args` in this repository, and fails when git does.
+    pub fn git(&self, args: &[&str]) -> Result<Output> {
+        self.sandbox.git(&self.dir, args)
+    }
+
+    /// Somebody else's clone of this repository, in a folder of the given name, that pushes to
+    /// the same project.
+    pub fn clone_as(&self, folder: &str) -> Result<Project<'s>> {
+        let dir = self.sandbox.root().join("work").join(folder);
+        self.git(&["clone", "--quiet", ".", &dir.to_string_lossy()])?;
+        let clone = Project { sandbox: self.sandbox, name: self.name.clone(), dir };
+        clone.add_server()?;
+        Ok(clone)
+    }
+
+    fn add_server(&self) -> Result<()> {
+        let repository = self.sandbox.home().join(&self.name);
+        self.git(&["remote", "add", "server", &repository.to_string_lossy()])?;
+        Ok(())
+    }
+
+    /// Names the app like the project, wherever the example names it.
+    fn rename_app(&self) -> Result<()> {
+        self.replace("mix.exs", "app: :hello", &format!("app: :{}", self.name))?;
+        self.replace("mix.exs", "[hello:", &format!("[{}:", self.name))?;
+        for file in ["config/runtime.exs", "lib/hello/application.ex", "lib/hello/router.ex"] {
+            self.replace(file, ":hello,", &format!(":{},", self.name))?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies a folder without what building left in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if BUILT.iter().any(|built| entry.file_name() == *built) {
+            continue;
+        } else if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! The sandbox: the folders, the settings and the environment of a server in a folder.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::nginx::Nginx;
+use crate::{Output, Project, http, places, processes};
+
+/// The first host name in the example app's `domains`.
+pub const HOST: &str = "www.example.com";
+
+/// How long an init script may take to stop its app.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Variables of the caller that would change what git, mix or a release do.
+const FOREIGN_PREFIXES: [&str; 5] = ["GIT_", "MIX_", "RELEASE_", "PHX_", "GATLING_"];
+
+/// The git settings of whoever pushes; the machine's own are not read.
+const GIT_CONFIG: &str = "\
+[user]
+    name = Ada
+    email = ada@example.com
+[init]
+    defaultBranch = main
+[advice]
+    detachedHead = false
+";
+
+/// A server in a folder. Dropping it ends everything that was started in it and removes it.
+pub struct Sandbox {
+    root: TempDir,
+    nginx: Nginx,
+    program: PathBuf,
+    path: OsString,
+    kept: bool,
+}
+
+impl Sandbox {
+    /// Makes the folders and the settings, and starts nginx on a free port.
+    pub fn new() -> Result<Self> {
+        Self::with_program(places::gatling()?)
+    }
+
+    /// A sandbox whose `gatling` is `program`.
+    pub fn with_program(program: PathBuf) -> Result<Self> {
+        let root = tempfile::Builder::new().prefix("gatling-").tempdir().context("making a folder for the sandbox")?;
+        for folder in ["home", "etc", "work"] {
+            fs::create_dir(root.path().join(folder))?;
+        }
+        fs::write(root.path().join("gitconfig"), GIT_CONFIG)?;
+        let path = search_path(&program)?;
+        let nginx = match Nginx::start(root.path().join("nginx"), &path) {
+            Ok(nginx) => nginx,
+            Err(error) => {
+                processes::end(root.path());
+                return Err(error);
+            }
+        };
+        let sandbox = Self { root, nginx, program, path, kept: false };
+        fs::write(sandbox.config(), format!("[nginx]\nlisten = [\"127.0.0.1:{}\"]\n", sandbox.nginx_port()))?;
+        Ok(sandbox)
+    }
+
+    /// The folder that holds everything else.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// `GATLING_HOME`: the projects' repositories and their deployments.
+    pub fn home(&self) -> PathBuf {
+        self.root().join("home")
+    }
+
+    /// `GATLING_ETC_DIR`: the init scripts.
+    pub fn etc(&self) -> PathBuf {
+        self.root().join("etc")
+    }
+
+    /// `GATLING_NGINX_DIR`: nginx's configuration, its sites and its logs.
+    pub fn nginx_dir(&self) -> &Path {
+        &self.nginx.folder
+    }
+
+    /// `GATLING_CONFIG`: the operator's file.
+    pub fn config(&self) -> PathBuf {
+        self.root().join("gatling.toml")
+    }
+
+    /// The port on 127.0.0.1 that nginx serves the sites on.
+    pub fn nginx_port(&self) -> u16 {
+        self.nginx.port
+    }
+
+    /// The file that holds nginx's process id.
+    pub fn nginx_pid_file(&self) -> PathBuf {
+        self.nginx.pid_file()
+    }
+
+    /// The variables that make `gatling` work in this sandbox.
+    pub fn variables(&self) -> [(&'static str, OsString); 4] {
+        [
+            ("GATLING_HOME", self.home().into()),
+            ("GATLING_ETC_DIR", self.etc().into()),
+            ("GATLING_NGINX_DIR", self.nginx_dir().into()),
+            ("GATLING_CONFIG", self.config().into()),
+        ]
+    }
+
+    /// `program`, to be run in `folder` as on the sandbox's server.
+    ///
+    /// A push needs that too: over a path instead of ssh, git hands its own environment to the
+    /// hooks of the repository it pushes to.
+    pub fn command(&self, program: impl AsRef<OsStr>, folder: &Path) -> Command {
+        let mut command = Command::new(program);
+        for (name, _) in env::vars_os() {
+            let foreign = |prefix: &&str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
+            if name == "PORT" || FOREIGN_PREFIXES.iter().any(foreign) {
+                command.env_remove(name);
+            }
+        }
+        command
+            .current_dir(folder)
+            .envs(self.variables())
+            .env("PATH", &self.path)
+            .env("GIT_CONFIG_GLOBAL", self.root().join("gitconfig"))
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0");
+        command
+    }
+
+    /// `gatling` with `args`, to be run by the caller.
+    pub fn gatling(&self, args: &[&str]) -> Command {
+        let mut command = self.command(&self.program, self.root());
+        command.args(args);
+        command
+    }
+
+    /// Runs `gatling` with `args` to its end.
+    pub fn run(&self, args: &[&str]) -> Result<Output> {
+        Output::of(&mut self.gatling(args))
+    }
+
+    /// Runs git with `args` in `folder`, and fails when git does.
+    pub fn git(&self, folder: &Path, args: &[&str]) -> Result<Output> {
+        Output::of(self.command("git", folder).args(args))?
+            .expect_success()
+            .with_context(|| format!("git {} in {}", args.join(" "), folder.display()))
+    }
+
+    /// The example app as the project `name`, in a repository of its own: committed, and with
+    /// the remote `server`.
+    pub fn project(&self, name: &str) -> Result<Project<'_>> {
+        Project::from_example(self, name)
+    }
+
+    /// What nginx answers at `path` on the example app's host name.
+    pub fn get(&self, path: &str) -> Result<(u16, String)> {
+        self.get_as(HOST, path)
+    }
+
+    /// What nginx answers at `path` on `host`.
+    pub fn get_as(&self, host: &str, path: &str) -> Result<(u16, String)> {
+        http::get(self.nginx_port(), host, path)
+    }
+
+    /// What an app answers at `path` on its own `port`, without nginx.
+    pub fn get_direct(&self, port: u16, path: &str) -> Result<(u16, String)> {
+        http::get(port, HOST, path)
+    }
+
+    /// Leaves everything running and in place when the sandbox is dropped.
+    pub fn keep(&mut self) {
+        self.root.disable_cleanup(true);
+        self.kept = true;
+    }
+
+    /// Keeps the files, so that somebody can look for what went wrong, but ends what runs.
+    pub fn keep_files(&mut self) {
+        self.root.disable_cleanup(true);
+    }
+
+    fn stop_apps(&self) {
+        let Ok(scripts) = fs::read_dir(self.etc()) else {
+            return;
+        };
+        for script in scripts.flatten() {
+            let mut stop = self.command(script.path(), self.root());
+            // A script that can't stop its app is no reason to leave the rest running.
+            _ = run_within(STOP_TIMEOUT, stop.arg("stop"));
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.stop_apps();
+            processes::end(self.root());
+        }
+    }
+}
+
+/// The caller's search path, with the folder of `gatling` before it and those of daemons behind.
+fn search_path(program: &Path) -> Result<OsString> {
+    let own = program.parent().context("gatling lies in no folder")?.to_path_buf();
+    let callers = env::var_os("PATH").unwrap_or_default();
+    let daemons = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let folders = std::iter::once(own).chain(env::split_paths(&callers)).chain(daemons);
+    env::join_paths(folders).context("putting gatling on the PATH")
+}
+
+/// Runs `command` without input or output, and kills it after `timeout`.
+fn run_within(timeout: Duration, command: &mut Command) -> io::Result<()> {
+    use std::process::Stdio;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let deadline = Instant::now() + timeout;
+    while child.try_wait()?.is_none() {
+        if Instant::now() > deadline {
+            child.kill()?;
+            child.wait()?;
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Sets up, shows, tests and times Gatling: `cargo xtask`.
+
+mod bench;
+mod demo;
+mod guests;
+mod interrupt;
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Sets up, shows, tests and times Gatling.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Shows what Gatling does: pushes an app to a server in a folder, then a new version with hooks
+    ///
+    /// Installs what is missing, builds Gatling and the example's hooks, and makes a sandbox: a
+    /// folder with a home, init scripts and an nginx of its own on a high port of 127.0.0.1.
+    /// Nothing else on this machine is touched, and the sandbox is removed at the end.
+    Demo {
+        /// Leave the sandbox running at the end, and say how to stop it
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Installs what is missing, builds everything and runs all tests
+    Test {
+        /// What to hand to `cargo test`, after `--`: a filter, say
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Times an upgrade, with and without hooks, against a shell script that does the same
+    Bench,
+    /// Installs what the demo and the tests need and this machine lacks
+    Setup,
+    /// Builds the hooks of the tests and of the example app, and says where they are
+    Guests,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Task::Demo { keep } => demo::demo(keep),
+        Task::Test { arguments } => test::test(&arguments),
+        Task::Bench => bench::bench(),
+        Task::Setup => setup::ensure(&setup::ALL).map(|()| println!("Everything is there.")),
+        Task::Guests => setup::ensure(&[setup::GUESTS]).and_then(|()| guests::list()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

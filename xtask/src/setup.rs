@@ -1,0 +1,140 @@
+//! Finding out what this machine lacks, and installing it.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::geteuid;
+
+use crate::{guests, shell};
+
+/// Something that the demo or the tests can't do without.
+pub(crate) struct Need {
+    name: &'static str,
+    why: &'static str,
+    packages: &'static [&'static str],
+    is_met: fn() -> bool,
+}
+
+/// Elixir; Debian's package brings the parts of Erlang that `mix release` needs.
+pub(crate) const ELIXIR: Need = Need {
+    name: "Elixir",
+    why: "to build and run the example app",
+    packages: &["elixir"],
+    is_met: || shell::is_installed("mix"),
+};
+
+/// nginx, without the modules that are not in every build of it.
+pub(crate) const NGINX: Need = Need {
+    name: "nginx",
+    why: "to serve the app",
+    packages: &["nginx-light"],
+    is_met: || shell::is_installed("nginx"),
+};
+
+/// git, for pushing.
+pub(crate) const GIT: Need =
+    Need { name: "git", why: "to push the app", packages: &["git"], is_met: || shell::is_installed("git") };
+
+/// curl, with which init scripts and the demo ask the app.
+pub(crate) const CURL: Need = Need {
+    name: "curl",
+    why: "to ask the app whether it answers",
+    packages: &["curl"],
+    is_met: || shell::is_installed("curl"),
+};
+
+/// An ssh server; the tests start one of their own with it.
+pub(crate) const SSHD: Need = Need {
+    name: "sshd",
+    why: "to push over ssh in the tests",
+    packages: &["openssh-server"],
+    is_met: || shell::is_installed("sshd"),
+};
+
+/// What compiles Rust to components: a rustup target, or else Debian's compiler.
+pub(crate) const GUESTS: Need = Need {
+    name: "Rust for WebAssembly",
+    why: "to build hooks; `rustup target add wasm32-wasip2` does as well",
+    packages: &["rustc-web", "rust-web-src", "libstd-rust-web-dev", "wasi-libc"],
+    is_met: || guests::Toolchain::find().is_ok(),
+};
+
+/// What the demo needs.
+pub(crate) const DEMO: [Need; 5] = [ELIXIR, NGINX, GIT, CURL, GUESTS];
+
+/// What the demo or the tests need.
+pub(crate) const ALL: [Need; 6] = [ELIXIR, NGINX, GIT, CURL, SSHD, GUESTS];
+
+/// Installs `$@`. A `policy-rc.d` that says 101 keeps Debian's packages from starting their
+/// services. It is put there only where there is none, and goes again however this ends: left
+/// behind, it would keep every later package from starting its own.
+const INSTALL: &str = r#"
+set -eu
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' INT TERM HUP
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq -o DPkg::Lock::Timeout=300
+apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
+"#;
+
+/// Installs those of `needs` that this machine lacks. Where it lacks none, nothing is run.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !(need.is_met)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("This machine lacks:");
+    for need in &missing {
+        println!("  {:22}{}", need.name, need.why);
+    }
+    let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages).copied().collect();
+    if !shell::is_installed("apt-get") {
+        bail!(
+            "there is no apt-get here to install it with: install it yourself, then try again \
+             (on Debian the packages are {})",
+            packages.join(" ")
+        );
+    }
+    install(&packages)?;
+    match missing.iter().find(|need| !(need.is_met)()) {
+        Some(need) => bail!("{} is still not to be found after installing it", need.name),
+        None => Ok(()),
+    }
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    println!("Installing it with apt-get, which takes a minute or two; no service is started:");
+    println!("$ apt-get install {}", packages.join(" "));
+    let mut command = installer()?;
+    let output = command
+        .args(["sh", "-c", INSTALL, "install"])
+        .args(packages)
+        .stdin(Stdio::null())
+        .output()
+        .context("starting apt-get")?;
+    if !output.status.success() {
+        bail!(
+            "apt-get could not install {}; it said:\n{}{}",
+            packages.join(" "),
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}
+
+/// A command that runs its arguments as root.
+fn installer() -> Result<Command> {
+    if geteuid().is_root() {
+        Ok(Command::new("env"))
+    } else if shell::is_installed("sudo") {
+        Ok(Command::new("sudo"))
+    } else {
+        bail!("apt-get needs root, and there is no sudo here: run `cargo xtask setup` as root once")
+    }
+}
