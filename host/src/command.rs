@@ -159,7 +159,9 @@ impl Command {
                 break;
             }
         }
-        child.wait().map_err(start_error)
+        let status = child.wait().map_err(start_error)?;
+        tracing::debug!(command = %self, %status, "ended");
+        Ok(status)
     }
 
     /// Runs the command like [`Command::stream`], and takes any status but 0 for an error.
@@ -201,6 +203,7 @@ impl Command {
         let Some(program) = self.find() else {
             return Err(CommandError::NotFound { program: self.program.clone() });
         };
+        tracing::debug!(command = %self, dir = %self.dir.display(), program = %program.display(), "starting");
         let start_error = |source| CommandError::Start { command: self.to_string(), source };
         let (reader, writer) = io::pipe().map_err(start_error)?;
         let mut command = std::process::Command::new(program);

@@ -72,6 +72,9 @@ pub struct Env {
     /// The variables for mix: the project's `.env`, `MIX_ENV` and `PORT`.
     #[serde(skip)]
     pub mix_variables: Vec<(String, String)>,
+    /// `MIX_ENV`, as mix gets it.
+    #[serde(skip)]
+    pub mix_env: String,
     /// Whether commands that change the system go through sudo.
     #[serde(skip)]
     pub sudo: bool,
@@ -90,7 +93,8 @@ impl Env {
         let dotenv = or_default(tolerant, Dotenv::read(&paths.dotenv()))?;
         let port = choose_port(paths, &dotenv)?;
         let mix_variables = mix_variables(&dotenv, &operator, port);
-        let current = paths.current_release();
+        // What a first deployment that failed has left behind never served.
+        let current = if paths.is_deployed() { paths.current_release() } else { None };
 
         let mut facts = MixFacts::default();
         if task == Task::Unload {
@@ -135,6 +139,7 @@ impl Env {
             previous_version: current,
             strategy: settings.strategy.name(),
             unload_callback_module: callback_module(Task::Unload),
+            mix_env: dotenv.get("MIX_ENV").unwrap_or(&operator.mix_env).to_owned(),
             sudo: needs_sudo(paths),
             paths: paths.clone(),
             settings,

@@ -10,6 +10,7 @@ pub mod dotenv;
 pub mod env;
 pub mod facts;
 pub mod hooks;
+pub mod http;
 pub mod project;
 pub mod roots;
 pub mod run;

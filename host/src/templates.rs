@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use minijinja::{Environment, UndefinedBehavior, context};
+use sha2::{Digest as _, Sha256};
 
 use crate::project::ProjectName;
 use crate::roots::ProjectPaths;
@@ -52,6 +53,16 @@ pub fn init_script(paths: &ProjectPaths) -> Result<String> {
     )
 }
 
+/// The path at which a site says which one it is.
+pub const PROOF_PATH: &str = "/.well-known/gatling-site";
+
+/// What a site of [`nginx_site`] says at [`PROOF_PATH`]: it differs wherever the site does.
+#[must_use]
+pub fn site_proof(listen: &[String], domains: &[String], port: u16) -> String {
+    let what = format!("{listen:?} {domains:?} {port} {}", include_str!("../templates/nginx-site.conf"));
+    Sha256::digest(what).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The site that proxies `domains` to `port`.
 ///
 /// # Errors
@@ -60,6 +71,8 @@ pub fn nginx_site(paths: &ProjectPaths, listen: &[String], domains: &[String], p
     render(
         include_str!("../templates/nginx-site.conf"),
         context! {
+            proof_path => PROOF_PATH,
+            proof => site_proof(listen, domains, port),
             marker => marker(&paths.name),
             identifier => paths.name.identifier(),
             listen => listen.to_vec(),

@@ -18,6 +18,7 @@ home={{ home | sh }}
 stop_seconds=30
 
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LANG="${LANG:-C.UTF-8}"
 pid_file=$deploy_dir/run/$project.pid
 log_file=$deploy_dir/log/$project.log
 current=$deploy_dir/current

@@ -42,6 +42,13 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         .into());
     }
     let repository = Repository::at(&build_dir);
+    if build_dir.join(".git").exists() && repository.is_foreign() {
+        return Err(Misuse(format!(
+            "{} is a repository that gatling did not make: move it away, or load the project under another name",
+            build_dir.display()
+        ))
+        .into());
+    }
     let was_loaded = paths.is_loaded();
     let branch = match &args.branch {
         Some(branch) => branch.clone(),

@@ -40,7 +40,7 @@ Environment:
   GATLING_ETC_DIR    the folder of init scripts (default: /etc/init.d)
   GATLING_NGINX_DIR  nginx's folder (default: /etc/nginx)
   GATLING_CONFIG     the operator's file (default: /etc/gatling/gatling.toml)
-  GATLING_DEBUG      what to trace on standard error, such as `gatling=debug`";
+  GATLING_TRACE      trace on standard error what gatling does: `debug` or `trace`";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -90,8 +90,9 @@ pub(crate) fn main() -> ExitCode {
 
 /// Diagnostics for those who work on Gatling itself; people get the log of a run.
 fn trace() {
-    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("GATLING_DEBUG") {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let level = std::env::var("GATLING_TRACE").ok().and_then(|level| level.parse::<tracing::Level>().ok());
+    if let Some(level) = level {
+        tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).init();
     }
 }
 

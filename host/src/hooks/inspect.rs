@@ -6,9 +6,10 @@ use std::sync::LazyLock;
 
 use serde::Serialize;
 use wit_parser::decoding::{DecodedWasm, decode};
-use wit_parser::{Function, PackageName, Resolve, Type, TypeDefKind, WorldId, WorldItem, WorldKey};
+use wit_parser::{Function, FunctionKind, PackageName, Resolve, Type, WorldId, WorldItem, WorldKey};
 
 use super::contract::WIT;
+use super::types::{is_plain_result, same, signature};
 use crate::task::{Hook, Task};
 
 /// The contract's package, without its version.
@@ -330,100 +331,151 @@ fn meant(export: &str, known: &[Hook]) -> Option<String> {
 
 /// Whether a hook of this type returns a result. What is wrong with the type, if it is none.
 fn returns(resolve: &Resolve, function: &Function) -> Result<bool, String> {
+    if !matches!(function.kind, FunctionKind::Freestanding) {
+        return Err("it is async".to_owned());
+    }
     let [parameter] = function.params.as_slice() else {
         return Err(format!("it takes {} parameters", function.params.len()));
     };
     same(resolve, &parameter.ty, &CONTRACT.resolve, &CONTRACT.env, "env")?;
-    let Some(result) = &function.result else { return Ok(false) };
-    match kind(resolve, result) {
-        Some(TypeDefKind::Result(result)) if result.ok.is_none() && is_string(resolve, result.err.as_ref()) => Ok(true),
-        _ => Err("it returns something else".to_owned()),
+    match &function.result {
+        None => Ok(false),
+        Some(result) if is_plain_result(resolve, result) => Ok(true),
+        Some(_) => Err("it returns something else".to_owned()),
     }
 }
 
-fn is_string(resolve: &Resolve, ty: Option<&Type>) -> bool {
-    ty.is_some_and(|ty| *resolved(resolve, ty) == Type::String)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+    use wit_parser::ManglingAndAbi;
 
-/// The type that an alias stands for.
-fn resolved<'a>(resolve: &'a Resolve, ty: &'a Type) -> &'a Type {
-    match ty {
-        Type::Id(id) => match &resolve.types[*id].kind {
-            TypeDefKind::Type(inner) => resolved(resolve, inner),
-            _ => ty,
-        },
-        _ => ty,
+    /// A component with the exports and imports of a world, whose functions all trap. `contract`
+    /// is the text of the contract that it is built against.
+    fn built(world: &str, contract: &str) -> Vec<u8> {
+        let mut resolve = Resolve::default();
+        resolve.push_str("hooks.wit", contract).expect("the contract is well-formed");
+        let package = resolve
+            .push_str("mine.wit", &format!("package my:hooks;\nworld mine {{ {world} }}"))
+            .expect("the world is well-formed");
+        let world = resolve.select_world(&[package], None).expect("there is one");
+        let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("it can be embedded");
+        ComponentEncoder::default().module(&module).expect("it is a module").encode().expect("it is a component")
     }
-}
 
-fn kind<'a>(resolve: &'a Resolve, ty: &'a Type) -> Option<&'a TypeDefKind> {
-    match resolved(resolve, ty) {
-        Type::Id(id) => Some(&resolve.types[*id].kind),
-        _ => None,
+    const USE: &str = "use gatling:hooks/types@1.0.0.{env}; include gatling:hooks/imports@1.0.0;";
+
+    fn of(exports: &str, task: Task) -> Inspection {
+        Inspection::of(&built(&format!("{USE} {exports}"), WIT), task).expect("it is a component")
     }
-}
 
-/// Whether two types are the same to the component model.
-fn same(a: &Resolve, left: &Type, b: &Resolve, right: &Type, place: &str) -> Result<(), String> {
-    let differs = || Err(format!("{place} is not as in the contract"));
-    match (kind(a, left), kind(b, right)) {
-        (None, None) if resolved(a, left) == resolved(b, right) => Ok(()),
-        (Some(TypeDefKind::List(left)), Some(TypeDefKind::List(right)))
-        | (Some(TypeDefKind::Option(left)), Some(TypeDefKind::Option(right))) => same(a, left, b, right, place),
-        (Some(TypeDefKind::Record(left)), Some(TypeDefKind::Record(right))) => {
-            for (mine, theirs) in left.fields.iter().zip(&right.fields) {
-                if mine.name != theirs.name {
-                    return Err(format!("{place} has {} where the contract has {}", mine.name, theirs.name));
-                }
-                same(a, &mine.ty, b, &theirs.ty, &format!("{place}.{}", mine.name))?;
-            }
-            match left.fields.len().cmp(&right.fields.len()) {
-                std::cmp::Ordering::Equal => Ok(()),
-                _ => Err(format!(
-                    "{place} has {} fields, and in the contract it has {}",
-                    left.fields.len(),
-                    right.fields.len()
-                )),
-            }
-        }
-        _ => differs(),
+    fn versioned(version: &str) -> Inspection {
+        let contract = WIT.replace("gatling:hooks@1.0.0", &format!("gatling:hooks@{version}"));
+        let world =
+            format!("{USE} export before-mix-compile: func(env: env);").replace("@1.0.0", &format!("@{version}"));
+        Inspection::of(&built(&world, &contract), Task::Upgrade).expect("it is a component")
     }
-}
 
-/// A function's type in words that are the same wherever the same type was read from.
-fn signature(resolve: &Resolve, function: &Function) -> String {
-    let parameters: Vec<_> = function
-        .params
-        .iter()
-        .map(|parameter| format!("{}: {}", parameter.name, words(resolve, &parameter.ty)))
-        .collect();
-    let result = function.result.as_ref().map(|ty| words(resolve, ty)).unwrap_or_default();
-    format!("({}) -> {result}", parameters.join(", "))
-}
+    #[test]
+    fn hooks_are_listed_in_pipeline_order_with_their_places() {
+        let inspection = of(
+            "export after-configure-nginx: func(env: env); export before-mix-deps-get: func(env: env) -> result<_, string>;",
+            Task::Upgrade,
+        );
+        let hooks: Vec<_> = inspection.hooks.iter().map(|hook| (hook.name.as_str(), hook.step, hook.status)).collect();
+        let expected = [
+            ("before_mix_deps_get", Some("mix_deps_get"), Status::Ok),
+            ("after_configure_nginx", Some("configure_nginx"), Status::Ok),
+        ];
+        assert_eq!(hooks, expected);
+        assert_eq!(inspection.problems, [""; 0]);
+        assert_eq!(inspection.contract.as_deref(), Some("1.0.0"));
+        assert_eq!(inspection.callable().map(|(_, fallible)| fallible).collect::<Vec<_>>(), [true, false]);
+    }
 
-fn words(resolve: &Resolve, ty: &Type) -> String {
-    let option = |ty: &Option<Type>| ty.as_ref().map_or_else(|| "_".to_owned(), |ty| words(resolve, ty));
-    match kind(resolve, ty) {
-        None => format!("{:?}", resolved(resolve, ty)),
-        Some(TypeDefKind::List(ty)) => format!("list<{}>", words(resolve, ty)),
-        Some(TypeDefKind::Option(ty)) => format!("option<{}>", words(resolve, ty)),
-        Some(TypeDefKind::Result(result)) => format!("result<{}, {}>", option(&result.ok), option(&result.err)),
-        Some(TypeDefKind::Tuple(tuple)) => {
-            format!("tuple<{}>", tuple.types.iter().map(|ty| words(resolve, ty)).collect::<Vec<_>>().join(", "))
+    #[test]
+    fn a_misspelt_hook_is_named_with_the_nearest_but_stops_nothing() {
+        let inspection = of("export before-mix-compil: func(env: env);", Task::Upgrade);
+        assert_eq!(inspection.hooks[0].status, Status::Unknown);
+        assert!(inspection.problems[0].contains("before_mix_compile"), "{:?}", inspection.problems);
+        assert_eq!(inspection.fatal_problem(), None);
+    }
+
+    #[test]
+    fn what_toolchains_export_beside_hooks_is_ignored() {
+        let inspection = of("export init: func(); export exports: interface { f: func(); }", Task::Upgrade);
+        assert!(inspection.hooks.is_empty() && inspection.problems.is_empty(), "{inspection:?}");
+    }
+
+    #[test]
+    fn a_hook_of_the_wrong_type_stops_the_run_and_is_told_the_right_one() {
+        for (export, reason) in [
+            ("export before-mix-compile: func();", "takes 0 parameters"),
+            ("export before-mix-compile: func(env: string);", "env is not as in the contract"),
+            ("export before-mix-compile: func(env: env) -> string;", "returns something else"),
+            ("export before-mix-compile: func(env: env) -> result<string, string>;", "returns something else"),
+            ("record env2 { available-port: u16 } export before-mix-compile: func(env: env2);", "env has 1 fields"),
+        ] {
+            let inspection = of(export, Task::Upgrade);
+            assert_eq!(inspection.hooks[0].status, Status::WrongType, "{export}");
+            let problem = inspection.fatal_problem().expect(export);
+            assert!(problem.contains(reason) && problem.contains("func(env: env) -> result<_, string>"), "{problem}");
         }
-        Some(TypeDefKind::Record(record)) => {
-            let fields: Vec<_> =
-                record.fields.iter().map(|field| format!("{}: {}", field.name, words(resolve, &field.ty))).collect();
-            format!("record {{{}}}", fields.join(", "))
+    }
+
+    #[test]
+    fn a_hook_of_another_task_is_fine_and_said_not_to_be_called() {
+        let inspection = of("export before-start-service: func(env: env);", Task::Upgrade);
+        assert_eq!((inspection.hooks[0].task, inspection.hooks[0].status), (Some(Task::Deploy), Status::Ok));
+        assert!(inspection.hooks[0].message.contains("not called from upgrade.wasm"), "{:?}", inspection.hooks);
+        assert!(inspection.problems.is_empty());
+    }
+
+    #[test]
+    fn another_version_of_the_contract_is_refused_with_both_versions() {
+        for version in ["2.0.0", "1.1.0", "0.9.0"] {
+            let inspection = versioned(version);
+            let problem = inspection.fatal_problem().expect(version);
+            assert!(problem.contains(version) && problem.contains(&contract_version()), "{problem}");
         }
-        Some(TypeDefKind::Enum(of)) => {
-            format!("enum {{{}}}", of.cases.iter().map(|case| case.name.as_str()).collect::<Vec<_>>().join(", "))
+        assert_eq!(versioned("1.0.7").fatal_problem(), None, "a patch changes no types");
+    }
+
+    #[test]
+    fn a_component_without_a_version_of_the_contract_is_told_to_name_one() {
+        let contract = WIT.replace("gatling:hooks@1.0.0", "gatling:hooks");
+        let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.0.0", "");
+        let inspection = Inspection::of(&built(&world, &contract), Task::Upgrade).expect("it is a component");
+        assert!(inspection.fatal_problem().expect("it names none").contains("without a version"), "{inspection:?}");
+    }
+
+    #[test]
+    fn imports_that_gatling_does_not_have_are_named() {
+        let contract = WIT.replace("run-id: func() -> string;", "run-id: func() -> string; mood: func() -> string;");
+        let bytes = built(&format!("{USE} export before-mix-compile: func(env: env);"), &contract);
+        let inspection = Inspection::of(&bytes, Task::Upgrade).expect("it is a component");
+        assert!(inspection.fatal_problem().expect("there is no mood").contains("mood"), "{inspection:?}");
+
+        let inspection = of("import dance: func();", Task::Upgrade);
+        assert!(inspection.fatal_problem().expect("there is no dance").contains("dance"), "{inspection:?}");
+    }
+
+    #[test]
+    fn what_is_no_component_is_told_what_it_is() {
+        let component = built(USE, WIT);
+        let cases: [(&[u8], &str); 6] = [
+            (b"", "empty"),
+            (b"\0asm\x01\0\0\0", "core WebAssembly module"),
+            (b"\0asm", "cut off"),
+            (b"rubbish", "no WebAssembly"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+            (&component[..component.len() / 2], "damaged"),
+        ];
+        for (bytes, words) in cases {
+            let problem = Inspection::of(bytes, Task::Upgrade).expect_err(words);
+            assert!(problem.contains(words), "{problem}");
         }
-        Some(TypeDefKind::Variant(variant)) => {
-            let cases: Vec<_> =
-                variant.cases.iter().map(|case| format!("{}({})", case.name, option(&case.ty))).collect();
-            format!("variant {{{}}}", cases.join(", "))
-        }
-        Some(other) => other.as_str().to_owned(),
     }
 }

@@ -7,6 +7,7 @@ mod contract;
 mod grants;
 pub mod inspect;
 mod output;
+mod types;
 
 use std::collections::HashMap;
 use std::fs;
@@ -82,6 +83,7 @@ impl Hooks {
         }
         let fallible: HashMap<_, _> =
             inspection.callable().map(|(report, fallible)| (report.export(), fallible)).collect();
+        tracing::debug!(path = %path.display(), size = bytes.len(), imports = ?inspection.imports, "hooks file");
         let hooks: Vec<_> = env.task.hooks().filter(|hook| fallible.contains_key(&hook.export())).collect();
         if hooks.is_empty() {
             log.line(&format!("  hooks: {file} has none for this task"));

@@ -58,6 +58,13 @@ impl Repository {
         Ok(())
     }
 
+    /// Whether somebody else's commits are in the repository: Gatling never made it.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.git(["config", BRANCH_KEY]).is_err()
+            && self.git(["for-each-ref", "--count=1"]).is_ok_and(|refs| !refs.is_empty())
+    }
+
     /// The deploy branch.
     #[must_use]
     pub fn branch(&self) -> String {
@@ -246,6 +253,14 @@ mod tests {
             let leftovers = self.folder.path().join("leftovers.patch");
             self.repository.check_out(&tips, commit, after_kill, &leftovers, &captured().0)
         }
+    }
+
+    #[test]
+    fn a_repository_with_commits_that_gatling_did_not_make_is_foreign() {
+        let (fixture, ..) = fixture();
+        assert!(!fixture.repository.is_foreign());
+        fixture.repository.git(["config", "--unset", BRANCH_KEY]).expect("git works");
+        assert!(fixture.repository.is_foreign());
     }
 
     #[test]

@@ -79,7 +79,6 @@ impl<'a> Run<'a> {
             log.line(&format!("gatling: waiting for {owner}"));
         })?;
         lock.announce(&format!("run {} of {name}, begun by {}", request.id, request.by));
-        let before = runs.before(&request.id);
         let record = Record {
             id: request.id.clone(),
             project: name.to_string(),
@@ -94,7 +93,15 @@ impl<'a> Run<'a> {
             steps: Vec::new(),
         };
         // With the lock in hand, a record that still says `running` is of a run that was killed.
-        let after_kill = before.is_some_and(|before| before.outcome == Outcome::Running);
+        let mut killed: Vec<_> = runs.others(&request.id);
+        killed.retain(|other| other.outcome == Outcome::Running);
+        for other in &mut killed {
+            other.outcome = Outcome::Failed;
+            other.error = Some("it was killed".to_owned());
+            runs.save(other)?;
+            log.line(&format!("gatling: the run {} was killed before it ended", other.id));
+        }
+        let after_kill = !killed.is_empty();
         runs.save(&record)?;
         Ok(Self { request, runs, record, lock, task: request.task, after_kill, waited })
     }
@@ -118,7 +125,7 @@ impl<'a> Run<'a> {
                 paths.name
             );
         };
-        if self.waited && self.request.task.is_none() && self.is_served_by_the_run_before(&commit) {
+        if self.waited && self.request.task.is_none() && self.was_deployed_meanwhile(&commit) {
             log.line(&format!(
                 "gatling: nothing to do: the run that this push waited for has deployed {branch} {} already",
                 short(&commit)
@@ -174,11 +181,11 @@ impl<'a> Run<'a> {
         result
     }
 
-    /// Whether the latest run that ended before this one got the lock deployed this very commit.
-    fn is_served_by_the_run_before(&self, commit: &str) -> bool {
-        self.runs
-            .before(&self.request.id)
-            .is_some_and(|before| before.outcome == Outcome::Succeeded && before.commit == commit)
+    /// Whether a run that this one waited for deployed this very commit, and no other since.
+    fn was_deployed_meanwhile(&self, commit: &str) -> bool {
+        let others = self.runs.others(&self.request.id);
+        let latest = others.iter().max_by_key(|other| other.finished_at);
+        latest.is_some_and(|latest| latest.outcome == Outcome::Succeeded && latest.commit == commit)
     }
 
     fn end(&mut self, result: &Result<()>, log: &RunLog) {

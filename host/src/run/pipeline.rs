@@ -135,7 +135,7 @@ fn headline(env: &Env) -> String {
 /// say so when their turn comes.
 fn check_programs(env: &Env) -> Result<()> {
     for step in env.task.steps() {
-        for action in (step.actions)(env)? {
+        for action in (step.actions)(env).with_context(|| format!("the step {}", step.name))? {
             for command in action.commands() {
                 // A path to a program may be what an earlier step makes.
                 if !command.program.contains('/') && command.find().is_none() {

@@ -1,6 +1,7 @@
 //! What is written down of each run.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 /// The folder of a project's runs, below its state dir.
 const RUNS: &str = "runs";
+
+/// How many of the latest runs are looked at, at most: those that could still matter.
+const LOOKED_AT: usize = 20;
 
 /// One execution of a task.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
@@ -84,7 +88,8 @@ impl Runs {
     /// When it can't be made.
     pub fn open(state_dir: &Path) -> Result<Self> {
         let dir = state_dir.join(RUNS);
-        fs::create_dir_all(&dir).with_context(|| {
+        // Logs hold whatever programs write, and that is nobody else's business.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).with_context(|| {
             format!("cannot make the folder {}: give the folders above it to the user who deploys", dir.display())
         })?;
         Ok(Self { dir })
@@ -110,16 +115,16 @@ impl Runs {
         write().with_context(|| format!("cannot write the run's record to {}", self.dir.display()))
     }
 
-    /// The run before `id` whose record can be read.
+    /// The latest runs other than `id` whose records can be read, the latest first.
     #[must_use]
-    pub fn before(&self, id: &str) -> Option<Record> {
-        let mut names: Vec<_> = fs::read_dir(&self.dir)
-            .ok()?
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| name.strip_suffix(".json").is_some_and(|name| name < id))
-            .collect();
-        names.sort();
-        names.iter().rev().find_map(|name| serde_json::from_slice(&fs::read(self.dir.join(name)).ok()?).ok())
+    pub fn others(&self, id: &str) -> Vec<Record> {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut names: Vec<_> =
+            names.filter(|name| name.strip_suffix(".json").is_some_and(|other| other != id)).collect();
+        names.sort_unstable_by(|one, two| two.cmp(one));
+        names.truncate(LOOKED_AT);
+        names.iter().filter_map(|name| serde_json::from_slice(&fs::read(self.dir.join(name)).ok()?).ok()).collect()
     }
 }
 
@@ -151,16 +156,16 @@ mod tests {
     }
 
     #[test]
-    fn the_run_before_is_the_latest_of_those_that_began_earlier() {
+    fn other_runs_come_latest_first_and_torn_records_do_not_count() {
         let folder = tempfile::tempdir().expect("a folder");
         let runs = Runs::open(folder.path()).expect("it is made");
         for id in ["20260101-000000-000-9", "20260102-000000-000-1", "20260103-000000-000-1"] {
             runs.save(&record(id)).expect("it is saved");
         }
         fs::write(folder.path().join(RUNS).join("20260102-000000-000-2.json"), "torn").expect("a file");
-        let before = runs.before("20260103-000000-000-1").expect("there is one");
-        assert_eq!(before.id, "20260102-000000-000-1");
-        assert_eq!(before.steps[0].seconds, 1.5);
-        assert!(runs.before("20250101-000000-000-1").is_none());
+        let others = runs.others("20260103-000000-000-1");
+        let ids: Vec<_> = others.iter().map(|record| record.id.as_str()).collect();
+        assert_eq!(ids, ["20260102-000000-000-1", "20260101-000000-000-9"]);
+        assert_eq!(others[0].steps[0].seconds, 1.5);
     }
 }

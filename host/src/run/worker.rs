@@ -53,6 +53,10 @@ pub fn submit(request: &Request) -> Result<u8> {
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
+    if ["LANG", "LC_ALL", "LC_CTYPE"].iter().all(|name| env::var_os(name).is_none()) {
+        // Without any, Elixir takes file names and output for Latin-1.
+        command.env("LANG", "C.UTF-8");
+    }
     for variable in GIT_VARIABLES {
         command.env_remove(variable);
     }

@@ -13,7 +13,7 @@ pub(super) fn command<const N: usize>(env: &Env, args: [&str; N]) -> Command {
 }
 
 pub(crate) fn deps_get(env: &Env) -> Result<Vec<Action>> {
-    Ok(vec![Action::run(command(env, ["deps.get", "--only", &env.operator.mix_env]))])
+    Ok(vec![Action::run(command(env, ["deps.get", "--only", &env.mix_env]))])
 }
 
 pub(crate) fn compile(env: &Env) -> Result<Vec<Action>> {

@@ -6,6 +6,8 @@ pub mod nginx;
 pub mod release;
 pub mod removal;
 pub mod service;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::fs;

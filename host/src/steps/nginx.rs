@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
@@ -9,6 +11,7 @@ use serde::Serialize;
 use super::{Action, run, system, write_file};
 use crate::command::{Command, CommandError};
 use crate::env::Env;
+use crate::http;
 use crate::run::log::RunLog;
 use crate::templates;
 
@@ -31,9 +34,25 @@ pub struct Site {
     pub test: Command,
     /// Have nginx use it.
     pub reload: Command,
+    /// How it is known that nginx uses it; nothing is known of a project's own nginx.conf.
+    pub proof: Option<Proof>,
     /// Put back what was there.
     pub restore: Vec<Command>,
 }
+
+/// What nginx answers once it uses a site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// Where nginx listens.
+    pub address: String,
+    /// A host name of the site.
+    pub host: String,
+    #[serde(skip)]
+    answer: String,
+}
+
+/// How long nginx may take until it uses a site that it was told to use.
+const SETTLING: Duration = Duration::from_secs(10);
 
 pub(crate) fn configure(env: &Env) -> Result<Vec<Action>> {
     let old = std::fs::read_to_string(&env.nginx_available_path).ok();
@@ -68,11 +87,31 @@ pub(crate) fn configure(env: &Env) -> Result<Vec<Action>> {
         ],
         test: nginx(env, ["-t"]),
         reload: nginx(env, ["-s", "reload"]),
+        proof: proof(env),
         restore,
         contents: env.nginx_template.clone(),
         staged,
         kept,
     }))])
+}
+
+/// How to see that nginx uses the site, if it is Gatling's own and can be asked without TLS.
+fn proof(env: &Env) -> Option<Proof> {
+    let listen = &env.operator.nginx.listen;
+    let answer = templates::site_proof(listen, &env.domains, env.available_port);
+    if !env.nginx_template.contains(&answer) {
+        return None;
+    }
+    let plain = listen.iter().find(|address| !address.contains("ssl") && !address.starts_with("unix:"))?;
+    let plain = plain.split(' ').next()?;
+    let address = match plain.rsplit_once(':') {
+        None if plain.chars().all(|c| c.is_ascii_digit()) => format!("127.0.0.1:{plain}"),
+        None => format!("{plain}:80"),
+        Some(("*" | "0.0.0.0", port)) => format!("127.0.0.1:{port}"),
+        Some(("[::]", port)) => format!("[::1]:{port}"),
+        Some(_) => plain.to_owned(),
+    };
+    Some(Proof { address, host: env.domains.first()?.replace('*', "gatling"), answer })
 }
 
 pub(crate) fn unconfigure(env: &Env) -> Result<Vec<Action>> {
@@ -104,8 +143,11 @@ impl Site {
         if let Some((path, old)) = &self.kept {
             write_file(path, old, 0o644)?;
         }
-        let Err(error) = self.bring_into_use(log) else { return Ok(()) };
+        let Err(error) = self.bring_into_use(log).and_then(|()| self.prove()) else { return Ok(()) };
         let put_back = self.restore.iter().try_for_each(|command| run(command, log));
+        // Where nginx refused the site it still uses what was there; where it was told to use
+        // the site already, it has to be told again. The first failure is the one that counts.
+        _ = self.reload.run(|line| log.debug(line));
         let outcome = match (&put_back, &self.kept) {
             (Ok(()), Some(_)) => format!("{} was put back as it was", self.path.display()),
             (Ok(()), None) => format!("{} was removed again", self.path.display()),
@@ -123,6 +165,34 @@ impl Site {
             command.run(|line| log.output(line)).map_err(|error| self.explain(error))?;
         }
         Ok(())
+    }
+
+    /// Waits until nginx uses the site: it does so in its own time, and where it can't, says so
+    /// only in its error log.
+    fn prove(&self) -> Result<()> {
+        let Some(proof) = &self.proof else { return Ok(()) };
+        let deadline = Instant::now() + SETTLING;
+        loop {
+            let answer = http::get(&proof.address, &proof.host, templates::PROOF_PATH);
+            match answer {
+                Ok((200, body)) if body == proof.answer => return Ok(()),
+                _ if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
+                answer => {
+                    let found = match answer {
+                        Ok((status, _)) => format!("it answers with the status {status}"),
+                        Err(error) => format!("{error:#}"),
+                    };
+                    bail!(
+                        "nginx was told to use the site {}, and does not serve {} at {} after {} s: {found}. Its error log says \
+                         why; another site may have the same name, or another program the port",
+                        self.path.display(),
+                        proof.host,
+                        proof.address,
+                        SETTLING.as_secs()
+                    )
+                }
+            }
+        }
     }
 
     /// nginx's own words, and what to do about them.
@@ -143,6 +213,10 @@ impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let commands = self.place.iter().chain([&self.test, &self.reload]);
         let commands: Vec<_> = commands.map(|command| format!("$ {command}")).collect();
-        f.write_str(&commands.join("\n"))
+        f.write_str(&commands.join("\n"))?;
+        match &self.proof {
+            Some(proof) => write!(f, "\ncheck that nginx serves {} at {}", proof.host, proof.address),
+            None => Ok(()),
+        }
     }
 }

@@ -9,6 +9,9 @@ use crate::command::{Command, Environment};
 use crate::env::Env;
 use crate::templates;
 
+/// How many releases are kept beside the new one.
+const KEPT_RELEASES: usize = 5;
+
 /// A call of the init script: by `service` where it is installed for the system. Elsewhere it is
 /// called as `service` would: with a clean environment, in the root folder.
 fn service<const N: usize>(env: &Env, args: [&str; N]) -> Command {
@@ -47,15 +50,28 @@ pub(crate) fn install_init_script(env: &Env) -> Result<Vec<Action>> {
 }
 
 pub(crate) fn start(env: &Env) -> Result<Vec<Action>> {
-    Ok(vec![
+    let mut actions = Vec::new();
+    if env.deploy_dir.join("run").join(format!("{}.pid", env.project)).exists() {
+        // A first deployment that was killed may have left its release running.
+        actions.push(Action::run(service(env, ["stop"])));
+    }
+    let marker = env.paths.deployed_marker();
+    actions.extend([
         Action::run(service(env, ["start"])),
         prove_serving(env),
-        Action::WriteFile { path: env.paths.deployed_marker(), contents: format!("{}\n", env.version), mode: 0o644 },
-    ])
+        Action::WriteFile { path: marker, contents: format!("{}\n", env.version), mode: 0o644 },
+    ]);
+    Ok(actions)
 }
 
 pub(crate) fn upgrade(env: &Env) -> Result<Vec<Action>> {
-    Ok(vec![Action::run(service(env, ["upgrade", &env.release()])), prove_serving(env)])
+    let mut actions = vec![Action::run(service(env, ["upgrade", &env.release()])), prove_serving(env)];
+    // The latest releases stay for whoever wants to go back; without an end the disk would fill.
+    let old = env.releases.len().saturating_sub(KEPT_RELEASES);
+    let is_needed = |release: &String| *release == env.release() || Some(release) == env.previous_version.as_ref();
+    let old = env.releases[..old].iter().filter(|release| !is_needed(release));
+    actions.extend(old.map(|release| Action::Clear { path: env.paths.releases_dir().join(release) }));
+    Ok(actions)
 }
 
 pub(crate) fn stop(env: &Env) -> Result<Vec<Action>> {

@@ -1,0 +1,65 @@
+//! Just enough HTTP to ask a server on this machine whether it is there.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// How long a server on this machine may take for each step of an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// As much of an answer as anybody here wants to see.
+const LONGEST: u64 = 64 * 1024;
+
+/// Asks `address` for a path of a host, and returns the status and the body.
+///
+/// # Errors
+/// When there is no answer, or none that is HTTP.
+pub fn get(address: &str, host: &str, path: &str) -> Result<(u16, String)> {
+    let mut addresses = address.to_socket_addrs().with_context(|| format!("{address} is no address"))?;
+    let address = addresses.next().context("there is no such address")?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(LONGEST).read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP")?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("the answer is no HTTP")?;
+    Ok((status, body.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// A server for one request: it answers with `answer` and returns what it was asked.
+    fn server(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it has one").to_string();
+        let serve = move || {
+            let (mut stream, _) = listener.accept().expect("somebody asks");
+            let mut asked = vec![0; 1024];
+            let length = stream.read(&mut asked).expect("they ask");
+            stream.write_all(answer.as_bytes()).expect("they listen");
+            String::from_utf8_lossy(&asked[..length]).into_owned()
+        };
+        (address, std::thread::spawn(serve))
+    }
+
+    #[test]
+    fn status_and_body_come_back_and_the_host_is_named() {
+        let (address, served) = server("HTTP/1.1 404 Not Found\r\nA: b\r\n\r\nno such\r\n\r\npage");
+        assert_eq!(get(&address, "www.example.com", "/x").expect("an answer"), (404, "no such\r\n\r\npage".to_owned()));
+        let asked = served.join().expect("no panic");
+        assert!(asked.starts_with("GET /x HTTP/1.0\r\nHost: www.example.com\r\n"), "{asked}");
+    }
+
+    #[test]
+    fn what_is_no_http_is_an_error() {
+        let (address, _served) = server("SSH-2.0-OpenSSH\r\n");
+        get(&address, "h", "/").expect_err("it is ssh");
+    }
+}

@@ -1,0 +1,214 @@
+//! What the steps would do, told from their env alone: the exact commands.
+
+use std::path::PathBuf;
+
+use super::{Action, mix, nginx, release, removal, service};
+use crate::command::Environment;
+use crate::env::{Env, Source};
+use crate::roots::Roots;
+use crate::task::Task;
+use crate::templates;
+
+/// The env of a project in a home of its own, as for an upgrade from 0.1.0 to 0.2.0. The
+/// folder goes with the returned guard.
+fn env() -> (tempfile::TempDir, Env) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = folder.path().to_owned();
+    let roots =
+        Roots { etc_dir: home.join("init.d"), nginx_dir: home.join("nginx"), config: home.join("gatling.toml"), home };
+    for dir in [roots.etc_dir.clone(), roots.home.join("deployments/hello")] {
+        std::fs::create_dir_all(dir).expect("a folder");
+    }
+    let paths = roots.project(&"hello".parse().expect("a name"));
+    // Of all tasks this one asks no mix: what mix would say is put in by hand.
+    let mut env = Env::build(&paths, Task::Unload, &Source::default()).expect("nothing is missing");
+    env.task = Task::Upgrade;
+    env.version = "0.2.0".to_owned();
+    env.previous_version = Some("0.1.0".to_owned());
+    env.facts.release = "hello".to_owned();
+    env.facts.release_path = "/b/rel/hello".into();
+    env.built_release_path = "/b/rel/hello".into();
+    env.upgrade_dir = paths.releases_dir().join("0.2.0");
+    env.upgrade_path = env.upgrade_dir.join("hello");
+    env.available_port = 20_123;
+    env.domains = vec!["www.example.com".to_owned()];
+    env.nginx_template =
+        templates::nginx_site(&paths, &env.operator.nginx.listen, &env.domains, 20_123).expect("it renders");
+    (folder, env)
+}
+
+/// The actions as `plan` shows them, with the folder's own path left out.
+fn texts(actions: anyhow::Result<Vec<Action>>, env: &Env) -> Vec<String> {
+    let home = env.paths.roots.home.display().to_string();
+    let actions = actions.expect("it can be told");
+    actions
+        .iter()
+        .flat_map(|action| action.to_string().lines().map(|l| l.replace(&home, "~")).collect::<Vec<_>>())
+        .collect()
+}
+
+#[test]
+fn mix_fetches_and_compiles_in_the_build_dir_with_the_projects_variables() {
+    let (_guard, mut env) = env();
+    assert_eq!(texts(mix::deps_get(&env), &env), ["$ mix deps.get --only prod"]);
+    assert_eq!(texts(mix::compile(&env), &env), ["$ mix compile"]);
+    env.settings.mix.force_compile = true;
+    assert_eq!(texts(mix::compile(&env), &env), ["$ mix compile --force"]);
+    env.mix_variables = vec![("MIX_ENV".to_owned(), "prod".to_owned()), ("SECRET".to_owned(), "s".to_owned())];
+    let actions = mix::compile(&env).expect("it can be told");
+    let command = actions[0].commands()[0];
+    assert_eq!(command.dir, env.build_dir);
+    assert_eq!(command.env, env.mix_variables);
+    assert!(!command.to_string().contains("SECRET"), "secrets are not shown");
+}
+
+#[test]
+fn assets_are_built_with_the_alias_or_digested_or_left_alone() {
+    let (_guard, mut env) = env();
+    assert_eq!(
+        texts(mix::digest(&env), &env),
+        ["nothing to do: the project has no mix task phx.digest and no alias assets.deploy"]
+    );
+    env.facts.dependencies = vec!["phoenix".to_owned()];
+    assert_eq!(texts(mix::digest(&env), &env), ["$ mix phx.digest  (if there is a mix task phx.digest by then)"]);
+    env.facts.tasks = vec!["phx.digest".to_owned()];
+    assert_eq!(texts(mix::digest(&env), &env), ["$ mix phx.digest"]);
+    env.facts.tasks.insert(0, "assets.deploy".to_owned());
+    assert_eq!(texts(mix::digest(&env), &env), ["$ mix assets.deploy"]);
+}
+
+#[test]
+fn a_release_counts_only_when_mix_wrote_it_anew() {
+    let (_guard, env) = env();
+    let marker = PathBuf::from("/b/rel/hello/releases/start_erl.data");
+    let actions = mix::release(&env).expect("it can be told");
+    assert_eq!(actions[0], Action::Clear { path: marker.clone() });
+    assert_eq!(actions[1].to_string(), "$ mix release hello --overwrite --quiet");
+    assert_eq!(actions[2], Action::ProveRelease { marker, version: "0.2.0".to_owned() });
+}
+
+#[test]
+fn a_release_comes_into_its_folder_by_a_rename() {
+    let (_guard, env) = env();
+    assert_eq!(
+        texts(release::copy_to_upgrade(&env), &env),
+        [
+            "$ cp -a --reflink=auto /b/rel/hello ~/deployments/hello/releases/0.2.0/hello.partial",
+            "$ mv -T -f ~/deployments/hello/releases/0.2.0/hello.partial ~/deployments/hello/releases/0.2.0/hello",
+        ]
+    );
+}
+
+#[test]
+fn the_service_is_called_as_service_calls_it() {
+    let (_guard, mut env) = env();
+    let upgrade = service::upgrade(&env).expect("it can be told");
+    assert_eq!(texts(Ok(upgrade.clone()), &env)[0], "$ ~/init.d/hello upgrade 0.2.0");
+    let command = upgrade[0].commands()[0];
+    assert_eq!(command.environment, Environment::Only(&["LANG", "PATH", "TERM"]));
+    assert_eq!(command.dir, PathBuf::from("/"));
+    assert!(command.finishes_alone, "a kill between stop and start must not leave nothing running");
+
+    env.paths.roots.etc_dir = "/etc/init.d".into();
+    assert_eq!(texts(service::upgrade(&env), &env)[0], "$ service hello upgrade 0.2.0");
+    env.sudo = true;
+    assert_eq!(texts(service::upgrade(&env), &env)[0], "$ sudo -n service hello upgrade 0.2.0");
+}
+
+#[test]
+fn an_init_script_is_installed_for_boot_too_where_it_is_the_systems() {
+    let (_guard, mut env) = env();
+    let in_sandbox =
+        ["write ~/deployments/hello/init-script", "$ install -m 755 ~/deployments/hello/init-script ~/init.d/hello"];
+    assert_eq!(texts(service::install_init_script(&env), &env), in_sandbox);
+    env.paths.roots.etc_dir = "/etc/init.d".into();
+    env.etc_path = "/nowhere/hello".into();
+    assert_eq!(texts(service::install_init_script(&env), &env)[2], "$ update-rc.d hello defaults");
+}
+
+#[test]
+fn the_init_script_of_somebody_else_is_left_alone() {
+    let (_guard, env) = env();
+    std::fs::write(&env.etc_path, "#!/bin/sh\n# ssh\n").expect("a file");
+    let error = service::install_init_script(&env).expect_err("it is not ours").to_string();
+    assert!(error.contains("not this project's"), "{error}");
+    assert_eq!(texts(service::remove_init_script(&env), &env).len(), 1, "nor is it removed");
+}
+
+#[test]
+fn the_latest_releases_are_kept_and_so_are_the_new_one_and_the_one_before() {
+    let (_guard, mut env) = env();
+    let numbered = |number: usize| format!("0.0.{number}");
+    env.releases = (1..=8).map(numbered).collect();
+    env.previous_version = Some(numbered(1));
+    let cleared: Vec<_> = service::upgrade(&env)
+        .expect("it can be told")
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::Clear { path } => Some(path.file_name()?.to_str()?.to_owned()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(cleared, ["0.0.2", "0.0.3"]);
+}
+
+#[test]
+fn nginx_is_asked_before_it_is_told_and_named_its_configuration() {
+    let (_guard, mut env) = env();
+    assert_eq!(
+        texts(nginx::configure(&env), &env),
+        [
+            "$ install -D -m 644 ~/deployments/hello/nginx-site ~/nginx/sites-available/hello",
+            "$ ln -sfn ~/nginx/sites-available/hello ~/nginx/sites-enabled/hello",
+            "$ nginx -c ~/nginx/nginx.conf -t",
+            "$ nginx -c ~/nginx/nginx.conf -s reload",
+            "check that nginx serves www.example.com at 127.0.0.1:80",
+        ]
+    );
+    env.paths.roots.nginx_dir = "/etc/nginx".into();
+    assert_eq!(
+        texts(nginx::configure(&env), &env)[2..],
+        ["$ nginx -t", "$ nginx -s reload", "check that nginx serves www.example.com at 127.0.0.1:80"]
+    );
+}
+
+#[test]
+fn nginx_is_asked_where_it_listens_without_tls() {
+    let (_guard, mut env) = env();
+    for (listen, asked) in [
+        (&["443 ssl", "80"][..], "127.0.0.1:80"),
+        (&["127.0.0.1:8080"], "127.0.0.1:8080"),
+        (&["*:8080 default_server"], "127.0.0.1:8080"),
+        (&["[::]:80"], "[::1]:80"),
+        (&["192.0.2.1"], "192.0.2.1:80"),
+    ] {
+        env.operator.nginx.listen = listen.iter().map(|address| (*address).to_owned()).collect();
+        let site = templates::nginx_site(&env.paths, &env.operator.nginx.listen, &env.domains, 20_123);
+        env.nginx_template = site.expect("it renders");
+        let told = texts(nginx::configure(&env), &env);
+        assert_eq!(told.last().expect("a line"), &format!("check that nginx serves www.example.com at {asked}"));
+    }
+    env.nginx_template = "server {}".to_owned();
+    assert!(!texts(nginx::configure(&env), &env).concat().contains("check that"), "of their own site nothing is known");
+}
+
+#[test]
+fn a_site_that_is_as_it_was_is_left_alone_and_a_strangers_is_refused() {
+    let (_guard, env) = env();
+    for dir in [&env.nginx_available_path, &env.nginx_enabled_path] {
+        std::fs::create_dir_all(dir.parent().expect("a folder")).expect("a folder");
+    }
+    std::fs::write(&env.nginx_available_path, &env.nginx_template).expect("a file");
+    std::os::unix::fs::symlink(&env.nginx_available_path, &env.nginx_enabled_path).expect("a link");
+    assert!(texts(nginx::configure(&env), &env)[0].starts_with("nothing to do"));
+    std::fs::write(&env.nginx_available_path, "server {}").expect("a file");
+    let error = nginx::configure(&env).expect_err("it is not ours").to_string();
+    assert!(error.contains("did not write it"), "{error}");
+}
+
+#[test]
+fn unloading_removes_both_folders_and_nothing_beside_them() {
+    let (_guard, env) = env();
+    assert_eq!(texts(removal::deploy_dir(&env), &env), ["remove ~/deployments/hello"]);
+    assert_eq!(texts(removal::build_dir(&env), &env), ["remove ~/hello"]);
+}
