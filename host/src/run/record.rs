@@ -1,6 +1,7 @@
 //! What is written down of each run.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -107,8 +108,8 @@ impl Runs {
     /// When the folder can't be written to.
     pub fn save(&self, record: &Record) -> Result<()> {
         let write = || -> Result<()> {
-            let file = tempfile::NamedTempFile::new_in(&self.dir)?;
-            serde_json::to_writer_pretty(&file, record)?;
+            let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+            file.write_all(&serde_json::to_vec_pretty(record)?)?;
             file.persist(self.dir.join(format!("{}.json", record.id)))?;
             Ok(())
         };

@@ -54,6 +54,10 @@ pub struct Proof {
 /// How long nginx may take until it uses a site that it was told to use.
 const SETTLING: Duration = Duration::from_secs(10);
 
+/// How long every answer has to come from the new site. On a reload nginx starts new workers, and
+/// tells the old ones to stop a tenth of a second later: until then either kind may answer.
+const OVERLAP: Duration = Duration::from_millis(300);
+
 pub(crate) fn configure(env: &Env) -> Result<Vec<Action>> {
     let old = std::fs::read_to_string(&env.nginx_available_path).ok();
     if old.as_ref().is_some_and(|old| !old.contains(&templates::marker(&env.paths.name))) {
@@ -172,11 +176,20 @@ impl Site {
     fn prove(&self) -> Result<()> {
         let Some(proof) = &self.proof else { return Ok(()) };
         let deadline = Instant::now() + SETTLING;
+        let mut proved_since = None;
         loop {
             let answer = http::get(&proof.address, &proof.host, templates::PROOF_PATH);
             match answer {
-                Ok((200, body)) if body == proof.answer => return Ok(()),
-                _ if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
+                Ok((200, body)) if body == proof.answer => {
+                    if proved_since.get_or_insert_with(Instant::now).elapsed() >= OVERLAP {
+                        return Ok(());
+                    }
+                    thread::sleep(Duration::from_millis(10));
+                }
+                _ if Instant::now() < deadline => {
+                    proved_since = None;
+                    thread::sleep(Duration::from_millis(10));
+                }
                 answer => {
                     let found = match answer {
                         Ok((status, _)) => format!("it answers with the status {status}"),

@@ -88,12 +88,18 @@ fn time(stage: &Stage<'_>, contender: Contender) -> Result<Duration> {
     let start = Instant::now();
     let output = command.output()?;
     let time = start.elapsed();
+    let said = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
-        bail!(
-            "{contender:?} failed:\n{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        bail!("{contender} failed:\n{said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+    // Hooks that were not called would make for a fine time.
+    let called = match contender {
+        Contender::Gatling { hooks: true } => said.contains(", 16 hooks,"),
+        Contender::Gatling { hooks: false } => said.contains(", 0 hooks,"),
+        Contender::Script { .. } => true,
+    };
+    if !called {
+        bail!("{contender} did not call the hooks that it should have:\n{said}");
     }
     Ok(time)
 }
