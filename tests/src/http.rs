@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -23,6 +24,14 @@ pub fn get(port: u16, host: &str, path: &str) -> Result<(u16, String)> {
 pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?;
     Ok(listener.local_addr()?.port())
+}
+
+/// A port on 127.0.0.1 that this program listens on until it ends. Whoever connects is sent away.
+pub fn taken_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("taking a port")?;
+    let port = listener.local_addr()?.port();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    Ok(port)
 }
 
 fn exchange(port: u16, host: &str, path: &str) -> Result<String> {

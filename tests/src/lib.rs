@@ -16,14 +16,25 @@
 //! ```
 
 pub mod http;
+pub mod mounts;
 pub mod places;
 pub mod processes;
+pub mod server;
+pub mod waiting;
 
+mod exit;
+mod gate;
 mod nginx;
 mod output;
 mod project;
+mod running;
+mod runs;
 mod sandbox;
+mod ssh;
 
+pub use gate::Gate;
 pub use output::Output;
 pub use project::Project;
+pub use running::Running;
 pub use sandbox::{HOST, Sandbox};
+pub use ssh::Sshd;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use rustix::process::geteuid;
+use rustix::process::{Pid, geteuid};
 
-use crate::{Output, http};
+use crate::{Output, http, processes};
 
 /// How many ports to try: another program can take one between choosing it and nginx's start.
 const TRIES: usize = 5;
@@ -49,6 +49,12 @@ impl Nginx {
         .expect_success()
         .context("starting nginx")?;
         Ok(Self { folder: folder.to_path_buf(), port })
+    }
+
+    /// Whether there is just the one worker: one of an older configuration answers too until it ends.
+    pub(crate) fn is_settled(&self) -> bool {
+        let pid = fs::read_to_string(self.pid_file()).ok().and_then(|pid| Pid::from_raw(pid.trim().parse().ok()?));
+        pid.is_some_and(|pid| processes::children(pid) == 1)
     }
 
     /// The file that holds the process id of this nginx.

@@ -36,4 +36,34 @@ impl Output {
         }
         Ok(self)
     }
+
+    /// Its lines. Those that a server wrote to whoever pushes are without git's `remote: `.
+    pub fn lines(&self) -> Vec<&str> {
+        let lines = self.stdout.lines().chain(self.stderr.lines());
+        // git ends them with spaces, to write over what may stand on a terminal.
+        lines
+            .map(|line| {
+                line.strip_prefix("remote:").map_or(line, |rest| rest.strip_prefix(' ').unwrap_or(rest)).trim_end()
+            })
+            .collect()
+    }
+
+    /// Whether one of its lines contains `text`.
+    pub fn says(&self, text: &str) -> bool {
+        self.lines().iter().any(|line| line.contains(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_said_is_read_without_what_git_adds_to_it() {
+        let stderr =
+            "remote: mix_compile        \nremote:     $ mix compile        \nremote:         \nTo /home/hello\n";
+        let output = Output { status: ExitStatus::default(), stdout: "done\n".to_owned(), stderr: stderr.to_owned() };
+        assert_eq!(output.lines(), ["done", "mix_compile", "    $ mix compile", "", "To /home/hello"]);
+        assert!(output.says("$ mix") && !output.says("remote"));
+    }
 }

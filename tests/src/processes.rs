@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 /// How long a process may take to end before it is killed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The processes that run in `folder`, or whose program or arguments name something in it.
+/// The processes that run in `folder`, or whose program, arguments or environment name something
+/// in it.
 ///
 /// The folder's name has to be one that nothing else on the machine bears.
 pub fn of(folder: &Path) -> Vec<Pid> {
@@ -44,12 +45,32 @@ pub fn end(folder: &Path) {
     }
 }
 
+/// The program and the arguments that a process was started with; none when it is gone.
+pub fn arguments(pid: Pid) -> Vec<String> {
+    let text = fs::read(process(pid).join("cmdline")).unwrap_or_default();
+    let words = text.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// How many processes there are whose parent is `pid`.
+pub(crate) fn children(pid: Pid) -> usize {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return 0;
+    };
+    let parent = format!("PPid:\t{}\n", pid.as_raw_nonzero());
+    let is_child = |status: &String| status.contains(&parent);
+    entries.flatten().filter_map(|entry| fs::read_to_string(entry.path().join("status")).ok()).filter(is_child).count()
+}
+
+fn process(pid: Pid) -> PathBuf {
+    Path::new("/proc").join(pid.as_raw_nonzero().to_string())
+}
+
 fn belongs(pid: Pid, folder: &Path) -> bool {
-    let process = Path::new("/proc").join(pid.as_raw_nonzero().to_string());
+    let process = process(pid);
     let is_in = |link| fs::read_link(process.join(link)).is_ok_and(|path| path.starts_with(folder));
-    let named =
-        fs::read(process.join("cmdline")).is_ok_and(|arguments| contains(&arguments, folder.as_os_str().as_bytes()));
-    named || is_in("cwd") || is_in("exe")
+    let names = |file| fs::read(process.join(file)).is_ok_and(|text| contains(&text, folder.as_os_str().as_bytes()));
+    is_in("cwd") || is_in("exe") || names("cmdline") || names("environ")
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::{Output, Sandbox, places};
+use crate::{Gate, Output, Running, Sandbox, places};
 
 /// What building leaves in the example app's folder.
 const BUILT: [&str; 7] = ["_build", "deps", "target", "static", "erl_crash.dump", "upgrade.wasm", "deploy.wasm"];
@@ -98,6 +98,14 @@ impl<'s> Project<'s> {
         self.push_refs(&["main"])
     }
 
+    /// Pushes `main` to the server, and fails with all that was said unless the new version
+    /// serves in the end: git takes the push for a success however the run ends.
+    pub fn deploy(&self) -> Result<Output> {
+        let output = self.push()?;
+        ensure!(output.says(" is serving at "), "it was not deployed:\n{}", output.lines().join("\n"));
+        Ok(output)
+    }
+
     /// Pushes `refs` to the server: branches, tags, refspecs, or options of `git push`.
     pub fn push_refs(&self, refs: &[&str]) -> Result<Output> {
         Output::of(&mut self.push_command(refs))
@@ -108,6 +116,24 @@ impl<'s> Project<'s> {
         let mut command = self.sandbox.command("git", &self.dir);
         command.args(["push", "server"]).args(refs);
         command
+    }
+
+    /// Pushes `refs` to the server while the test does something else.
+    pub fn start_push(&self, refs: &[&str]) -> Result<Running> {
+        self.sandbox.start(&mut self.push_command(refs))
+    }
+
+    /// Puts a gate into mix.exs, which the build comes to before it digests the assets.
+    pub fn add_gate(&self) -> Result<Gate> {
+        let gate = Gate::new(&self.sandbox.root().join("gate"))?;
+        self.replace("mix.exs", "[\"hello.digest\"]", "[&wait_at_gate/1, \"hello.digest\"]")?;
+        self.replace("mix.exs", "\nend\n", &format!("\n\n{}end\n", gate.function("wait_at_gate")))?;
+        Ok(gate)
+    }
+
+    /// The commit that is checked out.
+    pub fn head(&self) -> Result<String> {
+        Ok(self.git(&["rev-parse", "HEAD"])?.stdout.trim_end().to_owned())
     }
 
     /// Runs git with `args` in this repository, and fails when git does.

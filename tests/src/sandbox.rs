@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -12,7 +13,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::nginx::Nginx;
-use crate::{Output, Project, http, places, processes};
+use crate::{Output, Project, Running, http, places, processes, waiting};
 
 /// The first host name in the example app's `domains`.
 pub const HOST: &str = "www.example.com";
@@ -41,6 +42,8 @@ pub struct Sandbox {
     program: PathBuf,
     path: OsString,
     kept: bool,
+    /// How many programs were started to run beside the test.
+    started: AtomicU32,
 }
 
 impl Sandbox {
@@ -64,7 +67,7 @@ impl Sandbox {
                 return Err(error);
             }
         };
-        let sandbox = Self { root, nginx, program, path, kept: false };
+        let sandbox = Self { root, nginx, program, path, kept: false, started: AtomicU32::new(0) };
         fs::write(sandbox.config(), format!("[nginx]\nlisten = [\"127.0.0.1:{}\"]\n", sandbox.nginx_port()))?;
         Ok(sandbox)
     }
@@ -148,6 +151,12 @@ impl Sandbox {
         Output::of(&mut self.gatling(args))
     }
 
+    /// Starts `command` and lets it run while the test does something else.
+    pub fn start(&self, command: &mut Command) -> Result<Running> {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        Running::start(command, self.root().join(format!("output-{number}")))
+    }
+
     /// Runs git with `args` in `folder`, and fails when git does.
     pub fn git(&self, folder: &Path, args: &[&str]) -> Result<Output> {
         Output::of(self.command("git", folder).args(args))?
@@ -161,9 +170,30 @@ impl Sandbox {
         Project::from_example(self, name)
     }
 
+    /// The example app as the project `name`, loaded and ready for its first push. Its release
+    /// has no node name, so that no epmd stays behind.
+    pub fn load(&self, name: &str) -> Result<Project<'_>> {
+        let project = self.project(name)?;
+        self.run(&["load", name])?.expect_success()?;
+        self.run(&["config", "set", name, "RELEASE_DISTRIBUTION=none"])?.expect_success()?;
+        Ok(project)
+    }
+
     /// What nginx answers at `path` on the example app's host name.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
         self.get_as(HOST, path)
+    }
+
+    /// Waits until nginx answers `/` with `status` and `body`: it takes a moment to take notice of
+    /// a new site, and of one that is gone.
+    pub fn wait_for_answer(&self, status: u16, body: &str) -> Result<()> {
+        let mut last = None;
+        let wanted = (status, body.to_owned());
+        let answered = waiting::wait_for("nginx to answer otherwise", || {
+            last = self.get("/").ok();
+            (last.as_ref() == Some(&wanted) && self.nginx.is_settled()).then_some(())
+        });
+        answered.with_context(|| format!("wanted {wanted:?}, last was {last:?}"))
     }
 
     /// What nginx answers at `path` on `host`.
@@ -185,6 +215,14 @@ impl Sandbox {
     /// Keeps the files, so that somebody can look for what went wrong, but ends what runs.
     pub fn keep_files(&mut self) {
         self.root.disable_cleanup(true);
+    }
+
+    /// Ends everything that was started in the sandbox and removes it, where nobody will drop it.
+    pub(crate) fn end(&self) {
+        self.stop_apps();
+        processes::end(self.root());
+        // What is left is a few files in the folder for temporary ones.
+        _ = fs::remove_dir_all(self.root());
     }
 
     fn stop_apps(&self) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use gatling_tests::{Sandbox, processes};
+use gatling_tests::{Sandbox, processes, waiting};
 
 /// A sandbox in which `gatling` does nothing: these tests are not about it.
 fn sandbox() -> Sandbox {
@@ -112,4 +112,29 @@ fn two_clones_push_to_the_same_project() {
 
     let log = sandbox.git(&home.join("hello"), &["log", "--format=%s", "main"]).unwrap().stdout;
     assert!(log.starts_with("Something new\n"), "{log}");
+}
+
+#[test]
+fn a_process_belongs_to_a_sandbox_also_by_its_environment_alone() {
+    let sandbox = sandbox();
+    let mut sleep = sandbox.command("sleep", "/".as_ref()).arg("60").spawn().unwrap();
+
+    let pids = processes::of(sandbox.root());
+
+    assert!(pids.iter().any(|pid| pid.as_raw_nonzero().get().cast_unsigned() == sleep.id()));
+    drop(sandbox);
+    assert!(sleep.wait().unwrap().code().is_none(), "it was ended with the sandbox");
+}
+
+#[test]
+fn a_program_that_runs_beside_a_test_is_read_while_it_runs_and_killed_with_its_children() {
+    let sandbox = sandbox();
+    let mut shell = sandbox.command("sh", sandbox.root());
+    let running = sandbox.start(shell.args(["-c", "sleep 60 & echo started; wait"])).unwrap();
+    running.wait_for("started").unwrap();
+
+    running.kill().unwrap();
+
+    let sleeps = || processes::of(sandbox.root()).into_iter().map(processes::arguments);
+    waiting::wait_for("sleep to end", || (!sleeps().any(|words| words[..] == ["sleep", "60"])).then_some(())).unwrap();
 }

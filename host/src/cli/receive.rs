@@ -30,8 +30,15 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     for name in &args.refs {
         if *name != deploy_ref {
             print(&format!(
-                "gatling: {name} is not the deploy branch of {}, which is {branch}: nothing is deployed for it\n",
-                args.project
+                "gatling: {name} is not the deploy branch of {project}, which is {branch}: nothing is deployed for it{}\n",
+                match name.strip_prefix("refs/heads/") {
+                    Some(other) => format!(
+                        ". To deploy it instead, run on the server: gatling load {} --branch {other}",
+                        args.project
+                    ),
+                    None => String::new(),
+                },
+                project = args.project,
             ))?;
         } else if repository.tips(&branch)?.branch.is_none() {
             print(&format!("gatling: the deploy branch {branch} was deleted: what is deployed stays as it is\n"))?;

@@ -5,8 +5,9 @@
 //! So `HEAD` and the files differ between a push and its run, and what counts as a change made
 //! by hand is what differs from the noted commit.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use std::{fs, thread};
 
 use anyhow::{Context, Result, bail};
 
@@ -16,6 +17,8 @@ use crate::run::log::RunLog;
 
 /// The ref that notes which commit's files are in the build dir.
 const CHECKED_OUT: &str = "refs/gatling/checkout";
+/// The ref that notes, while files are brought into the build dir, which commit's they are.
+const INCOMING: &str = "refs/gatling/incoming";
 /// The key in the repository's configuration that names the deploy branch.
 const BRANCH_KEY: &str = "gatling.branch";
 /// The deploy branch where nothing names another.
@@ -33,6 +36,7 @@ pub struct Tips {
     /// The commit of the deploy branch, if it was pushed already.
     pub branch: Option<String>,
     checked_out: Option<String>,
+    incoming: Option<String>,
 }
 
 impl Repository {
@@ -78,13 +82,15 @@ impl Repository {
     /// When the repository can't be read.
     pub fn tips(&self, branch: &str) -> Result<Tips> {
         let name = format!("refs/heads/{branch}");
-        let refs = self.git(["for-each-ref", "--format=%(objectname) %(refname)", &name, CHECKED_OUT])?;
+        let refs = self.git(["for-each-ref", "--format=%(objectname) %(refname)", &name, CHECKED_OUT, INCOMING])?;
         let mut tips = Tips::default();
         for (commit, found) in refs.lines().filter_map(|line| line.split_once(' ')) {
             if found == name {
                 tips.branch = Some(commit.to_owned());
             } else if found == CHECKED_OUT {
                 tips.checked_out = Some(commit.to_owned());
+            } else if found == INCOMING {
+                tips.incoming = Some(commit.to_owned());
             }
         }
         Ok(tips)
@@ -110,7 +116,17 @@ impl Repository {
             // git leaves it when it is killed, and then refuses to do anything.
             _ = fs::remove_file(self.dir.join(".git").join("index.lock"));
         }
-        if let Some(old) = &tips.checked_out {
+        let mut checked_out = tips.checked_out.clone();
+        if let Some(incoming) = &tips.incoming {
+            // A run was killed while it brought these files in. What stands in their places is its
+            // own half of the work: had it been anything else, it would not have begun.
+            log.line(&format!("  the files of {} were left half brought out: that is finished first", short(incoming)));
+            self.await_a_new_second();
+            self.git(["read-tree", "--reset", "-u", incoming])?;
+            self.note(incoming)?;
+            checked_out = Some(incoming.clone());
+        }
+        if let Some(old) = &checked_out {
             let changed = self.changes(old)?;
             if changed.is_empty() && old == commit {
                 return Ok(());
@@ -140,17 +156,21 @@ impl Repository {
                 );
             }
         }
-        let old = match &tips.checked_out {
+        let old = match &checked_out {
             Some(old) => old.clone(),
             None => self.git(["hash-object", "-t", "tree", "/dev/null"])?,
         };
-        self.git(["read-tree", "-m", "-u", &old, commit]).with_context(|| {
+        let in_the_way = || {
             format!(
                 "cannot bring the files of {} to {}: see what git says, and move away what is in the way",
                 self.dir.display(),
                 short(commit)
             )
-        })?;
+        };
+        self.git(["read-tree", "-m", "-u", "--dry-run", &old, commit]).with_context(in_the_way)?;
+        self.await_a_new_second();
+        self.git(["update-ref", INCOMING, commit])?;
+        self.git(["read-tree", "-m", "-u", &old, commit]).with_context(in_the_way)?;
         self.note(commit)
     }
 
@@ -168,6 +188,28 @@ impl Repository {
         Ok(())
     }
 
+    /// Waits until files that are written get a later time than mix's last build, for a second at
+    /// most: mix tells times in whole seconds, and takes for built what is no newer than that.
+    fn await_a_new_second(&self) {
+        let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let Some(built) = self.last_build().map(seconds) else { return };
+        let now = SystemTime::now();
+        if seconds(now) == built {
+            let past = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_millis();
+            thread::sleep(Duration::from_millis(u64::from(1005 - past)));
+        }
+    }
+
+    /// When mix compiled last: the newest time of what it notes in `_build/ENV/lib/APP/.mix`.
+    fn last_build(&self) -> Option<SystemTime> {
+        let below = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        below(self.dir.join("_build"))
+            .flat_map(|env| below(env.join("lib")))
+            .flat_map(|app| below(app.join(".mix")))
+            .filter_map(|note| fs::metadata(note).and_then(|metadata| metadata.modified()).ok())
+            .max()
+    }
+
     fn changes(&self, commit: &str) -> Result<Vec<String>> {
         let names = self.git(["diff", "--no-ext-diff", "--name-only", commit])?;
         Ok(names.lines().map(str::to_owned).collect())
@@ -175,6 +217,7 @@ impl Repository {
 
     fn note(&self, commit: &str) -> Result<()> {
         self.git(["update-ref", CHECKED_OUT, commit])?;
+        self.git(["update-ref", "-d", INCOMING])?;
         Ok(())
     }
 
@@ -301,6 +344,27 @@ mod tests {
         assert_eq!(fixture.text(), "two");
         let patch = fs::read_to_string(fixture.folder.path().join("leftovers.patch")).expect("the patch");
         assert!(patch.contains("+half"), "{patch}");
+    }
+
+    #[test]
+    fn files_that_a_killed_run_brought_out_by_half_are_not_in_the_way() {
+        let (fixture, first, second) = fixture();
+        // Killed after it wrote the file, and before git knew.
+        fs::write(fixture.file(), "one").expect("a file");
+        fixture.repository.git(["update-ref", INCOMING, &first]).expect("git works");
+        fixture.check_out(&second, true).expect("it is set right");
+        assert_eq!(fixture.text(), "two");
+        assert_eq!(fixture.repository.tips("main").expect("git works").incoming, None);
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_still_not_overwritten_when_it_is_tried_again() {
+        let (fixture, first, _) = fixture();
+        fs::write(fixture.file(), "by hand").expect("a file");
+        for _ in 0..2 {
+            fixture.check_out(&first, false).expect_err("it would be lost");
+        }
+        assert_eq!(fixture.text(), "by hand");
     }
 
     #[test]

@@ -63,7 +63,8 @@ struct Run<'a> {
     lock: Lock,
     /// The task, once it is decided.
     task: Option<Task>,
-    after_kill: bool,
+    /// The records of runs that were killed, as long as nothing has set right what they left.
+    killed: Vec<Record>,
     waited: bool,
 }
 
@@ -93,17 +94,13 @@ impl<'a> Run<'a> {
             steps: Vec::new(),
         };
         // With the lock in hand, a record that still says `running` is of a run that was killed.
-        let mut killed: Vec<_> = runs.others(&request.id);
+        let mut killed = runs.others(&request.id);
         killed.retain(|other| other.outcome == Outcome::Running);
-        for other in &mut killed {
-            other.outcome = Outcome::Failed;
-            other.error = Some("it was killed".to_owned());
-            runs.save(other)?;
+        for other in &killed {
             log.line(&format!("gatling: the run {} was killed before it ended", other.id));
         }
-        let after_kill = !killed.is_empty();
         runs.save(&record)?;
-        Ok(Self { request, runs, record, lock, task: request.task, after_kill, waited })
+        Ok(Self { request, runs, record, lock, task: request.task, killed, waited })
     }
 
     fn go(&mut self, log: &RunLog) -> Result<()> {
@@ -141,7 +138,12 @@ impl<'a> Run<'a> {
             self.request.id
         ));
         let leftovers = paths.state_dir().join(format!("leftovers-{}.patch", self.request.id));
-        repository.check_out(&tips, &commit, self.after_kill, &leftovers, log)?;
+        repository.check_out(&tips, &commit, !self.killed.is_empty(), &leftovers, log)?;
+        for mut killed in self.killed.drain(..) {
+            killed.outcome = Outcome::Failed;
+            killed.error = Some("it was killed".to_owned());
+            self.runs.save(&killed)?;
+        }
         let source = Source { commit: commit.clone(), branch };
         let result = Env::build(paths, task, &source).and_then(|env| self.run_pipeline(&env, log));
         if let Err(error) = repository.take_back_changes(&commit, log) {
@@ -184,7 +186,8 @@ impl<'a> Run<'a> {
     /// Whether a run that this one waited for deployed this very commit, and no other since.
     fn was_deployed_meanwhile(&self, commit: &str) -> bool {
         let others = self.runs.others(&self.request.id);
-        let latest = others.iter().max_by_key(|other| other.finished_at);
+        // Those that had nothing to do have no commit.
+        let latest = others.iter().filter(|other| !other.commit.is_empty()).max_by_key(|other| other.finished_at);
         latest.is_some_and(|latest| latest.outcome == Outcome::Succeeded && latest.commit == commit)
     }
 
@@ -214,6 +217,19 @@ fn report_failure(request: &Request, task: Option<Task>, error: &anyhow::Error, 
         "  The whole log: {}",
         paths.state_dir().join("runs").join(format!("{}.log", request.id)).display()
     ));
+}
+
+/// What there is to say when a run was ended by a signal, and could not speak for itself.
+fn death(request: &Request, how: &str) -> String {
+    let paths = &request.paths;
+    let again = if paths.is_deployed() { "upgrade" } else { "deploy" };
+    format!(
+        "gatling: the run {} {how} before it was done.\n  {}\n  To try again, run on the server: gatling {} {}",
+        request.id,
+        serving(paths),
+        request.task.map_or(again, Task::name),
+        paths.name
+    )
 }
 
 /// An error with its causes, one below the other.

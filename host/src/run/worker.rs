@@ -18,6 +18,7 @@ use anyhow::{Context, Result};
 use super::Request;
 use super::log::DEBUG_PREFIX;
 use super::record::Runs;
+use crate::command::describe;
 use crate::settings::OperatorSettings;
 
 /// How often the log is looked at.
@@ -83,6 +84,9 @@ pub fn submit(request: &Request) -> Result<u8> {
         };
         let watched = follower.show(status.is_some()).is_ok();
         if let Some(status) = status {
+            if status.code().is_none() {
+                println!("{}", super::death(request, &describe(status)));
+            }
             return Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
         }
         if interrupted.load(Ordering::Relaxed) {

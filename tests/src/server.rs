@@ -1,0 +1,194 @@
+//! A server on which hello 0.1.0 serves, for the tests of one program to share: deploying it
+//! takes seconds, and what most of them do comes to nothing, if all is well.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use anyhow::{Context, Result};
+
+use crate::exit::at_exit;
+use crate::{Output, Project, Sandbox};
+
+/// The release that serves whenever a test gets the server.
+pub const VERSION: &str = "0.1.0";
+
+/// What stands in hello's `.env` by then: without a node name no epmd stays behind.
+const DOTENV: &str = "RELEASE_DISTRIBUTION='none'\n";
+
+/// git's hook, which notes what the one that `gatling load` wrote has returned: git itself drops it.
+const NOTING_HOOK: &str = "#!/bin/sh\n\"$0.gatling\" \"$@\"\necho $? >\"$0.code\"\n";
+
+/// A server that tests share, one after the other. The first to ask has it made, and it is gone
+/// when the program ends.
+pub struct Shared(OnceLock<Mutex<Server>>);
+
+/// The server while one test has it.
+pub struct Server {
+    /// The folders, nginx and `gatling`.
+    pub sandbox: &'static Sandbox,
+    /// The repository of whoever pushes.
+    pub hello: Project<'static>,
+    commit: String,
+    config: String,
+}
+
+/// What came of something that Gatling was to do.
+#[derive(Debug)]
+pub struct Run {
+    /// Gatling's exit code; none when it wasn't called, or was killed.
+    pub code: Option<i32>,
+    /// What was said.
+    pub output: Output,
+}
+
+/// The process that serves, and what it answers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Serving {
+    /// Its id.
+    pub pid: u32,
+    /// The status and the body that nginx answers at `/`.
+    pub answer: (u16, String),
+}
+
+impl Shared {
+    /// A server that isn't made yet.
+    #[expect(clippy::new_without_default, reason = "a static needs a const fn")]
+    pub const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// The server, as it was when it was made, for this test alone.
+    ///
+    /// # Panics
+    /// When hello can't be deployed, or not be brought back to what it was.
+    pub fn lock(&self) -> MutexGuard<'_, Server> {
+        let server = self.0.get_or_init(|| Mutex::new(Server::deploy().expect("hello can be deployed")));
+        // The test that failed before this one leaves nothing that `restore` doesn't set right.
+        let server = server.lock().unwrap_or_else(PoisonError::into_inner);
+        server.restore().expect("the server can be set right");
+        server
+    }
+}
+
+impl Server {
+    fn deploy() -> Result<Self> {
+        let sandbox: &'static Sandbox = Box::leak(Box::new(Sandbox::new()?));
+        at_exit(|| sandbox.end());
+        let hello = sandbox.project("hello")?;
+        sandbox.run(&["load", "hello"])?.expect_success()?;
+        let hook = sandbox.home().join("hello/.git/hooks/post-update");
+        fs::rename(&hook, hook.with_extension("gatling"))?;
+        fs::write(&hook, NOTING_HOOK)?;
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;
+        let server = Self { sandbox, commit: hello.head()?, config: fs::read_to_string(sandbox.config())?, hello };
+        fs::write(server.dotenv(), DOTENV)?;
+        server.push()?.expect_code(0)?;
+        sandbox.wait_for_answer(200, &answer(VERSION))?;
+        Ok(server)
+    }
+
+    /// Makes everything as it was: the pushing repository, the build dir, the settings, the app.
+    fn restore(&self) -> Result<()> {
+        self.hello.git(&["checkout", "--quiet", "--force", "main"])?;
+        self.hello.git(&["reset", "--quiet", "--hard", &self.commit])?;
+        self.hello.git(&["clean", "--quiet", "-ffd"])?;
+        let on_server = |args: &[&str]| self.sandbox.git(&self.build_dir(), args);
+        for name in ["refs/heads/main", "refs/gatling/checkout"] {
+            on_server(&["update-ref", name, &self.commit])?;
+        }
+        on_server(&["read-tree", "--reset", "-u", &self.commit])?;
+        on_server(&["clean", "--quiet", "-ffd"])?;
+        fs::write(self.dotenv(), DOTENV)?;
+        fs::write(self.sandbox.config(), &self.config)?;
+        let current = fs::read_link(self.deploy_dir().join("current"))?;
+        if !current.ends_with(VERSION) {
+            self.script(&["upgrade", VERSION])?.expect_code(0)?;
+        }
+        self.script(&["start"])?.expect_code(0)?;
+        self.sandbox.wait_for_answer(200, &answer(VERSION))
+    }
+
+    /// The build dir: the project's repository on the server.
+    pub fn build_dir(&self) -> PathBuf {
+        self.sandbox.home().join("hello")
+    }
+
+    /// The folder of the deployed app.
+    pub fn deploy_dir(&self) -> PathBuf {
+        self.sandbox.home().join("deployments/hello")
+    }
+
+    /// The app's variables.
+    pub fn dotenv(&self) -> PathBuf {
+        self.deploy_dir().join(".env")
+    }
+
+    /// Commits all that was changed and pushes it to `main`.
+    pub fn push(&self) -> Result<Run> {
+        self.hello.commit("Something else")?;
+        self.push_refs(&["+main"])
+    }
+
+    /// Pushes `refs`.
+    pub fn push_refs(&self, refs: &[&str]) -> Result<Run> {
+        self.push_with(&mut self.hello.push_command(refs))
+    }
+
+    /// Runs a command that pushes. The exit code is that of `gatling receive`, which git doesn't
+    /// pass on.
+    pub fn push_with(&self, push: &mut Command) -> Result<Run> {
+        let noted = self.build_dir().join(".git/hooks/post-update.code");
+        _ = fs::remove_file(&noted);
+        let output = Output::of(push)?;
+        let code = fs::read_to_string(&noted).ok().and_then(|code| code.trim().parse().ok());
+        Ok(Run { code, output })
+    }
+
+    /// Runs `gatling` with `args`.
+    pub fn gatling(&self, args: &[&str]) -> Result<Run> {
+        Ok(Run::from(self.sandbox.run(args)?))
+    }
+
+    /// Runs the init script with `args`, in the environment that `service` would give it.
+    pub fn script(&self, args: &[&str]) -> Result<Run> {
+        let mut command = self.sandbox.command(self.sandbox.etc().join("hello"), "/".as_ref());
+        let path =
+            command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path.map(ToOwned::to_owned));
+        command.env_clear().env("PATH", path.context("a sandbox has a PATH")?).args(args);
+        Ok(Run::from(Output::of(&mut command)?))
+    }
+
+    /// What serves now.
+    pub fn serving(&self) -> Result<Serving> {
+        let file = self.deploy_dir().join("run/hello.pid");
+        let pid = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        Ok(Serving { pid: pid.trim().parse()?, answer: self.sandbox.get("/")? })
+    }
+}
+
+impl Run {
+    /// This, or an error that shows all that was said when Gatling has returned another code.
+    pub fn expect_code(self, code: i32) -> Result<Self> {
+        anyhow::ensure!(self.code == Some(code), "the exit code is {:?}, not {code}:\n{}", self.code, self.text());
+        Ok(self)
+    }
+
+    /// All that was said.
+    pub fn text(&self) -> String {
+        self.output.lines().join("\n")
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self { code: output.status.code(), output }
+    }
+}
+
+/// What hello of this version answers at `/`.
+pub fn answer(version: &str) -> String {
+    format!("hello {version}\n")
+}

@@ -1,0 +1,151 @@
+//! What only a step can find out.
+
+use std::fs;
+use std::path::Path;
+
+use gatling_tests::server::{Run, Server, Shared, VERSION, answer};
+use gatling_tests::{Output, http};
+
+use crate::{assert_says, assert_untouched};
+
+/// The server for what a step refuses. One of its own, so that nobody waits for all of those.
+static LATE: Shared = Shared::new();
+
+/// Pushes what was made of the project, which `step` is to refuse with `words`.
+#[track_caller]
+fn assert_step_fails(server: &Server, step: &str, words: &[&str]) -> Run {
+    let run = server.push().unwrap();
+    assert_eq!(run.code, Some(1), "the exit code; it said:\n{}", run.text());
+    assert_says(&run, &[&format!("the step {step}"), "push again"]);
+    assert_says(&run, words);
+    run
+}
+
+/// That hello 0.1.0 serves, and is the current release.
+#[track_caller]
+fn assert_old_one_serves(server: &Server) {
+    assert_eq!(server.serving().unwrap().answer, (200, answer(VERSION)));
+    server.script(&["status"]).unwrap().expect_code(0).unwrap();
+    let current = fs::read_link(server.deploy_dir().join("current")).unwrap();
+    assert_eq!(current, Path::new("releases").join(VERSION));
+}
+
+#[test]
+fn a_compile_error_ends_the_run_in_the_compilers_words() {
+    let server = LATE.lock();
+    let before = server.serving().unwrap();
+    server.hello.set_version("0.2.0").unwrap();
+    server.hello.replace("lib/hello.ex", "do: @version", "do: no_such_function()").unwrap();
+
+    let run =
+        assert_step_fails(&server, "mix_compile", &["no_such_function", "lib/hello.ex:", "hello 0.1.0 is serving."]);
+
+    assert!(!run.text().contains("mix_digest"), "a later step was begun:\n{}", run.text());
+    assert_untouched(&server, &before);
+}
+
+#[test]
+fn a_port_that_another_program_listens_on_is_refused_before_the_old_release_is_stopped() {
+    let server = LATE.lock();
+    let before = server.serving().unwrap();
+    let port = http::taken_port().unwrap();
+    server.gatling(&["config", "set", "hello", &format!("PORT={port}")]).unwrap().expect_code(0).unwrap();
+    server.hello.set_version("0.2.0").unwrap();
+
+    assert_step_fails(
+        &server,
+        "upgrade_service",
+        &[&format!("another program listens on port {port}"), "gatling config set hello PORT="],
+    );
+
+    assert_untouched(&server, &before);
+    assert_old_one_serves(&server);
+}
+
+#[test]
+fn a_release_that_crashes_at_boot_is_replaced_by_the_old_one_and_its_last_words_are_shown() {
+    let server = LATE.lock();
+    server.hello.set_version("0.2.0").unwrap();
+    server
+        .hello
+        .replace("lib/hello/application.ex", "children = [", "raise \"no such planet\"\n    children = [")
+        .unwrap();
+
+    assert_step_fails(&server, "upgrade_service", &["no such planet", "stopped by itself", "0.1.0 was put back"]);
+
+    assert_old_one_serves(&server);
+}
+
+#[test]
+fn a_release_that_is_never_healthy_is_replaced_by_the_old_one() {
+    let server = LATE.lock();
+    server.hello.set_version("0.2.0").unwrap();
+    server.hello.replace("lib/hello/router.ex", "{200, \"ok\\n\"}", "{503, \"not today\\n\"}").unwrap();
+    server.hello.replace("lib/hello/connection.ex", "%{200", "%{503 => \"Service Unavailable\", 200").unwrap();
+    server.hello.replace("gatling.toml", "path = \"/health\"", "path = \"/health\"\ntimeout = \"2s\"").unwrap();
+
+    assert_step_fails(&server, "upgrade_service", &["/health within 2 s", "0.1.0 was put back"]);
+
+    assert_old_one_serves(&server);
+}
+
+#[test]
+fn a_site_that_nginx_refuses_is_replaced_by_the_old_one_byte_for_byte() {
+    let server = LATE.lock();
+    let site = server.sandbox.nginx_dir().join("sites-available/hello");
+    let before = fs::read(&site).unwrap();
+    let port = server.sandbox.nginx_port();
+    let broken = format!("server {{\n  listen 127.0.0.1:{port};\n  server_nam www.example.com;\n}}\n");
+    server.hello.write("nginx.conf", &broken).unwrap();
+    server.hello.set_version("0.2.0").unwrap();
+
+    let refused = format!("nginx refuses the site {}", site.display());
+    assert_step_fails(&server, "configure_nginx", &["unknown directive \"server_nam\"", &refused, "was put back"]);
+
+    assert_eq!(fs::read(&site).unwrap(), before);
+    // nginx is the last step: the app itself was upgraded by then.
+    server.sandbox.wait_for_answer(200, &answer("0.2.0")).unwrap();
+    let mut check = server.sandbox.command("nginx", Path::new("/"));
+    check.arg("-t").arg("-c").arg(server.sandbox.nginx_dir().join("nginx.conf"));
+    Output::of(&mut check).unwrap().expect_success().unwrap();
+}
+
+#[test]
+fn a_mix_release_that_asked_and_kept_the_old_release_is_a_failure() {
+    let server = LATE.lock();
+    let before = server.serving().unwrap();
+    server.hello.replace("mix.exs", "[\"hello.digest\"]]", "[\"hello.digest\"], release: &careful/1]").unwrap();
+    let careful = "\n  defp careful(args), do: Mix.Task.run(\"release\", args -- [\"--overwrite\"])\nend\n";
+    server.hello.replace("mix.exs", "\nend\n", &format!("\n{careful}")).unwrap();
+
+    assert_step_fails(&server, "mix_release", &["wrote no new release", "mix.exs", "hello 0.1.0 is serving."]);
+
+    assert_untouched(&server, &before);
+}
+
+#[test]
+fn of_two_refs_in_one_push_only_the_deploy_branch_is_deployed_and_the_other_is_named() {
+    let server = LATE.lock();
+    server.hello.set_version("0.2.0").unwrap();
+    server.hello.commit("Version 0.2.0").unwrap();
+    server.hello.git(&["branch", "--force", "experiment", "main~1"]).unwrap();
+
+    let run = server.push_refs(&["+main", "+experiment"]).unwrap().expect_code(0).unwrap();
+
+    assert_says(&run, &["refs/heads/experiment is not the deploy branch of hello", "hello 0.2.0 is serving"]);
+    server.sandbox.wait_for_answer(200, &answer("0.2.0")).unwrap();
+}
+
+#[test]
+fn a_mix_exs_that_prints_rubbish_is_understood_all_the_same() {
+    let server = LATE.lock();
+    let rubbish =
+        "IO.puts(\"gatling\\n\\e[31mversion 9.9.9\")\nIO.binwrite(<<255, 0, 10>>)\nIO.write(\"no line end\")\n";
+    let text = server.hello.read("mix.exs").unwrap();
+    server.hello.write("mix.exs", &format!("{rubbish}{text}")).unwrap();
+    server.hello.set_version("0.2.0").unwrap();
+
+    server.push().unwrap().expect_code(0).unwrap();
+
+    server.sandbox.wait_for_answer(200, &answer("0.2.0")).unwrap();
+}

@@ -1,0 +1,168 @@
+//! `gatling hooks check`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use gatling_tests::server::Run;
+use gatling_tests::{Output, Sandbox, places};
+use serde_json::Value;
+
+use crate::component::{USE, component, contract};
+use crate::{json, run, said};
+
+/// Runs `gatling` in a folder of the sandbox.
+#[track_caller]
+fn run_in(sandbox: &Sandbox, folder: &Path, args: &[&str], code: i32, words: &[&str]) -> String {
+    said(Run::from(Output::of(sandbox.gatling(args).current_dir(folder)).unwrap()), args, code, words)
+}
+
+#[test]
+fn the_hooks_of_every_task_are_listed_in_pipeline_order() {
+    let sandbox = Sandbox::new().unwrap();
+    let listed = fs::read_to_string(places::workspace().join("guest-sdk/macros/hooks.txt")).unwrap();
+
+    for (guest, task) in [("recorder-deploy", "deploy"), ("recorder", "upgrade"), ("recorder-unload", "unload")] {
+        let file = sandbox.root().join(task).with_extension("wasm");
+        fs::copy(places::guest(guest).unwrap(), &file).unwrap();
+        let file = file.display().to_string();
+        let hooks: Vec<_> = listed.lines().filter_map(|line| line.strip_prefix(task)?.strip_prefix(' ')).collect();
+        assert!(hooks.len() >= 10);
+
+        let report = &json(&sandbox, &["hooks", "check", &file, "--json"], 0)[0];
+        let text = run(&sandbox, &["hooks", "check", &file], 0, &["gatling:hooks@1.0.0"]);
+
+        let of_json = report["hooks"].as_array().unwrap().iter().map(|hook| hook["name"].as_str().unwrap());
+        assert_eq!(of_json.collect::<Vec<_>>(), hooks);
+        assert_eq!(
+            text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect::<Vec<_>>()[1..],
+            hooks,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_report_in_json_has_just_the_documented_keys() {
+    let sandbox = Sandbox::new().unwrap();
+    let file = sandbox.root().join("upgrade.wasm");
+    fs::copy(places::guest("few").unwrap(), &file).unwrap();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+
+    let reports = json(&sandbox, &["hooks", "check", &file.display().to_string(), "--json"], 0);
+
+    let [report] = &reports.as_array().unwrap()[..] else { panic!("one report for one file: {reports}") };
+    assert_eq!(keys(report), set(&["path", "sha256", "size", "contract", "hooks", "imports", "problems"]));
+    let hooks = report["hooks"].as_array().unwrap();
+    assert_eq!(keys(&hooks[0]), set(&["name", "task", "step", "phase", "status", "message"]));
+    assert_eq!(report["path"], file.display().to_string());
+    assert_eq!(report["size"], fs::metadata(&file).unwrap().len());
+    assert_eq!(report["contract"], "1.0.0");
+    let mut sha256sum = sandbox.command("sha256sum", sandbox.root());
+    let sum = Output::of(sha256sum.arg(&file)).unwrap().expect_success().unwrap().stdout;
+    assert_eq!(report["sha256"].as_str().unwrap(), sum.split(' ').next().unwrap());
+    let before = serde_json::json!({
+        "name": "before_mix_digest", "task": "upgrade", "step": "mix_digest", "phase": "before", "status": "ok", "message": ""
+    });
+    assert_eq!(hooks[0], before);
+}
+
+#[test]
+fn every_built_guest_is_without_problems() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut files: Vec<_> =
+        fs::read_dir(places::guests_dir().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+    assert!(files.len() >= 9, "{files:?}");
+
+    for file in files {
+        run(&sandbox, &["hooks", "check", &file.display().to_string()], 0, &["  ok "]);
+    }
+}
+
+/// Checks a component with the exports and imports of `world`, built against `contract`.
+#[track_caller]
+fn check_built(world: &str, contract: &str, code: i32, words: &[&str]) -> Value {
+    let sandbox = Sandbox::new().unwrap();
+    let file = sandbox.root().join("upgrade.wasm");
+    fs::write(&file, component(world, contract)).unwrap();
+    let file = file.display().to_string();
+    run(&sandbox, &["hooks", "check", &file], code, words);
+    json(&sandbox, &["hooks", "check", &file, "--json"], code)[0].take()
+}
+
+#[test]
+fn a_misspelt_hook_is_reported_with_the_name_that_was_meant() {
+    let world = format!("{USE} export before-mix-compil: func(env: env);");
+    let report =
+        check_built(&world, &contract(), 1, &["before_mix_compil is no hook", "did you mean before_mix_compile?"]);
+    assert_eq!(report["hooks"][0]["status"], "unknown");
+    assert_eq!(report["problems"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_hook_of_the_wrong_type_is_reported_with_the_right_type() {
+    let world = format!("{USE} export before-mix-compile: func(env: string) -> u32;");
+    let report = check_built(&world, &contract(), 1, &["wrong type", "func(env: env) -> result<_, string>"]);
+    assert_eq!(report["hooks"][0]["status"], "wrong-type");
+}
+
+#[test]
+fn another_version_of_the_contract_is_reported_with_both() {
+    let newer = contract().replace("gatling:hooks@1.0.0", "gatling:hooks@1.7.0");
+    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.0.0", "@1.7.0");
+    let report = check_built(&world, &newer, 1, &["gatling:hooks@1.7.0", "this gatling has gatling:hooks@1.0.0"]);
+    assert_eq!(report["contract"], "1.7.0");
+}
+
+#[test]
+fn a_contract_without_a_version_is_reported() {
+    let unversioned = contract().replace("gatling:hooks@1.0.0", "gatling:hooks");
+    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.0.0", "");
+    check_built(
+        &world,
+        &unversioned,
+        1,
+        &["without a version", "gatling:hooks@1.0.0", "write the version into the world"],
+    );
+}
+
+#[test]
+fn what_toolchains_export_beside_hooks_is_passed_over() {
+    let world = format!(
+        "{USE} export init: func(); export exports: interface {{ f: func(); }} export after-mix-compile: func(env: env);"
+    );
+    let report = check_built(&world, &contract(), 0, &["after_mix_compile"]);
+    assert_eq!(report["hooks"].as_array().unwrap().len(), 1, "{report}");
+}
+
+#[test]
+fn without_files_the_hooks_files_of_the_folder_are_checked() {
+    let sandbox = Sandbox::new().unwrap();
+    let folder = sandbox.root().join("project");
+    fs::create_dir(&folder).unwrap();
+    run_in(
+        &sandbox,
+        &folder,
+        &["hooks", "check"],
+        2,
+        &["deploy.wasm", "upgrade.wasm", "unload.wasm", "name the files"],
+    );
+
+    fs::copy(places::guest("few").unwrap(), folder.join("upgrade.wasm")).unwrap();
+    fs::write(folder.join("unload.wasm"), "rubbish").unwrap();
+
+    run_in(&sandbox, &folder, &["hooks", "check"], 1, &["before_mix_digest", "unload.wasm", "no WebAssembly"]);
+}
+
+#[test]
+fn a_hooks_file_that_is_not_there_is_a_problem() {
+    let sandbox = Sandbox::new().unwrap();
+
+    run(&sandbox, &["hooks", "check", "nowhere.wasm"], 1, &["cannot read nowhere.wasm", "No such file"]);
+    let report = &json(&sandbox, &["hooks", "check", "nowhere.wasm", "--json"], 1)[0];
+
+    assert_eq!((&report["sha256"], &report["size"], &report["contract"]), (&Value::Null, &Value::Null, &Value::Null));
+    assert_eq!(report["problems"].as_array().unwrap().len(), 1);
+}

@@ -1,0 +1,116 @@
+//! `gatling load`, and naming projects.
+
+use std::fs;
+
+use gatling_tests::Sandbox;
+
+use crate::{run, snapshot};
+
+#[test]
+fn loading_a_project_says_what_to_do_next() {
+    let sandbox = Sandbox::new().unwrap();
+    let repository = sandbox.home().join("hello").display().to_string();
+
+    run(
+        &sandbox,
+        &["load", "hello"],
+        0,
+        &["hello is loaded", "gatling config set hello", "git remote add", &repository, "git push server main"],
+    );
+
+    assert!(sandbox.home().join("hello/.git").is_dir());
+    assert!(sandbox.home().join("deployments/hello").is_dir());
+}
+
+#[test]
+fn loading_again_keeps_what_there_is() {
+    let sandbox = Sandbox::new().unwrap();
+    run(&sandbox, &["load", "hello", "--branch", "live"], 0, &["git push server live"]);
+    run(&sandbox, &["config", "set", "hello", "A=1"], 0, &[]);
+    let hook = sandbox.home().join("hello/.git/hooks/post-update");
+    fs::remove_file(&hook).unwrap();
+
+    run(&sandbox, &["load", "hello"], 0, &["loaded again", "git push server live"]);
+
+    assert!(hook.is_file(), "the hook is renewed");
+    assert_eq!(sandbox.run(&["config", "get", "hello", "A"]).unwrap().stdout, "1\n");
+}
+
+#[test]
+fn loading_again_changes_the_deploy_branch_when_one_is_named() {
+    let sandbox = Sandbox::new().unwrap();
+    run(&sandbox, &["load", "hello"], 0, &["git push server main"]);
+
+    run(&sandbox, &["load", "hello", "--branch", "live"], 0, &["git push server live"]);
+
+    run(&sandbox, &["receive", "hello", "refs/heads/main"], 0, &["not the deploy branch of hello, which is live"]);
+}
+
+#[test]
+fn a_folder_that_is_no_repository_is_left_alone() {
+    let sandbox = Sandbox::new().unwrap();
+    let folder = sandbox.home().join("hello");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("thesis.txt"), "important").unwrap();
+    let before = snapshot(&sandbox.home());
+
+    run(&sandbox, &["load", "hello"], 2, &["hello is there already", "no repository", "move it away"]);
+
+    assert_eq!(snapshot(&sandbox.home()), before);
+}
+
+#[test]
+fn somebodys_own_repository_is_left_alone() {
+    let sandbox = Sandbox::new().unwrap();
+    let folder = sandbox.home().join("hello");
+    sandbox.git(&sandbox.home(), &["init", "--quiet", "hello"]).unwrap();
+    sandbox.git(&folder, &["commit", "--quiet", "--allow-empty", "--message", "Mine"]).unwrap();
+    let before = snapshot(&sandbox.home());
+
+    run(&sandbox, &["load", "hello"], 2, &["hello is a repository that gatling did not make", "move it away"]);
+
+    assert_eq!(snapshot(&sandbox.home()), before);
+}
+
+#[test]
+fn a_name_that_could_leave_its_folder_or_look_like_an_option_is_refused() {
+    let sandbox = Sandbox::new().unwrap();
+    let before = snapshot(sandbox.root());
+
+    for name in ["../x", "-x", ".x", "a/b", "", "a b", "deployments"] {
+        run(&sandbox, &["load", name], 2, &[]);
+        run(&sandbox, &["load", "--", name], 2, &["name"]);
+        run(&sandbox, &["unload", "--yes", "--", name], 2, &["name"]);
+    }
+
+    assert_eq!(snapshot(sandbox.root()), before);
+}
+
+#[test]
+fn an_unknown_project_is_refused_with_those_there_are_and_the_one_that_was_meant() {
+    let sandbox = Sandbox::new().unwrap();
+    run(&sandbox, &["env", "hello"], 2, &["there is no project hello", "No project is loaded", "gatling load hello"]);
+    run(&sandbox, &["load", "hello"], 0, &[]);
+    run(&sandbox, &["load", "shop"], 0, &[]);
+    let before = snapshot(&sandbox.home());
+
+    for args in [
+        &["env", "helo"][..],
+        &["plan", "helo"],
+        &["deploy", "helo"],
+        &["upgrade", "helo"],
+        &["receive", "helo", "refs/heads/main"],
+        &["unload", "helo", "--yes"],
+        &["config", "list", "helo"],
+        &["config", "get", "helo", "A"],
+        &["config", "set", "helo", "A=1"],
+        &["config", "unset", "helo", "A"],
+    ] {
+        let words = ["there is no project helo", "Did you mean hello?", "hello, shop", "gatling load helo"];
+        run(&sandbox, args, 2, &words);
+    }
+
+    let far = run(&sandbox, &["env", "warehouse"], 2, &["hello, shop"]);
+    assert!(!far.contains("Did you mean"), "{far}");
+    assert_eq!(snapshot(&sandbox.home()), before);
+}

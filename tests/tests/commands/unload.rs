@@ -1,0 +1,29 @@
+//! `gatling unload`.
+
+use gatling_tests::Sandbox;
+
+use crate::{run, snapshot};
+
+#[test]
+fn unloading_without_somebody_to_ask_removes_nothing() {
+    let sandbox = Sandbox::new().unwrap();
+    sandbox.load("hello").unwrap();
+    let before = snapshot(&sandbox.home());
+
+    run(&sandbox, &["unload", "hello"], 2, &["--yes"]);
+
+    assert_eq!(snapshot(&sandbox.home()), before);
+}
+
+#[test]
+fn unloading_removes_the_project_and_leaves_its_database_alone() {
+    let sandbox = Sandbox::new().unwrap();
+    sandbox.load("hello").unwrap();
+    run(&sandbox, &["load", "shop"], 0, &[]);
+
+    run(&sandbox, &["unload", "hello", "--yes"], 0, &["hello is unloaded", "database was left alone"]);
+
+    assert!(!sandbox.home().join("hello").exists());
+    assert!(!sandbox.home().join("deployments/hello").exists());
+    run(&sandbox, &["env", "hello"], 2, &["there is no project hello", "shop"]);
+}

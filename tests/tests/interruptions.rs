@@ -1,0 +1,163 @@
+//! Runs whose pusher or worker is killed.
+
+use std::fs;
+use std::path::PathBuf;
+
+use gatling_tests::{Gate, Project, Running, Sandbox, processes, waiting};
+use rustix::process::{Signal, kill_process};
+
+/// Commits a build that waits at a gate and pushes it. Returns when it has come to the gate.
+fn push_to_gate(hello: &Project<'_>) -> (Running, Gate) {
+    let gate = hello.add_gate().unwrap();
+    hello.commit("A build that waits").unwrap();
+    let push = hello.start_push(&["main"]).unwrap();
+    gate.wait().unwrap();
+    (push, gate)
+}
+
+/// Kills the worker, and waits until nothing of its run is at work any more.
+fn kill_worker(sandbox: &Sandbox, push: Running) {
+    let worker = sandbox.worker().expect("a run is under way");
+    kill_process(worker, Signal::KILL).unwrap();
+    push.end().unwrap();
+    let build_dir = sandbox.home().join("hello");
+    let is_idle = || processes::of(&build_dir).is_empty().then_some(());
+    waiting::wait_for("an idle build dir", is_idle).unwrap();
+}
+
+/// The patches that were kept of what killed runs have left.
+fn leftovers(sandbox: &Sandbox) -> Vec<PathBuf> {
+    let entries = fs::read_dir(sandbox.home().join(".gatling/hello")).unwrap();
+    let files = entries.map(|entry| entry.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|extension| extension == "patch")).collect()
+}
+
+#[test]
+fn a_run_goes_on_when_whoever_pushed_is_killed() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    let (push, gate) = push_to_gate(&hello);
+
+    push.kill().unwrap();
+    gate.open().unwrap();
+
+    assert_eq!(sandbox.wait_for_end_of_run("hello").unwrap()["outcome"], "succeeded");
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+}
+
+#[test]
+fn a_killed_worker_leaves_the_old_version_serving_and_the_next_push_sets_its_files_right() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+    hello.set_version("0.2.0").unwrap();
+    let (push, gate) = push_to_gate(&hello);
+    fs::write(sandbox.home().join("hello/assets/robots.txt"), "half of it").unwrap();
+
+    kill_worker(&sandbox, push);
+
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+
+    gate.open().unwrap();
+    hello.set_version("0.3.0").unwrap();
+    hello.commit("0.3.0").unwrap();
+    let output = hello.deploy().unwrap();
+
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.3.0\n".to_owned()));
+    assert_eq!(sandbox.get("/assets/robots.txt").unwrap().1, hello.read("assets/robots.txt").unwrap());
+    let patches = leftovers(&sandbox);
+    let [patch] = patches.as_slice() else { panic!("{patches:?}") };
+    assert!(fs::read_to_string(patch).unwrap().contains("+half of it"));
+    let named = format!(
+        "left changed files: assets/robots.txt. They are set right; the changes are kept in {}",
+        patch.display()
+    );
+    assert!(output.says(&named), "{output:?}");
+    let runs = sandbox.runs("hello").unwrap();
+    let outcomes: Vec<_> = runs.iter().map(|run| run["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["succeeded", "failed", "succeeded"]);
+}
+
+#[test]
+fn whoever_pushed_is_told_when_the_worker_was_killed() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    let (push, _gate) = push_to_gate(&hello);
+
+    kill_process(sandbox.worker().expect("a run is under way"), Signal::KILL).unwrap();
+
+    let output = push.end().unwrap();
+    assert!(output.says("killed") || output.says("signal 9"), "{output:?}");
+}
+
+#[test]
+fn the_files_of_a_killed_run_are_set_right_also_when_another_request_failed_in_between() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    let (push, gate) = push_to_gate(&hello);
+    fs::write(sandbox.home().join("hello/assets/robots.txt"), "half of it").unwrap();
+    kill_worker(&sandbox, push);
+
+    let upgrade = sandbox.run(&["upgrade", "hello"]).unwrap();
+    assert_eq!(upgrade.status.code(), Some(1));
+    assert!(upgrade.says("hello is not deployed yet"), "{upgrade:?}");
+
+    gate.open().unwrap();
+    hello.commit("Another try").unwrap();
+    hello.deploy().unwrap();
+
+    assert_eq!(sandbox.get("/assets/robots.txt").unwrap().1, hello.read("assets/robots.txt").unwrap());
+    assert_eq!(leftovers(&sandbox).len(), 1);
+}
+
+#[test]
+fn a_worker_killed_while_it_brings_out_the_first_files_is_no_obstacle_to_the_next_push() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    push_and_kill_while_files_are_brought_out(&sandbox, &hello);
+    assert!(sandbox.home().join("hello/domains").exists(), "some files were brought out");
+
+    hello.commit("Another try").unwrap();
+    hello.deploy().unwrap();
+
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+}
+
+#[test]
+fn a_worker_killed_while_it_brings_out_changed_files_is_no_obstacle_to_the_next_push() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+    hello.replace("lib/hello/router.ex", "hello #{", "good morning #{").unwrap();
+    hello.write("assets/new.css", "body {}\n").unwrap();
+    hello.commit("A changed file, and a new one").unwrap();
+    push_and_kill_while_files_are_brought_out(&sandbox, &hello);
+    assert!(sandbox.home().join("hello/assets/new.css").exists(), "some files were brought out");
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+
+    hello.set_version("0.2.0").unwrap();
+    hello.commit("Another try").unwrap();
+    hello.deploy().unwrap();
+
+    assert_eq!(sandbox.get("/").unwrap(), (200, "good morning 0.2.0\n".to_owned()));
+}
+
+/// Pushes a commit with a new or changed `lib/hello/router.ex`, and kills the worker when that is
+/// the next file that it would bring out.
+fn push_and_kill_while_files_are_brought_out(sandbox: &Sandbox, hello: &Project<'_>) {
+    let repository = sandbox.home().join("hello");
+    let (reached, open) = (sandbox.root().join("reached"), sandbox.root().join("open"));
+    // git calls the filter for just that file, when those before it are there.
+    let filter = format!("touch {}; until [ -e {} ]; do sleep 0.02; done; cat", reached.display(), open.display());
+    sandbox.git(&repository, &["config", "filter.wait.smudge", &filter]).unwrap();
+    fs::create_dir_all(repository.join(".git/info")).unwrap();
+    fs::write(repository.join(".git/info/attributes"), "lib/hello/router.ex filter=wait\n").unwrap();
+    let push = hello.start_push(&["main"]).unwrap();
+    waiting::wait_for("git to come to router.ex", || reached.exists().then_some(())).unwrap();
+
+    kill_process(sandbox.worker().expect("a run is under way"), Signal::KILL).unwrap();
+    push.end().unwrap();
+    fs::write(&open, "").unwrap();
+}

@@ -1,0 +1,250 @@
+//! The pipelines from end to end: which steps run, which hooks are called, and with what.
+
+use gatling_tests::{Output, Project, Sandbox, places, processes};
+use serde_json::{Value, json};
+
+const DEPLOY: [&str; 11] = [
+    "mix_deps_get",
+    "mix_compile",
+    "mix_digest",
+    "mix_release",
+    "make_deploy_dir",
+    "copy_release_to_deploy",
+    "expand_release",
+    "install_init_script",
+    "mix_ecto_setup",
+    "start_service",
+    "configure_nginx",
+];
+const UPGRADE: [&str; 8] = [
+    "mix_deps_get",
+    "mix_compile",
+    "mix_digest",
+    "mix_release",
+    "make_upgrade_dir",
+    "copy_release_to_upgrade",
+    "upgrade_service",
+    "configure_nginx",
+];
+const UNLOAD: [&str; 5] =
+    ["stop_service", "remove_init_script", "unconfigure_nginx", "remove_deploy_dir", "remove_build_dir"];
+
+/// Steps, each with both of its hooks around it.
+fn wrapped(steps: &[&str]) -> Vec<String> {
+    steps.iter().flat_map(|step| [format!("before_{step}"), (*step).to_owned(), format!("after_{step}")]).collect()
+}
+
+/// The hooks of these steps.
+fn hooks(steps: &[&str]) -> Vec<String> {
+    wrapped(steps).into_iter().filter(|name| !steps.contains(&name.as_str())).collect()
+}
+
+fn add_hooks(project: &Project<'_>, guest: &str, file: &str) {
+    project.copy_hooks(&places::guest(guest).unwrap(), file).unwrap();
+}
+
+/// The steps and hooks that a run's log names as carried out, in order. Nothing else in it begins
+/// a line with such a word.
+fn carried_out(output: &Output) -> Vec<&str> {
+    let first_words = output.lines().into_iter().filter_map(|line| line.split(' ').next());
+    first_words.filter(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect()
+}
+
+/// The hooks that have recorded that they were called, each with the env it was given.
+fn recorded(output: &Output) -> Vec<(String, Value)> {
+    let calls = output.lines().into_iter().filter_map(|line| line.trim_start().strip_prefix("recorded "));
+    calls
+        .map(|call| {
+            let (hook, env) = call.split_once(' ').unwrap();
+            (hook.to_owned(), serde_json::from_str(env).unwrap())
+        })
+        .collect()
+}
+
+fn names(recorded: &[(String, Value)]) -> Vec<&str> {
+    recorded.iter().map(|(hook, _)| hook.as_str()).collect()
+}
+
+/// The steps and hooks in a run's record.
+fn in_record(record: &Value) -> Vec<&str> {
+    record["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_first_push_deploys_with_every_hook_of_deploy_around_its_step() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    add_hooks(&hello, "recorder-deploy", "deploy.wasm");
+    // These are for another task; called, they would end the run.
+    add_hooks(&hello, "failing", "upgrade.wasm");
+    hello.commit("Hooks").unwrap();
+
+    let output = hello.deploy().unwrap();
+
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+    assert_eq!(carried_out(&output), wrapped(&DEPLOY));
+    let recorded = recorded(&output);
+    assert_eq!(names(&recorded), hooks(&DEPLOY));
+    let (_, first) = &recorded[0];
+    assert_eq!(first["task"], "deploy");
+    assert_eq!(first["previous_version"], Value::Null);
+    assert!(recorded.iter().all(|(_, env)| env == first));
+    assert!(output.says("gatling: hello 0.1.0 is serving"), "{output:?}");
+    assert!(output.says("11 steps, 22 hooks"), "{output:?}");
+
+    let runs = sandbox.runs("hello").unwrap();
+    assert_eq!(runs.len(), 1);
+    assert_eq!(in_record(&runs[0]), wrapped(&DEPLOY));
+    assert!(runs[0]["steps"].as_array().unwrap().iter().all(|step| step["ok"] == true));
+    assert_eq!((&runs[0]["task"], &runs[0]["outcome"]), (&json!("deploy"), &json!("succeeded")));
+    assert_eq!((&runs[0]["commit"], &runs[0]["version"]), (&json!(hello.head().unwrap()), &json!("0.1.0")));
+    assert!(runs[0]["finished_at"].is_string());
+}
+
+#[test]
+fn an_upgrade_gives_every_hook_a_copy_of_one_env_in_an_instance_of_its_own() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    hello.set_version("0.2.0").unwrap();
+    add_hooks(&hello, "recorder", "upgrade.wasm");
+    // These are for another task; called, they would end the run.
+    add_hooks(&hello, "failing", "deploy.wasm");
+    hello.commit("0.2.0, with hooks").unwrap();
+
+    let output = hello.deploy().unwrap();
+
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.2.0\n".to_owned()));
+    assert_eq!(carried_out(&output), wrapped(&UPGRADE));
+    let recorded = recorded(&output);
+    assert_eq!(names(&recorded), hooks(&UPGRADE));
+    // Each hook changes its env after it has recorded it.
+    let (_, first) = &recorded[0];
+    assert!(recorded.iter().all(|(_, env)| env == first));
+    let lines = output.lines();
+    let instances: Vec<_> = lines.iter().filter(|line| line.contains("calls in this instance")).collect();
+    assert_eq!(instances, ["    calls in this instance: 1"; 16].iter().collect::<Vec<_>>());
+    let told: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("    called ")).collect();
+    let expected =
+        UPGRADE.iter().flat_map(|step| ["before", "after"].map(|phase| format!("{phase} {step}, attempt 1")));
+    assert_eq!(told, expected.collect::<Vec<_>>());
+    assert_env_is_right(&sandbox, &hello, first);
+}
+
+/// Whether `env` is that of the upgrade from 0.1.0 to 0.2.0 which was just made.
+fn assert_env_is_right(sandbox: &Sandbox, hello: &Project<'_>, env: &Value) {
+    let (home, etc, nginx) = (sandbox.home(), sandbox.etc(), sandbox.nginx_dir());
+    let (build, deploy) = (home.join("hello"), home.join("deployments/hello"));
+    let mut expected = json!({
+        "available_port": env["available_port"],
+        "available_tasks": env["available_tasks"],
+        "build_dir": build,
+        "built_release_path": build.join("_build/prod/rel/hello"),
+        "deploy_callback_module": build.join("deploy.wasm"),
+        "deploy_dir": deploy,
+        "deploy_path": deploy.join("hello.tar.gz"),
+        "domains": ["www.example.com", "hello.example.com"],
+        "etc_dir": etc,
+        "etc_path": etc.join("hello"),
+        "git_hook_path": build.join(".git/hooks/post-update"),
+        "nginx_available_path": nginx.join("sites-available/hello"),
+        "nginx_dir": nginx,
+        "nginx_enabled_path": nginx.join("sites-enabled/hello"),
+        "nginx_template": std::fs::read_to_string(nginx.join("sites-enabled/hello")).unwrap(),
+        "project": "hello",
+        "releases": ["0.1.0"],
+        "script_template": std::fs::read_to_string(etc.join("hello")).unwrap(),
+        "upgrade_callback_module": build.join("upgrade.wasm"),
+        "upgrade_dir": deploy.join("releases/0.2.0"),
+        "upgrade_path": deploy.join("releases/0.2.0/hello"),
+        "version": "0.2.0",
+        "task": "upgrade",
+        "commit": hello.head().unwrap(),
+        "branch": "main",
+        "previous_version": "0.1.0",
+        "strategy": "restart",
+        "unload_callback_module": null,
+    });
+    assert_eq!(*env, expected);
+
+    let port = env["available_port"].as_u64().unwrap().try_into().unwrap();
+    assert_eq!(sandbox.get_direct(port, "/").unwrap(), (200, "hello 0.2.0\n".to_owned()));
+    let tasks: Vec<&str> = env["available_tasks"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    for task in ["compile", "release", "assets.deploy", "hello.digest"] {
+        assert!(tasks.contains(&task), "{task} in {tasks:?}");
+    }
+
+    // `gatling env` tells of the upgrade that would come next.
+    let next = sandbox.run(&["env", "hello", "--json"]).unwrap().expect_success().unwrap().stdout;
+    expected["releases"] = json!(["0.1.0", "0.2.0"]);
+    expected["previous_version"] = json!("0.2.0");
+    expected["upgrade_dir"] = json!(deploy.join("releases/0.2.0+2"));
+    expected["upgrade_path"] = json!(deploy.join("releases/0.2.0+2/hello"));
+    assert_eq!(serde_json::from_str::<Value>(&next).unwrap(), expected);
+}
+
+#[test]
+fn unload_calls_its_hooks_and_leaves_nothing_running_or_installed() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    add_hooks(&hello, "recorder-unload", "unload.wasm");
+    hello.commit("Hooks").unwrap();
+    hello.deploy().unwrap();
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+    let (build, deploy) = (sandbox.home().join("hello"), sandbox.home().join("deployments/hello"));
+    assert!(!processes::of(&deploy).is_empty(), "the app runs");
+
+    let output = sandbox.run(&["unload", "hello", "--yes"]).unwrap().expect_success().unwrap();
+
+    assert_eq!(carried_out(&output), wrapped(&UNLOAD));
+    let recorded = recorded(&output);
+    assert_eq!(names(&recorded), hooks(&UNLOAD));
+    let (_, first) = &recorded[0];
+    assert_eq!((&first["task"], &first["version"]), (&json!("unload"), &json!("0.1.0")));
+    assert!(recorded.iter().all(|(_, env)| env == first));
+    let nginx = sandbox.nginx_dir();
+    let site = [nginx.join("sites-available/hello"), nginx.join("sites-enabled/hello")];
+    for path in [build, deploy.clone(), sandbox.etc().join("hello")].iter().chain(&site) {
+        assert!(path.symlink_metadata().is_err(), "{} is still there", path.display());
+    }
+    assert_eq!(processes::of(&deploy), []);
+    sandbox.wait_for_answer(404, "no project is served under this name\n").unwrap();
+    let runs = sandbox.runs("hello").unwrap();
+    assert_eq!(in_record(runs.last().unwrap()), wrapped(&UNLOAD));
+}
+
+#[test]
+fn just_the_hooks_that_a_file_exports_are_called_and_without_a_file_none() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+
+    let output = hello.deploy().unwrap();
+
+    assert_eq!(carried_out(&output), DEPLOY);
+    assert!(!output.says("hooks:") && !output.says("wasm"), "{output:?}");
+
+    hello.set_version("0.2.0").unwrap();
+    add_hooks(&hello, "few", "upgrade.wasm");
+    hello.commit("0.2.0, with two hooks").unwrap();
+    let output = hello.deploy().unwrap();
+
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.2.0\n".to_owned()));
+    assert_eq!(
+        carried_out(&output),
+        [
+            "mix_deps_get",
+            "mix_compile",
+            "before_mix_digest",
+            "mix_digest",
+            "mix_release",
+            "make_upgrade_dir",
+            "copy_release_to_upgrade",
+            "upgrade_service",
+            "after_upgrade_service",
+            "configure_nginx",
+        ]
+    );
+    assert!(output.says("building the assets of hello 0.2.0"), "{output:?}");
+    assert!(output.says("told #ops that hello 0.2.0 is up"), "{output:?}");
+    assert!(output.says("8 steps, 2 hooks"), "{output:?}");
+}

@@ -1,0 +1,144 @@
+//! The script as a service of the system, in its real places.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use gatling_tests::mounts::{apart, beside};
+use gatling_tests::server::{Run, VERSION, answer};
+use gatling_tests::{HOST, Output, Sandbox, http, waiting};
+use rustix::process::Pid;
+
+use crate::OTHER;
+
+/// A machine of whose folders nothing but /etc and /run is its own, and which is not Gatling's
+/// sandbox: its roots are the default ones.
+struct Machine {
+    sandbox: Sandbox,
+    /// The process that holds the mounts. It ends with its standard input.
+    holder: Child,
+    port: u16,
+}
+
+impl Machine {
+    /// Copies /etc, with an nginx on a port of its own. None where nothing may be mounted.
+    fn new() -> Option<Self> {
+        let sandbox = Sandbox::new().unwrap();
+        let port = http::free_port().unwrap();
+        let root = sandbox.root().display();
+        // Without /run, a systemd that runs on this machine is neither seen nor told anything.
+        let script = format!(
+            "cp -a /etc {root}/system-etc
+            rm -rf {root}/system-etc/nginx
+            cp -a {root}/nginx {root}/system-etc/nginx
+            rm -f {root}/system-etc/nginx/*.pid
+            mkdir -p {root}/system-etc/gatling
+            mount --bind {root}/system-etc /etc
+            mount -t tmpfs tmpfs /run
+            if [ -d /var/log/nginx ]; then mount -t tmpfs tmpfs /var/log/nginx; fi
+            touch {root}/mounted
+            exec cat"
+        );
+        let mut holder = apart(&sandbox, sandbox.root(), &script)?;
+        let holder = holder.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let machine = Self { sandbox, holder, port };
+        let mounted = machine.sandbox.root().join("mounted");
+        waiting::wait_for("the mounts", || mounted.exists().then_some(())).unwrap();
+        machine.configure();
+        Some(machine)
+    }
+
+    fn configure(&self) {
+        let config = self.etc().join("nginx/nginx.conf");
+        let text = fs::read_to_string(&config).unwrap();
+        let text = text.replace(&self.sandbox.nginx_dir().display().to_string(), "/etc/nginx");
+        let listen = |port| format!("listen 127.0.0.1:{port} ");
+        fs::write(&config, text.replace(&listen(self.sandbox.nginx_port()), &listen(self.port))).unwrap();
+        let settings = format!("[nginx]\nlisten = [\"127.0.0.1:{}\"]\n", self.port);
+        fs::write(self.etc().join("gatling/gatling.toml"), settings).unwrap();
+        self.run("nginx", &[], 0);
+    }
+
+    /// The machine's /etc, as it is seen from outside.
+    fn etc(&self) -> PathBuf {
+        self.sandbox.root().join("system-etc")
+    }
+
+    /// The links that start and stop hello with the machine.
+    fn runlevel_links(&self) -> usize {
+        let folders = fs::read_dir(self.etc()).unwrap().map(|entry| entry.unwrap().path());
+        let levels =
+            folders.filter(|folder| folder.join(".").is_dir() && folder.extension().is_some_and(|name| name == "d"));
+        let files = levels.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap());
+        files
+            .filter(|file| file.file_name().to_string_lossy().ends_with("hello"))
+            .filter(|file| !file.path().ends_with("init.d/hello"))
+            .count()
+    }
+
+    /// Runs a program there, which is to exit with `code`.
+    #[track_caller]
+    fn run(&self, program: &str, args: &[&str], code: i32) -> String {
+        self.run_in(self.sandbox.root(), program, args, code)
+    }
+
+    #[track_caller]
+    fn run_in(&self, folder: &Path, program: &str, args: &[&str], code: i32) -> String {
+        let mut command = beside(Pid::from_child(&self.holder), &self.sandbox, program, folder);
+        for (name, _) in self.sandbox.variables() {
+            command.env_remove(name);
+        }
+        let run = Run::from(Output::of(command.env("HOME", self.sandbox.home()).args(args)).unwrap());
+        assert_eq!(run.code, Some(code), "the exit code of {program} {args:?}; it said:\n{}", run.text());
+        run.text()
+    }
+
+    fn wait_for_answer(&self, status: u16, body: &str) {
+        let answer = (status, body.to_owned());
+        let right = || http::get(self.port, HOST, "/").is_ok_and(|got| got == answer).then_some(());
+        waiting::wait_for(body, right).unwrap();
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        _ = self.holder.kill();
+        _ = self.holder.wait();
+    }
+}
+
+#[test]
+fn with_the_default_roots_the_app_is_a_service_of_the_system() {
+    let Some(machine) = Machine::new() else { return };
+    let hello = machine.sandbox.project("hello").unwrap();
+    let site = machine.etc().join("nginx/sites-enabled/hello");
+    machine.run("gatling", &["load", "hello"], 0);
+    machine.run("gatling", &["config", "set", "hello", "RELEASE_DISTRIBUTION=none"], 0);
+
+    let told = machine.run_in(hello.dir(), "git", &["push", "server", "main"], 0);
+
+    for command in ["$ service hello start", "$ nginx -t", "$ nginx -s reload"] {
+        assert!(told.lines().any(|line| line.trim() == command), "{command} is not in:\n{told}");
+    }
+    machine.wait_for_answer(200, &answer(VERSION));
+    assert!(machine.etc().join("init.d/hello").is_file() && site.is_symlink());
+    assert!(machine.runlevel_links() >= 5, "the app would not start with the machine");
+
+    hello.set_version(OTHER).unwrap();
+    hello.commit("Version 0.2.0").unwrap();
+    let told = machine.run_in(hello.dir(), "git", &["push", "server", "main"], 0);
+    assert!(told.contains("$ service hello upgrade 0.2.0"), "{told}");
+    machine.wait_for_answer(200, &answer(OTHER));
+
+    machine.run("service", &["hello", "upgrade", VERSION], 0);
+    machine.wait_for_answer(200, &answer(VERSION));
+    machine.run("service", &["hello", "stop"], 0);
+    machine.run("service", &["hello", "status"], 3);
+    machine.run("service", &["hello", "start"], 0);
+
+    machine.run("gatling", &["unload", "hello", "--yes"], 0);
+    assert!(!machine.etc().join("init.d/hello").exists() && !site.is_symlink());
+    assert_eq!(machine.runlevel_links(), 0);
+    machine.wait_for_answer(404, "no project is served under this name\n");
+    assert!(!Path::new("/etc/init.d/hello").exists(), "the real system was touched");
+}
