@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
+use rustix::process::Pid;
 use serde::Serialize;
 
 use crate::shell;
@@ -141,9 +142,31 @@ impl Command {
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn stream(&self, mut line: impl FnMut(&str)) -> Result<ExitStatus, CommandError> {
+    pub fn stream(&self, line: impl FnMut(&str)) -> Result<ExitStatus, CommandError> {
+        self.follow(self.spawn(false)?, line)
+    }
+
+    /// Runs the command like [`Command::stream`], as the leader of a process group of its own, whose
+    /// id `started` is told.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn stream_in_group(
+        &self,
+        started: impl FnOnce(Pid),
+        line: impl FnMut(&str),
+    ) -> Result<ExitStatus, CommandError> {
+        let spawned = self.spawn(true)?;
+        started(Pid::from_child(&spawned.0));
+        self.follow(spawned, line)
+    }
+
+    fn follow(
+        &self,
+        (mut child, output): (Child, PipeReader),
+        mut line: impl FnMut(&str),
+    ) -> Result<ExitStatus, CommandError> {
         let start_error = |source| CommandError::Start { command: self.to_string(), source };
-        let (mut child, output) = self.spawn()?;
         let lines = read_lines(output);
         let mut ended = None;
         loop {
@@ -196,7 +219,7 @@ impl Command {
         Ok(text.trim_end().to_owned())
     }
 
-    fn spawn(&self) -> Result<(Child, PipeReader), CommandError> {
+    fn spawn(&self, in_group: bool) -> Result<(Child, PipeReader), CommandError> {
         if !self.dir.is_dir() {
             return Err(CommandError::NoDir { command: self.to_string(), dir: self.dir.clone() });
         }
@@ -218,6 +241,9 @@ impl Command {
             .stdin(Stdio::null())
             .stdout(writer.try_clone().map_err(start_error)?)
             .stderr(writer);
+        if in_group {
+            command.process_group(0);
+        }
         if !self.finishes_alone {
             // SAFETY: between fork and exec this makes one system call and allocates nothing.
             unsafe {

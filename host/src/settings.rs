@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
+use bytesize::ByteSize;
 use jiff::SignedDuration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +24,7 @@ pub struct ProjectSettings {
     /// How it is known that the app is well.
     pub health: Health,
     /// What hooks may do.
-    pub hooks: HookSettings,
+    pub hooks: HookSettings<GrantSettings>,
 }
 
 /// How `upgrade_service` brings the new release to life.
@@ -70,12 +71,28 @@ impl Default for Health {
     }
 }
 
-/// `[hooks]` in the project's file.
+/// `[hooks]`: in the project's file what its authors want, in the operator's the most that any
+/// project's hooks get. What isn't set has a default.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, default)]
-pub struct HookSettings {
+#[serde(deny_unknown_fields, default, bound(deserialize = "G: Deserialize<'de> + Default"))]
+pub struct HookSettings<G> {
     /// What hooks may do beyond reading their env and logging.
-    pub grants: GrantSettings,
+    pub grants: G,
+    /// Wall-clock time of a hook, with all that it waits for.
+    #[serde(deserialize_with = "some_duration")]
+    pub timeout: Option<Duration>,
+    /// Linear memory.
+    pub memory: Option<ByteSize>,
+    /// Elements of tables.
+    pub table: Option<usize>,
+    /// Lines in the log.
+    pub log_lines: Option<usize>,
+    /// Bytes in the log.
+    pub log_bytes: Option<ByteSize>,
+    /// Bytes of a program's output that are returned to the hook.
+    pub output: Option<ByteSize>,
+    /// Bytes of an error's text.
+    pub error: Option<ByteSize>,
 }
 
 /// `[hooks.grants]`: nothing is granted that isn't named.
@@ -97,7 +114,7 @@ pub struct OperatorSettings {
     /// How sites are served.
     pub nginx: NginxSettings,
     /// The most that any project's hooks may do.
-    pub hooks: HookCaps,
+    pub hooks: HookSettings<GrantCaps>,
 }
 
 impl Default for OperatorSettings {
@@ -106,7 +123,7 @@ impl Default for OperatorSettings {
             mix_env: "prod".to_owned(),
             path: Vec::new(),
             nginx: NginxSettings::default(),
-            hooks: HookCaps::default(),
+            hooks: HookSettings::default(),
         }
     }
 }
@@ -123,14 +140,6 @@ impl Default for NginxSettings {
     fn default() -> Self {
         Self { listen: vec!["80".to_owned(), "[::]:80".to_owned()] }
     }
-}
-
-/// `[hooks]` in the operator's file.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, default)]
-pub struct HookCaps {
-    /// The most that may be granted.
-    pub grants: GrantCaps,
 }
 
 /// `[hooks.grants]` in the operator's file: a key that isn't there sets no cap.
@@ -200,6 +209,10 @@ fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duratio
     Duration::try_from(span).map_err(|_| D::Error::custom(format!("{text:?} is a negative time")))
 }
 
+fn some_duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,11 +233,14 @@ mod tests {
 
     #[test]
     fn every_documented_key_is_read() {
-        let text = "strategy = 'restart'\n[mix]\nforce_compile = true\n[health]\npath = '/health'\ntimeout = '1m 30s'\n[hooks.grants]\nrun = ['npm']";
+        let text = "strategy = 'restart'\n[mix]\nforce_compile = true\n[health]\npath = '/health'\ntimeout = '1m 30s'\n[hooks]\ntimeout = '5m'\nmemory = '64MiB'\ntable = 1\nlog_lines = 2\nlog_bytes = '3kB'\noutput = '4MiB'\nerror = 512\n[hooks.grants]\nrun = ['npm']";
         let settings = project(text).expect("it is understood");
         assert!(settings.mix.force_compile);
         assert_eq!(settings.health, Health { path: "/health".into(), timeout: Duration::from_secs(90) });
         assert_eq!(settings.hooks.grants.run, ["npm"]);
+        assert_eq!(settings.hooks.timeout, Some(Duration::from_secs(300)));
+        assert_eq!(settings.hooks.memory, Some(ByteSize::mib(64)));
+        assert_eq!(settings.hooks.log_bytes, Some(ByteSize::kb(3)));
     }
 
     #[test]
@@ -232,6 +248,9 @@ mod tests {
         for (text, part) in [
             ("strategy = 'hot'", "restart"),
             ("[hooks.grants]\nrunn = []", "runn"),
+            ("[hooks]\nmemori = '1MiB'", "memori"),
+            ("[hooks]\nmemory = 'much'", "memory"),
+            ("[hooks]\ntimeout = 'long'", "long"),
             ("[health]\ntimeout = 'soon'", "soon"),
             ("[health]\ntimeout = '0s'", "timeout"),
             ("[health]\npath = 'health'", "path"),

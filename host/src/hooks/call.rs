@@ -1,29 +1,41 @@
-//! Calling a hook: a store and an instance of its own for every call.
+//! Calling a hook: a store and an instance of its own for every call, and an end to it in time.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use tokio::runtime::Runtime;
 use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Store, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::contract::{EnvRecord, Imports, deployment, log, process, types};
 use super::grants::Grants;
+use super::limits::{HookLog, LimitHit, Limits, Meter};
 use super::output::Lines;
+use super::program;
 use super::{Call, cache};
-use crate::command::{self, Command, CommandError, Environment};
+use crate::command::{Command, CommandError, Environment};
 use crate::env::Env;
 
-/// The longest error text of a hook that is passed on, in characters.
-const LONGEST_ERROR: usize = 8 * 1024;
-/// How much of what a program writes is returned to the hook, in bytes. The log has all of it.
-const MOST_OUTPUT: usize = 4 * 1024 * 1024;
+/// How often a running hook is interrupted to see whether its time is up.
+const TICK: Duration = Duration::from_millis(20);
+/// How much a hook can hand to Gatling in one go, in bytes.
+const LARGEST_HANDOVER: usize = 64 * 1024 * 1024;
+/// How many things of WASI (streams, files, clocks' alarms) a hook can hold at once.
+const MOST_HANDLES: usize = 256;
 
 /// A compiled component, ready to be instantiated.
 pub(super) struct Component {
     engine: Engine,
     ready: InstancePre<State>,
     grants: Grants,
+    limits: Limits,
+    runtime: Runtime,
+    _ticker: Ticker,
 }
 
 /// What a call of a hook can reach.
@@ -33,6 +45,36 @@ struct State {
     deployment: Call,
     grants: Grants,
     build_dir: PathBuf,
+    log: HookLog,
+    limits: Limits,
+    meter: Meter,
+}
+
+/// Counts the engine's epochs up as long as it lives, so that a hook that only computes can be
+/// interrupted.
+struct Ticker {
+    ended: Arc<AtomicBool>,
+}
+
+impl Ticker {
+    fn start(engine: &Engine) -> Self {
+        let ended = Arc::new(AtomicBool::new(false));
+        let (engine, end) = (engine.weak(), Arc::clone(&ended));
+        thread::spawn(move || {
+            while !end.load(Ordering::Relaxed) {
+                thread::sleep(TICK);
+                let Some(engine) = engine.upgrade() else { return };
+                engine.increment_epoch();
+            }
+        });
+        Self { ended }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Component {
@@ -40,25 +82,34 @@ impl Component {
         bytes: &[u8],
         cache_dir: &Path,
         grants: Grants,
+        limits: Limits,
         file: &str,
         log: &crate::run::log::RunLog,
     ) -> Result<Self> {
-        let engine = Engine::new(&Config::new()).map_err(anyhow::Error::from)?;
+        let mut config = Config::new();
+        config.epoch_interruption(true);
+        let engine = Engine::new(&config).map_err(anyhow::Error::from)?;
         let component = cache::component(&engine, bytes, cache_dir, file, log).map_err(anyhow::Error::from)?;
         let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_sync(&mut linker).map_err(anyhow::Error::from)?;
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(anyhow::Error::from)?;
         Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).map_err(anyhow::Error::from)?;
         let ready = linker.instantiate_pre(&component).map_err(anyhow::Error::from)?;
-        Ok(Self { engine, ready, grants })
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.context("cannot start what runs hooks")?;
+        let ticker = Ticker::start(&engine);
+        Ok(Self { engine, ready, grants, limits, runtime, _ticker: ticker })
     }
 
     /// Calls a hook; `fallible` says whether it returns a result.
     pub(super) fn call(&self, call: &Call, env: &Env, fallible: bool) -> Result<()> {
-        let stdout = Lines::new(call.log.clone());
-        let stderr = Lines::new(call.log.clone());
+        let log = HookLog::new(call.log.clone(), &self.limits);
+        let stdout = Lines::new(log.clone());
+        let stderr = Lines::new(log.clone());
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MOST_HANDLES);
         let state = State {
             wasi: WasiCtxBuilder::new().stdout(stdout.clone()).stderr(stderr.clone()).build(),
-            table: ResourceTable::new(),
+            table,
             deployment: Call {
                 hook: call.hook,
                 run_id: call.run_id.clone(),
@@ -68,18 +119,33 @@ impl Component {
             },
             grants: self.grants.clone(),
             build_dir: env.build_dir.clone(),
+            log,
+            limits: self.limits,
+            meter: Meter::new(self.limits),
         };
-        let outcome = self.invoke(state, &call.hook.export(), &EnvRecord::from(env), fallible);
+        let outcome = self.runtime.block_on(async {
+            let export = call.hook.export();
+            let record = EnvRecord::from(env);
+            let invoked = self.invoke(state, &export, &record, fallible);
+            // When the time is up the call is dropped as it stands, and what it waits for with it.
+            match tokio::time::timeout(self.limits.timeout, invoked).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(LimitHit::Time(self.limits.timeout).into()),
+            }
+        });
         stdout.finish();
         let last_lines = stderr.finish();
         match outcome {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(text)) => bail!("it returned an error: {}", shortened(&text)),
-            Err(error) => Err(trap(&error, &last_lines)),
+            Ok(Err(text)) => bail!("it returned an error: {}", shortened(&text, self.limits.error)),
+            Err(error) => match error.downcast_ref::<LimitHit>() {
+                Some(hit) => Err(hit.clone().into()),
+                None => Err(trap(&error, &last_lines)),
+            },
         }
     }
 
-    fn invoke(
+    async fn invoke(
         &self,
         state: State,
         export: &str,
@@ -87,13 +153,17 @@ impl Component {
         fallible: bool,
     ) -> wasmtime::Result<Result<(), String>> {
         let mut store = Store::new(&self.engine, state);
-        let instance = self.ready.instantiate(&mut store)?;
+        store.limiter(|state| &mut state.meter);
+        store.set_hostcall_fuel(LARGEST_HANDOVER);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        let instance = self.ready.instantiate_async(&mut store).await?;
         if fallible {
             let hook = instance.get_typed_func::<(&EnvRecord,), (Result<(), String>,)>(&mut store, export)?;
-            Ok(hook.call(&mut store, (env,))?.0)
+            Ok(hook.call_async(&mut store, (env,)).await?.0)
         } else {
             let hook = instance.get_typed_func::<(&EnvRecord,), ()>(&mut store, export)?;
-            hook.call(&mut store, (env,))?;
+            hook.call_async(&mut store, (env,)).await?;
             Ok(Ok(()))
         }
     }
@@ -119,11 +189,12 @@ fn demangled(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))
 }
 
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_ERROR) {
-        Some((end, _)) => format!("{}… (cut here: it has {} bytes)", &text[..end], text.len()),
-        None => text.to_owned(),
+fn shortened(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
     }
+    let end = text.floor_char_boundary(longest);
+    format!("{}… (cut here: it has {} bytes)", &text[..end], text.len())
 }
 
 impl WasiView for State {
@@ -135,14 +206,14 @@ impl WasiView for State {
 impl types::Host for State {}
 
 impl log::Host for State {
-    fn log(&mut self, level: log::Level, message: String) {
-        let log = &self.deployment.log;
+    fn log(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
         match level {
-            log::Level::Debug => log.debug(&message),
-            log::Level::Info => log.output(&message),
-            log::Level::Warn => log.output(&format!("warning: {message}")),
-            log::Level::Error => log.output(&format!("error: {message}")),
+            log::Level::Debug => self.log.debug(&message)?,
+            log::Level::Info => self.log.output(&message)?,
+            log::Level::Warn => self.log.output(&format!("warning: {message}"))?,
+            log::Level::Error => self.log.output(&format!("error: {message}"))?,
         }
+        Ok(())
     }
 }
 
@@ -174,50 +245,31 @@ impl deployment::Host for State {
 }
 
 impl process::Host for State {
-    fn run(
+    async fn run(
         &mut self,
-        program: String,
+        name: String,
         args: Vec<String>,
         options: process::Options,
-    ) -> Result<process::Output, process::Error> {
+    ) -> wasmtime::Result<Result<process::Output, process::Error>> {
         let dir = options.cd.as_deref().map_or_else(|| self.build_dir.clone(), |cd| self.build_dir.join(cd));
-        let mut command = Command::new(&program, args, &dir)
+        let mut command = Command::new(&name, args, &dir)
             .with_env(options.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         command.environment = Environment::Only(&["PATH", "HOME", "LANG"]);
-        let log = &self.deployment.log;
         let place = if dir == self.build_dir { String::new() } else { format!("  (in {})", dir.display()) };
-        log.output(&format!("$ {command}{place}"));
-        if let Err(message) = self.grants.may_run(&program) {
-            log.output(&format!("denied: {message}"));
-            return Err(process::Error::Denied(message));
+        self.log.output(&format!("$ {command}{place}"))?;
+        if let Err(message) = self.grants.may_run(&name) {
+            self.log.note(&format!("denied: {message}"));
+            return Ok(Err(process::Error::Denied(message)));
         }
-        if let Some(unfit) = unfit(&command) {
-            return Err(process::Error::Failed(unfit));
+        if let Some(unfit) = program::unfit(&command) {
+            return Ok(Err(process::Error::Failed(unfit)));
         }
-        let mut output = String::new();
-        let status = command.stream(|line| {
-            log.output(line);
-            if output.len() + line.len() < MOST_OUTPUT {
-                output.push_str(line);
-                output.push('\n');
-            }
-        });
-        match status {
-            Ok(status) => Ok(process::Output { status: command::code(status), output }),
+        match program::run(command, self.log.clone(), self.limits.output).await? {
+            Ok((status, output)) => Ok(Ok(process::Output { status, output })),
             Err(error @ (CommandError::NotFound { .. } | CommandError::NoDir { .. })) => {
-                Err(process::Error::NotFound(error.to_string()))
+                Ok(Err(process::Error::NotFound(error.to_string())))
             }
-            Err(error) => Err(process::Error::Failed(format!("{:#}", anyhow!(error)))),
+            Err(error) => Ok(Err(process::Error::Failed(format!("{:#}", anyhow!(error))))),
         }
     }
-}
-
-/// What the system can't take: NUL bytes, and variables without a name.
-fn unfit(command: &Command) -> Option<String> {
-    let texts = command.args.iter().chain(command.env.iter().flat_map(|(name, value)| [name, value]));
-    if texts.into_iter().any(|text| text.contains('\0')) || command.program.contains('\0') {
-        return Some(format!("cannot run {:?}: its arguments or variables have a NUL byte", command.program));
-    }
-    let name = command.env.iter().map(|(name, _)| name).find(|name| name.is_empty() || name.contains('='))?;
-    Some(format!("cannot run {:?}: {name:?} is no name of a variable", command.program))
 }

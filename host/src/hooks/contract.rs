@@ -8,6 +8,10 @@ use crate::task::Phase;
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "imports",
+    imports: {
+        "gatling:hooks/log.log": trappable,
+        "gatling:hooks/process.run": async | trappable,
+    },
 });
 
 pub(super) use self::gatling::hooks::types::Env as EnvRecord;

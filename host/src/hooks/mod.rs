@@ -6,7 +6,9 @@ mod call;
 mod contract;
 mod grants;
 pub mod inspect;
+mod limits;
 mod output;
+mod program;
 mod types;
 
 use std::collections::HashMap;
@@ -23,6 +25,7 @@ use crate::task::Hook;
 use call::Component;
 use grants::Grants;
 use inspect::{HookReport, Inspection, Status};
+use limits::Limits;
 
 /// A hooks file larger than this is refused unread: the largest that toolchains make, Python's,
 /// have some 20 MB.
@@ -89,9 +92,10 @@ impl Hooks {
             log.line(&format!("  hooks: {file} has none for this task"));
             return Ok(Self { loaded: None });
         }
+        let limits = Limits::of(&env.settings.hooks, &env.operator.hooks);
         let grants = Grants::of(&env.settings.hooks.grants, &env.operator.hooks.grants, &env.paths.roots.config);
         let component =
-            Component::load(&bytes, &env.paths.roots.cache_dir(), grants, &file, log).with_context(refuse)?;
+            Component::load(&bytes, &env.paths.roots.cache_dir(), grants, limits, &file, log).with_context(refuse)?;
         Ok(Self { loaded: Some(Loaded { file, hooks, fallible, component }) })
     }
 

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use crate::run::log::RunLog;
+use super::limits::{HookLog, LimitHit};
 
 /// How many of the last lines are kept, to print with a trap: a panic's text arrives this way.
 const KEPT_LINES: usize = 20;
@@ -24,48 +24,50 @@ pub(super) struct Lines {
 }
 
 struct State {
-    log: RunLog,
+    log: HookLog,
     line: Vec<u8>,
     last: VecDeque<String>,
 }
 
 impl Lines {
-    pub(super) fn new(log: RunLog) -> Self {
+    pub(super) fn new(log: HookLog) -> Self {
         Self { state: Arc::new(Mutex::new(State { log, line: Vec::new(), last: VecDeque::new() })) }
     }
 
-    fn take(&self, bytes: &[u8]) {
+    fn take(&self, bytes: &[u8]) -> Result<(), LimitHit> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             state.line.extend_from_slice(part);
             if part.ends_with(b"\n") || state.line.len() >= LONGEST_LINE {
-                state.end_line();
+                state.end_line()?;
             }
         }
+        Ok(())
     }
 
     /// Lets go of a last line that has no end, and returns the last lines that have any text.
     pub(super) fn finish(&self) -> Vec<String> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.line.is_empty() {
-            state.end_line();
+            // The hook has ended: a line too many makes no difference to it any more.
+            _ = state.end_line();
         }
         state.last.iter().cloned().collect()
     }
 }
 
 impl State {
-    fn end_line(&mut self) {
-        let text = String::from_utf8_lossy(&self.line);
-        let text = text.trim_end_matches(['\n', '\r']);
-        self.log.output(text);
+    fn end_line(&mut self) -> Result<(), LimitHit> {
+        let text = String::from_utf8_lossy(&self.line).trim_end_matches(['\n', '\r']).to_owned();
+        let logged = self.log.output(&text);
         if !text.is_empty() {
             if self.last.len() == KEPT_LINES {
                 self.last.pop_front();
             }
-            self.last.push_back(text.to_owned());
+            self.last.push_back(text);
         }
         self.line.clear();
+        logged
     }
 }
 
@@ -93,8 +95,7 @@ impl Pollable for Lines {
 
 impl OutputStream for Lines {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.take(&bytes);
-        Ok(())
+        self.take(&bytes).map_err(|hit| StreamError::Trap(hit.into()))
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -108,8 +109,7 @@ impl OutputStream for Lines {
 
 impl AsyncWrite for Lines {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        self.take(bytes);
-        Poll::Ready(Ok(bytes.len()))
+        Poll::Ready(self.take(bytes).map(|()| bytes.len()).map_err(std::io::Error::other))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -124,15 +124,18 @@ impl AsyncWrite for Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hooks::limits::Limits;
     use crate::run::log::tests::captured;
+    use crate::settings::HookSettings;
 
     #[test]
     fn lines_reach_the_log_when_they_are_whole_and_the_last_ones_are_kept() {
         let (log, captured) = captured();
-        let lines = Lines::new(log);
-        lines.take(b"one\ntw");
+        let unset = HookSettings::<()>::default();
+        let lines = Lines::new(HookLog::new(log, &Limits::of(&unset, &unset)));
+        lines.take(b"one\ntw").expect("there is room");
         assert_eq!(captured.text(), "    one\n");
-        lines.take(b"o\nthree");
+        lines.take(b"o\nthree").expect("there is room");
         assert_eq!(lines.finish(), ["one", "two", "three"]);
         assert_eq!(captured.text(), "    one\n    two\n    three\n");
     }

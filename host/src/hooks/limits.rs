@@ -1,0 +1,189 @@
+//! How much a hook may use of the server: time, memory, and room in the log.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use wasmtime::ResourceLimiter;
+
+use crate::run::log::{self, RunLog};
+use crate::settings::HookSettings;
+
+/// The limits of one call of a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Wall-clock time, with all that the hook waits for.
+    pub(super) timeout: Duration,
+    /// Linear memory, in bytes.
+    pub(super) memory: usize,
+    /// Elements of tables.
+    pub(super) table: usize,
+    /// Lines in the log.
+    pub(super) log_lines: usize,
+    /// Bytes in the log.
+    pub(super) log_bytes: usize,
+    /// Bytes of a program's output that are returned to the hook.
+    pub(super) output: usize,
+    /// Bytes of an error's text.
+    pub(super) error: usize,
+}
+
+impl Limits {
+    /// What the project set, or the default, within what the operator allows.
+    pub(super) fn of<P, O>(project: &HookSettings<P>, operator: &HookSettings<O>) -> Self {
+        fn least<T: Ord>(set: Option<T>, cap: Option<T>, default: T) -> T {
+            let wanted = set.unwrap_or(default);
+            match cap {
+                Some(cap) => wanted.min(cap),
+                None => wanted,
+            }
+        }
+        let bytes = |set: Option<ByteSize>, cap: Option<ByteSize>, default: ByteSize| {
+            usize::try_from(least(set, cap, default).as_u64()).unwrap_or(usize::MAX)
+        };
+        Self {
+            timeout: least(project.timeout, operator.timeout, Duration::from_secs(300)),
+            memory: bytes(project.memory, operator.memory, ByteSize::mib(512)),
+            table: least(project.table, operator.table, 100_000),
+            log_lines: least(project.log_lines, operator.log_lines, 10_000),
+            log_bytes: bytes(project.log_bytes, operator.log_bytes, ByteSize::mib(4)),
+            output: bytes(project.output, operator.output, ByteSize::mib(4)),
+            error: bytes(project.error, operator.error, ByteSize::kib(8)),
+        }
+    }
+}
+
+/// A limit that was hit: what it is, and how it is raised.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub(super) enum LimitHit {
+    #[error("it took longer than {}, and was stopped: give it more with `timeout` under [hooks] in gatling.toml", log::duration(*.0))]
+    Time(Duration),
+    #[error("it asked for more than {} of memory: give it more with `memory` under [hooks] in gatling.toml", ByteSize::b(*.0 as u64).display().iec())]
+    Memory(usize),
+    #[error("it asked for a table of more than {0} elements: give it more with `table` under [hooks] in gatling.toml")]
+    Table(usize),
+    #[error("it wrote more than {0} lines to the log: give it more with `log_lines` under [hooks] in gatling.toml")]
+    LogLines(usize),
+    #[error("it wrote more than {} to the log: give it more with `log_bytes` under [hooks] in gatling.toml", ByteSize::b(*.0 as u64).display().iec())]
+    LogBytes(usize),
+}
+
+/// The log, as far as a hook's share of it goes. Clones draw on the same share.
+#[derive(Clone)]
+pub(super) struct HookLog {
+    log: RunLog,
+    lines: usize,
+    bytes: usize,
+    used: Arc<Mutex<Used>>,
+}
+
+#[derive(Default)]
+struct Used {
+    lines: usize,
+    bytes: usize,
+}
+
+impl HookLog {
+    pub(super) fn new(log: RunLog, limits: &Limits) -> Self {
+        Self { log, lines: limits.log_lines, bytes: limits.log_bytes, used: Arc::default() }
+    }
+
+    pub(super) fn output(&self, text: &str) -> Result<(), LimitHit> {
+        self.take(text)?;
+        self.log.output(text);
+        Ok(())
+    }
+
+    pub(super) fn debug(&self, text: &str) -> Result<(), LimitHit> {
+        self.take(text)?;
+        self.log.debug(text);
+        Ok(())
+    }
+
+    /// What Gatling itself has to say about the hook, which the hook need not pay for.
+    pub(super) fn note(&self, text: &str) {
+        self.log.output(text);
+    }
+
+    fn take(&self, text: &str) -> Result<(), LimitHit> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.lines = used.lines.saturating_add(text.split('\n').count());
+        used.bytes = used.bytes.saturating_add(text.len());
+        if used.lines > self.lines {
+            return Err(LimitHit::LogLines(self.lines));
+        }
+        if used.bytes > self.bytes {
+            return Err(LimitHit::LogBytes(self.bytes));
+        }
+        Ok(())
+    }
+}
+
+/// Watches over the memory and the tables of one call.
+pub(super) struct Meter {
+    limits: Limits,
+    memory: usize,
+    table: usize,
+}
+
+impl Meter {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, memory: 0, table: 0 }
+    }
+}
+
+// An error ends the hook with a reason. A refusal would leave the guest to say that something
+// or other failed.
+impl ResourceLimiter for Meter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.memory = self.memory.saturating_add(desired.saturating_sub(current));
+        if self.memory > self.limits.memory {
+            return Err(LimitHit::Memory(self.limits.memory).into());
+        }
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.table = self.table.saturating_add(desired.saturating_sub(current));
+        if self.table > self.limits.table {
+            return Err(LimitHit::Table(self.limits.table).into());
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::log::tests::captured;
+
+    #[test]
+    fn a_limit_is_the_projects_or_the_default_but_never_more_than_the_operators() {
+        let set =
+            |seconds| HookSettings::<()> { timeout: Some(Duration::from_secs(seconds)), ..HookSettings::default() };
+        let none = HookSettings::<()>::default();
+        for (project, operator, seconds) in [
+            (&none, &none, 300),
+            (&set(600), &none, 600),
+            (&set(600), &set(60), 60),
+            (&none, &set(60), 60),
+            (&set(5), &set(60), 5),
+        ] {
+            assert_eq!(Limits::of(project, operator).timeout, Duration::from_secs(seconds));
+        }
+    }
+
+    #[test]
+    fn the_log_has_room_for_so_many_lines_and_so_many_bytes() {
+        let none = HookSettings::<()>::default();
+        let limits = Limits { log_lines: 3, log_bytes: 100, ..Limits::of(&none, &none) };
+        let (log, captured) = captured();
+        let hook_log = HookLog::new(log, &limits);
+        hook_log.output("one\ntwo").expect("there is room");
+        hook_log.clone().output("three").expect("there is room");
+        assert_eq!(hook_log.output("four"), Err(LimitHit::LogLines(3)));
+        assert_eq!(captured.text(), "    one\n    two\n    three\n");
+        let hook_log = HookLog::new(crate::run::log::tests::captured().0, &limits);
+        assert_eq!(hook_log.output(&"x".repeat(101)), Err(LimitHit::LogBytes(100)));
+    }
+}

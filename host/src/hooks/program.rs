@@ -1,0 +1,73 @@
+//! Programs that a hook runs: they end with the hook, whatever ends it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::limits::{HookLog, LimitHit};
+use crate::command::{self, Command, CommandError};
+
+/// Kills a program with all that it started in its process group, unless it has ended.
+struct Leash(Arc<Mutex<Option<Pid>>>);
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // It may have ended by itself just now.
+            _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// Runs a program on a thread of its own, and returns its status and at most `most` bytes of what
+/// it wrote. When the future is dropped, so is the program.
+///
+/// # Errors
+/// The outer one ends the hook: the program wrote more than the log has room for. The inner one
+/// is for the hook.
+pub(super) async fn run(
+    command: Command,
+    log: HookLog,
+    most: usize,
+) -> wasmtime::Result<Result<(i32, String), CommandError>> {
+    let running = Arc::new(Mutex::new(None));
+    let leash = Leash(Arc::clone(&running));
+    let work = move || {
+        let mut output = String::new();
+        let mut hit: Option<LimitHit> = None;
+        let started = |pid| *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(pid);
+        let status = command.stream_in_group(started, |line| {
+            if hit.is_some() {
+                return;
+            }
+            if let Err(limit) = log.output(line) {
+                hit = Some(limit);
+                drop(Leash(Arc::clone(&running)));
+                return;
+            }
+            if output.len() + line.len() < most {
+                output.push_str(line);
+                output.push('\n');
+            }
+        });
+        // What it left running in its group is of no use to anybody without it.
+        drop(Leash(running));
+        match hit {
+            Some(hit) => Err(hit),
+            None => Ok(status.map(|status| (command::code(status), output))),
+        }
+    };
+    let outcome = tokio::task::spawn_blocking(work).await;
+    drop(leash);
+    Ok(outcome??)
+}
+
+/// What the system can't take: NUL bytes, and variables without a name.
+pub(super) fn unfit(command: &Command) -> Option<String> {
+    let texts = command.args.iter().chain(command.env.iter().flat_map(|(name, value)| [name, value]));
+    if texts.into_iter().any(|text| text.contains('\0')) || command.program.contains('\0') {
+        return Some(format!("cannot run {:?}: its arguments or variables have a NUL byte", command.program));
+    }
+    let name = command.env.iter().map(|(name, _)| name).find(|name| name.is_empty() || name.contains('='))?;
+    Some(format!("cannot run {:?}: {name:?} is no name of a variable", command.program))
+}

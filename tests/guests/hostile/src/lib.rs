@@ -1,0 +1,55 @@
+//! A hook that does what no hook should: the pre-release of the version says what.
+
+#[gatling_hooks::hooks]
+mod hooks {
+    use std::hint::black_box;
+    use std::time::Duration;
+
+    pub fn before_mix_deps_get(env: &Env) -> Result<()> {
+        match env.version.rsplit('-').next().unwrap_or_default() {
+            "loop" => endless(),
+            "recursion" => drop(black_box(deeper(1))),
+            "memory" => hoard(),
+            "log" => flood(),
+            "print" => print(),
+            "sleep" => std::thread::sleep(Duration::from_secs(1000)),
+            "program" => drop(bash("sh", ["-c", "sleep 1000 & sleep 1000"]).run()?),
+            "chatter" => drop(bash("yes", [""; 0]).output()?),
+            "error" => bail!("{}", "x".repeat(20_000_000)),
+            "huge" => bail!("{}", "x".repeat(200_000_000)),
+            other => bail!("{other} is nothing that this hook does"),
+        }
+        Ok(())
+    }
+
+    fn endless() {
+        let mut number = 0u64;
+        loop {
+            number = black_box(number.wrapping_add(1));
+        }
+    }
+
+    fn deeper(depth: u64) -> u64 {
+        let room = black_box([depth; 64]);
+        if black_box(depth) == 0 { 0 } else { deeper(depth + 1) + room[7] }
+    }
+
+    fn hoard() {
+        let mut hoard = Vec::new();
+        loop {
+            hoard.push(black_box(vec![1u8; 1 << 20]));
+        }
+    }
+
+    fn flood() {
+        loop {
+            info!("and another line");
+        }
+    }
+
+    fn print() {
+        loop {
+            println!("and another line");
+        }
+    }
+}
