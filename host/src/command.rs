@@ -89,6 +89,9 @@ pub enum CommandError {
 /// How many of a command's last lines are kept for an error that quotes them.
 const KEPT_LINES: usize = 20;
 
+/// How often it is looked whether a program has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// How long output is waited for after a program ended: something that it left running in the
 /// background may hold the pipe open for ever.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -137,6 +140,13 @@ impl Command {
         find_program(&self.program, &self.dir)
     }
 
+    /// The name of a program that is missing for it: its own, or the one that sudo is to run.
+    #[must_use]
+    pub fn missing(&self) -> Option<&str> {
+        let programs = [Some(&self.program), self.args.get(1).filter(|_| self.program == "sudo")];
+        programs.into_iter().flatten().map(String::as_str).find(|program| find_program(program, &self.dir).is_none())
+    }
+
     /// Runs the command, hands each line that it writes to `line` as it comes, and returns how
     /// it ended.
     ///
@@ -169,14 +179,17 @@ impl Command {
         let start_error = |source| CommandError::Start { command: self.to_string(), source };
         let lines = read_lines(output);
         let mut ended = None;
+        let mut looked = Instant::now();
         loop {
-            match lines.recv_timeout(Duration::from_millis(20)) {
+            match lines.recv_timeout(LOOK) {
                 Ok(text) => line(&text),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) if ended.is_none() => {
-                    ended = child.try_wait().map_err(start_error)?.map(|_| Instant::now());
-                }
                 Err(RecvTimeoutError::Timeout) => {}
+            }
+            // Also when lines come without a pause: they may come from what it left running.
+            if ended.is_none() && looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                ended = child.try_wait().map_err(start_error)?.map(|_| looked);
             }
             if ended.is_some_and(|ended| ended.elapsed() > DRAIN) {
                 break;
@@ -248,8 +261,9 @@ impl Command {
             // SAFETY: between fork and exec this makes one system call and allocates nothing.
             unsafe {
                 command.pre_exec(|| {
-                    // When Gatling is killed its lock is free, and the next run may begin: nothing
-                    // of this one may still be at work in the build dir then.
+                    // When Gatling is killed its lock is free, and the next run may begin: this
+                    // program had better not be at work in the build dir then. What it started
+                    // itself is out of reach here.
                     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
                     Ok(())
                 });
@@ -384,6 +398,26 @@ mod tests {
         let (status, _) = lines(&sh("sleep 30 & echo $!; exit 0"));
         assert!(status.success());
         assert!(start.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_chatterer_left_in_the_background_does_not_hold_the_step_either() {
+        let start = std::time::Instant::now();
+        let script = "(for i in $(seq 1000); do echo tick; sleep 0.02; done) & exit 0";
+        let (status, _) = lines(&sh(script));
+        assert!(status.success());
+        assert!(start.elapsed() < Duration::from_secs(15));
+    }
+
+    #[test]
+    fn under_sudo_the_program_that_it_runs_is_looked_for_too() {
+        let command = Command::new("no-such-program", [""; 0], Path::new("/"));
+        assert_eq!(command.missing(), Some("no-such-program"));
+        let mut command = command.as_root(true);
+        "sh".clone_into(&mut command.program);
+        assert_eq!(command.missing(), None, "only sudo runs its argument");
+        "sudo".clone_into(&mut command.program);
+        assert!(command.missing().is_some());
     }
 
     #[test]

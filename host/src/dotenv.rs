@@ -13,10 +13,16 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell;
 
-/// The variables of a `.env`, in the order of the file, each name once.
+/// The variables of a `.env`, in the order of the file, each name once, and the comments there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dotenv {
-    variables: Vec<(String, String)>,
+    lines: Vec<Line>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Line {
+    Variable(String, String),
+    Comment(String),
 }
 
 impl Dotenv {
@@ -40,7 +46,7 @@ impl Dotenv {
     pub fn parse(text: &str) -> Result<Self> {
         let mut env = Self::default();
         let mut parser = Parser { rest: text, line: 1 };
-        while let Some(word) = parser.word()? {
+        while let Some(word) = parser.word(&mut env.lines)? {
             let line = parser.line;
             if word == "export" {
                 continue;
@@ -58,12 +64,15 @@ impl Dotenv {
     /// The value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
     /// All variables, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.lines.iter().filter_map(|line| match line {
+            Line::Variable(name, value) => Some((name.as_str(), value.as_str())),
+            Line::Comment(_) => None,
+        })
     }
 
     /// Sets a variable, in its old place if it has one.
@@ -76,18 +85,19 @@ impl Dotenv {
         if value.contains('\0') {
             bail!("the value of {name} has a NUL byte: no environment variable can hold one");
         }
-        match self.variables.iter_mut().find(|(key, _)| key == name) {
-            Some((_, old)) => value.clone_into(old),
-            None => self.variables.push((name.to_owned(), value.to_owned())),
+        let new = Line::Variable(name.to_owned(), value.to_owned());
+        match self.lines.iter_mut().find(|line| matches!(line, Line::Variable(key, _) if key == name)) {
+            Some(line) => *line = new,
+            None => self.lines.push(new),
         }
         Ok(())
     }
 
     /// Removes a variable, and says whether it was there.
     pub fn unset(&mut self, name: &str) -> bool {
-        let before = self.variables.len();
-        self.variables.retain(|(key, _)| key != name);
-        self.variables.len() < before
+        let before = self.lines.len();
+        self.lines.retain(|line| !matches!(line, Line::Variable(key, _) if key == name));
+        self.lines.len() < before
     }
 
     /// Writes the file, whole or not at all, for the owner's eyes only.
@@ -108,7 +118,10 @@ impl Dotenv {
 
 impl std::fmt::Display for Dotenv {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.iter().try_for_each(|(name, value)| writeln!(f, "{name}={}", shell::quoted(value)))
+        self.lines.iter().try_for_each(|line| match line {
+            Line::Variable(name, value) => writeln!(f, "{name}={}", shell::quoted(value)),
+            Line::Comment(text) => writeln!(f, "#{text}"),
+        })
     }
 }
 
@@ -123,6 +136,11 @@ pub fn check_name(name: &str) -> Result<()> {
         bail!("{name:?} is no name of a variable: it has letters, digits and '_', and starts with no digit");
     }
     Ok(())
+}
+
+/// What stands between the words of a shell.
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n')
 }
 
 /// Takes the words of a shell text apart, with quotes but without expansions.
@@ -140,20 +158,30 @@ impl Parser<'_> {
     }
 
     /// The next word, its quotes taken off; none at the end of the text.
-    fn word(&mut self) -> Result<Option<String>> {
+    /// Comments before it go to `lines`.
+    fn word(&mut self, lines: &mut Vec<Line>) -> Result<Option<String>> {
         loop {
             match self.rest.chars().next() {
                 None => return Ok(None),
-                Some('#') => while !matches!(self.next(), None | Some('\n')) {},
-                Some(c) if c.is_ascii_whitespace() => _ = self.next(),
+                Some('#') => {
+                    self.next();
+                    let text = self.rest.lines().next().unwrap_or_default().to_owned();
+                    self.rest = &self.rest[text.len()..];
+                    lines.push(Line::Comment(text));
+                }
+                Some(c) if is_blank(c) => _ = self.next(),
                 Some(_) => break,
             }
         }
         let mut word = String::new();
         let start = self.line;
-        while let Some(c) = self.rest.chars().next().filter(|c| !c.is_ascii_whitespace()) {
+        while let Some(c) = self.rest.chars().next().filter(|c| !is_blank(*c)) {
             self.next();
             match c {
+                '\r' => bail!("line {start} ends as lines of Windows do: take that out with `sed -i 's/\\r$//' FILE`"),
+                '\'' | '"' | '\\' if !word.contains('=') => {
+                    bail!("line {start}: quotes belong behind the =, as in KEY='some value'")
+                }
                 '\'' => self.until('\'', &mut word, start)?,
                 '"' => self.until('"', &mut word, start)?,
                 '\\' => match self.next() {
@@ -251,11 +279,26 @@ mod tests {
 
     #[test]
     fn what_a_shell_would_expand_is_refused_and_the_line_named() {
-        for text in ["OK=1\nA=$HOME", "OK=1\nA=\"`id`\"", "OK=1\nA=x;rm", "OK=1\nA=a b", "OK=1\nA='open", "OK=1\n1A=x"]
-        {
+        for text in [
+            "OK=1\nA=$HOME",
+            "OK=1\nA=\"`id`\"",
+            "OK=1\nA=x;rm",
+            "OK=1\nA=a b",
+            "OK=1\nA='open",
+            "OK=1\n1A=x",
+            "OK=1\nA=x\r\n",
+            "OK=1\n\"A=x\"",
+        ] {
             let error = format!("{:#}", Dotenv::parse(text).expect_err(text));
             assert!(error.contains("line 2"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn comments_stay_when_something_is_set() {
+        let mut env = Dotenv::parse("# ask Ann first\nA=1 # why\n\nB=2\n# the end").expect("it is understood");
+        env.set("B", "3").expect("a good name");
+        assert_eq!(env.to_string(), "# ask Ann first\nA='1'\n# why\nB='3'\n# the end\n");
     }
 
     #[test]

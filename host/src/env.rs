@@ -210,7 +210,9 @@ fn release_name(paths: &ProjectPaths, version: &str, current: Option<&str>) -> S
     }
     (2..)
         .map(|number| format!("{version}+{number}"))
-        .find(|name| Some(name.as_str()) != current && !paths.releases_dir().join(name).exists())
+        .find(|name| {
+            Some(name.as_str()) != current && !paths.releases_dir().join(name).join(paths.name.as_str()).exists()
+        })
         .expect("numbers don't end")
 }
 

@@ -22,7 +22,8 @@ options =
     options -> options || []
   end
 
-say.("app", config[:app])
+# An umbrella has no app of its own: it goes by the name of its release.
+say.("app", config[:app] || (config[:apps_path] && name))
 say.("version", config[:version])
 say.("release", name)
 say.("release_path", Path.expand(options[:path] || Path.join([Mix.Project.build_path(), "rel", to_string(name)])))

@@ -192,6 +192,12 @@ impl ProjectPaths {
         self.build_dir().join(".git").is_dir() && self.deploy_dir().is_dir()
     }
 
+    /// Whether anything of it is there, as when an `unload` ended early.
+    #[must_use]
+    pub fn is_partly_there(&self) -> bool {
+        self.build_dir().join(".git").is_dir() || self.deploy_dir().is_dir()
+    }
+
     /// Whether a first deployment has brought the app to life.
     #[must_use]
     pub fn is_deployed(&self) -> bool {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # {{ marker }}
-# `gatling deploy` writes this file anew: changes made here don't last.
+# Every deployment writes this file anew: changes made here don't last.
 ### BEGIN INIT INFO
 # Provides:          {{ project }}
 # Required-Start:    $local_fs $network $named $time $syslog
@@ -26,10 +26,20 @@ current=$deploy_dir/current
 say() { echo "$project: $*"; }
 fail() { echo "$project: $*" >&2; exit 1; }
 
+# tell_systemd ACTION: systemd, which starts this script at boot, does not see what other actions
+# than its own start and stop. Unless it takes the app for running, it would not stop it.
+tell_systemd() {
+  if [ "$1" = upgrade ] && [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ]; then
+    systemctl start "$project.service"
+  fi
+}
+
 # The app belongs to the user who deployed it, and so does everything this script touches.
 if [ "$(id -u)" != "$uid" ]; then
   [ "$(id -u)" = 0 ] || fail "only root and the user with the id $uid may do this: sudo service $project $*"
-  exec setpriv --reuid "$uid" --regid "$gid" --init-groups "$0" "$@"
+  setpriv --reuid "$uid" --regid "$gid" --init-groups "$0" "$@" || exit
+  tell_systemd "$1"
+  exit 0
 fi
 export HOME="$home"
 cd "$deploy_dir" || fail "cannot enter $deploy_dir: deploy the project again with: gatling deploy $project"
@@ -38,40 +48,47 @@ cd "$deploy_dir" || fail "cannot enter $deploy_dir: deploy the project again wit
 setting() { sed -n "s/^GATLING_$2='\([^']*\)'\$/\1/p" "$1/service.env"; }
 
 # The pid of the running release. A pid file left by another boot or taken over by some other
-# process does not count: the command line of the app's VM names its release's folder.
+# process does not count: the app's environment has a mark.
 running_pid() {
-  [ -r "$pid_file" ] && read -r running <"$pid_file" 2>/dev/null || return 1
-  tr '\0' '\n' <"/proc/$running/cmdline" 2>/dev/null | grep -qF "$deploy_dir/" || return 1
+  [ -r "$pid_file" ] && read -r running 2>/dev/null <"$pid_file" || return 1
+  tr '\0' '\n' 2>/dev/null <"/proc/$running/environ" | grep -qxF "GATLING_DEPLOY_DIR=$deploy_dir" || return 1
   echo "$running"
 }
 
+# alive PID: whether the process is there and more than a zombie.
+alive() { grep -q '^State:[[:space:]]*[^ZX[:space:]]' 2>/dev/null "/proc/$1/status"; }
+
 # answers PORT PATH: whether the app answers there with anything below 500.
 answers() {
-  code=$(curl --silent --output /dev/null --noproxy '*' --max-time 5 --write-out '%{http_code}' "http://127.0.0.1:$1$2")
+  code=$(curl --disable --silent --output /dev/null --noproxy '*' --max-time 5 --write-out '%{http_code}' "http://127.0.0.1:$1$2")
   [ "$code" -ge 100 ] && [ "$code" -lt 500 ]
 }
 
 # port_is_free PORT: whether nothing at all listens there (curl's status 7 is a refused connection).
 port_is_free() {
-  curl --silent --output /dev/null --noproxy '*' --max-time 5 "http://127.0.0.1:$1/"
+  curl --disable --silent --output /dev/null --noproxy '*' --max-time 5 "http://127.0.0.1:$1/"
   [ $? = 7 ]
 }
 
 stop_release() {
-  pid=$(running_pid) || { rm -f "$pid_file"; return 0; }
-  kill -TERM "$pid" 2>/dev/null
+  pid=$(running_pid) && end "$pid"
+  rm -f "$pid_file"
+}
+
+# end PID: ends it, and waits until it has gone.
+end() {
+  kill -TERM "$1" 2>/dev/null
   waited=0
-  while [ -d "/proc/$pid" ] && running_pid >/dev/null; do
+  while alive "$1"; do
     if [ "$waited" -ge $((stop_seconds * 10)) ]; then
-      say "pid $pid did not stop within $stop_seconds s; killing it"
-      kill -KILL "$pid" 2>/dev/null
+      say "pid $1 did not stop within $stop_seconds s; killing it"
+      kill -KILL "$1" 2>/dev/null
       sleep 0.5
       break
     fi
     sleep 0.1
     waited=$((waited + 1))
   done
-  rm -f "$pid_file"
 }
 
 # start_release RELEASE_DIR: starts it and waits until it answers. Otherwise says why in $why.
@@ -91,22 +108,27 @@ start_release() {
     # Erlang's distribution listens on every interface, unless it is told to keep to this machine.
     RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
     ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}'
+    # Whatever names the app's variables have, they are not to be taken for this script's own.
+    set -- "$program" "$port" "$log_file" "$deploy_dir"
     if [ -f "$deploy_dir/.env" ]; then . "$deploy_dir/.env"; fi
-    PORT=$port
+    PORT=$2 GATLING_DEPLOY_DIR=$4
     set +a
-    exec setsid "$program" start >>"$log_file" 2>&1 </dev/null
+    exec setsid "$1" start >>"$3" 2>&1 </dev/null 9>&-
   ) &
-  echo $! >"$pid_file"
+  child=$!
+  echo "$child" >"$pid_file"
   deadline=$(($(date +%s) + seconds))
-  while :; do
-    pid=$(running_pid) || { sleep 0.1; pid=$(running_pid) || { why="stopped by itself before it answered"; return 1; }; }
+  while alive "$child"; do
     if answers "$port" "$path"; then return 0; fi
     if [ "$(date +%s)" -ge "$deadline" ]; then
+      end "$child"
       why="did not answer with less than 500 at http://127.0.0.1:$port$path within $seconds s"
       return 1
     fi
     sleep 0.1
   done
+  why="stopped by itself before it answered"
+  return 1
 }
 
 # What the app wrote since it was started last.
@@ -137,7 +159,7 @@ start() {
 
 upgrade() {
   new=$deploy_dir/releases/$1
-  case $1 in '' | */* | .*) fail "upgrade to which version? In $deploy_dir/releases are: $(ls "$deploy_dir/releases")" ;; esac
+  case $1 in */* | .*) fail "$1 is no version" ;; esac
   [ -f "$new/service.env" ] || fail "there is no release $1. In $deploy_dir/releases are: $(ls "$deploy_dir/releases" | tr '\n' ' ')"
   # Once the old release is stopped, there is no going away before one of the two serves.
   trap : HUP INT TERM PIPE
@@ -164,11 +186,30 @@ upgrade() {
 
 command -v curl >/dev/null || fail "this script needs curl: apt-get install curl"
 
+usage() {
+  echo "usage: $0 start|stop|restart|status|ping|upgrade VERSION" >&2
+  exit 2
+}
+
+# One change at a time: a deployment and somebody at the keyboard would undo each other's.
+case $1 in
+start | stop | restart | force-reload | upgrade)
+  mkdir -p "$deploy_dir/run"
+  exec 9>"$deploy_dir/run/lock"
+  flock -w 600 9 || fail "another start, stop or upgrade has been going on for ten minutes: see who has $deploy_dir/run/lock open"
+  ;;
+esac
+
 case $1 in
 start) start ;;
 stop) stop_release; say "stopped" ;;
 restart | force-reload) stop_release; start ;;
-upgrade) upgrade "$2" ;;
+upgrade)
+  [ -n "$2" ] || usage
+  upgrade "$2"
+  exec 9>&-
+  tell_systemd upgrade
+  ;;
 ping)
   release=$(realpath "$current" 2>/dev/null) && running_pid >/dev/null &&
     answers "$(setting "$release" PORT)" "$(setting "$release" HEALTH_PATH)" && { echo pong; exit 0; }
@@ -183,8 +224,5 @@ status)
     exit 3
   fi
   ;;
-*)
-  echo "usage: $0 start|stop|restart|status|ping|upgrade VERSION" >&2
-  exit 2
-  ;;
+*) usage ;;
 esac

@@ -86,15 +86,14 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         }
         Command::Unset { project, keys } => {
             let paths = loaded(project)?;
-            let mut missing = Vec::new();
             change(&paths, |env| {
-                missing.extend(keys.iter().filter(|key| !env.unset(key)));
+                let missing: Vec<_> = keys.iter().filter(|key| env.get(key).is_none()).map(String::as_str).collect();
+                if !missing.is_empty() {
+                    anyhow::bail!("not set for {project}: {}. Nothing was removed", missing.join(", "));
+                }
+                keys.iter().for_each(|key| _ = env.unset(key));
                 Ok(())
             })?;
-            if !missing.is_empty() {
-                let missing: Vec<_> = missing.iter().map(|key| key.as_str()).collect();
-                anyhow::bail!("was not set for {project}: {}", missing.join(", "));
-            }
             print(&format!("removed for {project}: {}\n{}", keys.join(", "), hint(&paths)))?;
         }
     }

@@ -6,7 +6,7 @@ use gatling::run::record::new_id;
 use gatling::run::{Request, worker};
 use gatling::task::Task;
 
-use super::{caller, loaded};
+use super::{caller, loaded_for};
 
 /// Deploy a project the first time
 ///
@@ -37,5 +37,5 @@ pub(super) fn upgrade(args: &UpgradeArgs) -> Result<u8> {
 }
 
 pub(super) fn submit(project: &ProjectName, task: Task) -> Result<u8> {
-    worker::submit(&Request { paths: loaded(project)?, id: new_id(), task: Some(task), by: caller() })
+    worker::submit(&Request { paths: loaded_for(project, Some(task))?, id: new_id(), task: Some(task), by: caller() })
 }

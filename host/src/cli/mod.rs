@@ -17,6 +17,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use gatling::project::ProjectName;
 use gatling::roots::{ProjectPaths, Roots};
+use gatling::task::Task;
 use serde::Serialize;
 
 /// It ran and failed, or a check found problems.
@@ -102,9 +103,18 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// The paths of a project that has been loaded.
 fn loaded(name: &ProjectName) -> Result<ProjectPaths> {
+    known(name, ProjectPaths::is_loaded)
+}
+
+/// The paths of a project for a task: what is left of it can still be unloaded.
+fn loaded_for(name: &ProjectName, task: Option<Task>) -> Result<ProjectPaths> {
+    known(name, if task == Some(Task::Unload) { ProjectPaths::is_partly_there } else { ProjectPaths::is_loaded })
+}
+
+fn known(name: &ProjectName, is_there: fn(&ProjectPaths) -> bool) -> Result<ProjectPaths> {
     let roots = Roots::from_environment()?;
     let paths = roots.project(name);
-    if paths.is_loaded() {
+    if is_there(&paths) {
         return Ok(paths);
     }
     let known = roots.loaded_projects();

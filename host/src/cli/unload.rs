@@ -6,7 +6,7 @@ use anyhow::Result;
 use gatling::project::ProjectName;
 use gatling::task::Task;
 
-use super::{Misuse, deploy, loaded, print};
+use super::{Misuse, deploy, loaded_for, print};
 
 /// Take a project off this server
 ///
@@ -22,7 +22,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
-    let paths = loaded(&args.project)?;
+    let paths = loaded_for(&args.project, Some(Task::Unload))?;
     if !args.yes {
         if !io::stdin().is_terminal() {
             return Err(Misuse(format!("nobody is here to ask whether {} is to go: say --yes", args.project)).into());

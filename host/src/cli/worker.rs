@@ -8,7 +8,7 @@ use gatling::run::log::RunLog;
 use gatling::run::{Request, carry_out};
 use gatling::task::Task;
 
-use super::{FAILED, loaded};
+use super::{FAILED, loaded_for};
 
 /// Carry out a run (gatling calls this itself)
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
-    let request = Request { paths: loaded(&args.project)?, id: args.run.clone(), task: args.task, by: args.by.clone() };
+    let request = Request {
+        paths: loaded_for(&args.project, args.task)?,
+        id: args.run.clone(),
+        task: args.task,
+        by: args.by.clone(),
+    };
     // The log has said what failed.
     Ok(if carry_out(&request, &RunLog::new(io::stdout())).is_ok() { 0 } else { FAILED })
 }

@@ -261,6 +261,10 @@ impl process::Host for State {
             self.log.note(&format!("denied: {message}"));
             return Ok(Err(process::Error::Denied(message)));
         }
+        if name.contains('/') {
+            // What is granted is a program of the project, wherever the hook has it run.
+            command.program = self.build_dir.join(&name).display().to_string();
+        }
         if let Some(unfit) = program::unfit(&command) {
             return Ok(Err(process::Error::Failed(unfit)));
         }

@@ -68,6 +68,9 @@ pub(super) fn unfit(command: &Command) -> Option<String> {
     if texts.into_iter().any(|text| text.contains('\0')) || command.program.contains('\0') {
         return Some(format!("cannot run {:?}: its arguments or variables have a NUL byte", command.program));
     }
+    if let Some((name, _)) = command.env.iter().find(|(name, _)| name.starts_with("LD_")) {
+        return Some(format!("cannot run {:?} with {name}: it would have the program run other code", command.program));
+    }
     let name = command.env.iter().map(|(name, _)| name).find(|name| name.is_empty() || name.contains('='))?;
     Some(format!("cannot run {:?}: {name:?} is no name of a variable", command.program))
 }

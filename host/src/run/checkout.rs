@@ -136,8 +136,9 @@ impl Repository {
                 return self.note(commit);
             }
             if !changed.is_empty() && after_kill {
-                let patch = self.git(["diff", "--binary", old])?;
-                fs::write(leftovers, patch + "\n").with_context(|| format!("cannot write {}", leftovers.display()))?;
+                // git writes it itself: nobody else leaves every byte as it is.
+                let output = format!("--output={}", leftovers.display());
+                self.git(["diff", "--binary", "--no-ext-diff", "--no-textconv", &output, old])?;
                 log.line(&format!(
                     "  the run before was killed and left changed files: {}. They are set right; the changes are kept in {}",
                     changed.join(", "),

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What a line begins with that stays in the log file and isn't shown to whoever follows it.
-pub const DEBUG_PREFIX: &str = "    debug: ";
+pub const DEBUG_PREFIX: &str = "  debug: ";
+
+/// What the line holds that says why a run failed.
+pub const FAILURE_MARK: &str = " failed: ";
 
 /// Where the lines of a run go. Clones write to the same place.
 #[derive(Clone)]
@@ -135,7 +138,7 @@ pub(crate) mod tests {
         let (log, captured) = captured();
         log.output("one\ntwo\r\n\nthree");
         log.debug("four");
-        assert_eq!(captured.text(), "    one\n    two\n\n    three\n    debug: four\n");
+        assert_eq!(captured.text(), "    one\n    two\n\n    three\n  debug: four\n");
     }
 
     #[test]
@@ -145,7 +148,7 @@ pub(crate) mod tests {
         log.debug("why");
         log.output("Compiling");
         log.end("ok 1.0 s");
-        assert_eq!(captured.text(), "mix_compile\n    debug: why\n    Compiling\n  ok 1.0 s\n");
+        assert_eq!(captured.text(), "mix_compile\n  debug: why\n    Compiling\n  ok 1.0 s\n");
     }
 
     #[test]
@@ -154,7 +157,7 @@ pub(crate) mod tests {
         log.begin("make_upgrade_dir");
         log.debug("why");
         log.end("ok 1 ms");
-        assert_eq!(captured.text(), format!("{:<40} ok 1 ms\n    debug: why\n", "make_upgrade_dir"));
+        assert_eq!(captured.text(), format!("{:<40} ok 1 ms\n  debug: why\n", "make_upgrade_dir"));
     }
 
     #[test]

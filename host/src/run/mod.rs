@@ -7,18 +7,18 @@ pub mod pipeline;
 pub mod record;
 pub mod worker;
 
-use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use jiff::Timestamp;
 
-use crate::dotenv::Dotenv;
+use crate::command::{Command, Environment};
 use crate::env::{Env, Source};
 use crate::roots::ProjectPaths;
 use crate::task::Task;
 use checkout::{Repository, short};
 use lock::Lock;
-use log::RunLog;
+use log::{FAILURE_MARK, RunLog};
 use pipeline::Pipeline;
 use record::{Outcome, Record, Runs};
 
@@ -111,7 +111,7 @@ impl<'a> Run<'a> {
         self.task = Some(task);
         self.record.task = Some(task.name().to_owned());
         if task == Task::Unload {
-            return self.unload(branch, log);
+            return self.unload(&repository, log);
         }
 
         let tips = repository.tips(&branch)?;
@@ -139,11 +139,7 @@ impl<'a> Run<'a> {
         ));
         let leftovers = paths.state_dir().join(format!("leftovers-{}.patch", self.request.id));
         repository.check_out(&tips, &commit, !self.killed.is_empty(), &leftovers, log)?;
-        for mut killed in self.killed.drain(..) {
-            killed.outcome = Outcome::Failed;
-            killed.error = Some("it was killed".to_owned());
-            self.runs.save(&killed)?;
-        }
+        self.settle_killed()?;
         let source = Source { commit: commit.clone(), branch };
         let result = Env::build(paths, task, &source).and_then(|env| self.run_pipeline(&env, log));
         if let Err(error) = repository.take_back_changes(&commit, log) {
@@ -170,8 +166,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn unload(&mut self, branch: String, log: &RunLog) -> Result<()> {
-        let env = Env::build(&self.request.paths, Task::Unload, &Source { commit: String::new(), branch })?;
+    /// What killed runs have left is set right: from now on they are runs that failed.
+    fn settle_killed(&mut self) -> Result<()> {
+        for mut killed in self.killed.drain(..) {
+            killed.outcome = Outcome::Failed;
+            killed.error = Some("it was killed".to_owned());
+            self.runs.save(&killed)?;
+        }
+        Ok(())
+    }
+
+    fn unload(&mut self, repository: &Repository, log: &RunLog) -> Result<()> {
+        self.settle_killed()?;
+        let source = repository.checked_out().unwrap_or_default();
+        let env = Env::build(&self.request.paths, Task::Unload, &source)?;
         self.run_pipeline(&env, log)
     }
 
@@ -204,9 +212,12 @@ impl<'a> Run<'a> {
 /// Says what failed, what serves now, and what to do.
 fn report_failure(request: &Request, task: Option<Task>, error: &anyhow::Error, log: &RunLog) {
     let paths = &request.paths;
-    log.line(&format!("gatling: {} of {} failed: {}", task.map_or("the run", Task::name), paths.name, chain(error)));
+    let what = task.map_or("the run", Task::name);
+    log.line(&format!("gatling: {what} of {}{FAILURE_MARK}{}", paths.name, chain(error)));
     log.line(&format!("  {}", serving(paths)));
-    if task != Some(Task::Unload) {
+    if task == Some(Task::Unload) {
+        log.line(&format!("  Mend it, and go on with: gatling unload {}", paths.name));
+    } else {
         let again = if paths.is_deployed() { "upgrade" } else { "deploy" };
         log.line(&format!(
             "  Mend it and push again. To try the same commit again, run on the server: gatling {again} {}",
@@ -219,12 +230,12 @@ fn report_failure(request: &Request, task: Option<Task>, error: &anyhow::Error, 
     ));
 }
 
-/// What there is to say when a run was ended by a signal, and could not speak for itself.
+/// What there is to say when a run ended and could not speak for itself.
 fn death(request: &Request, how: &str) -> String {
     let paths = &request.paths;
     let again = if paths.is_deployed() { "upgrade" } else { "deploy" };
     format!(
-        "gatling: the run {} {how} before it was done.\n  {}\n  To try again, run on the server: gatling {} {}",
+        "gatling: the run {} {how}.\n  {}\n  To try again, run on the server: gatling {} {}",
         request.id,
         serving(paths),
         request.task.map_or(again, Task::name),
@@ -241,17 +252,21 @@ fn chain(error: &anyhow::Error) -> String {
 /// What serves at this moment: looked at, not remembered.
 fn serving(paths: &ProjectPaths) -> String {
     let name = &paths.name;
-    let Some(release) = paths.current_release() else { return format!("{name} is not deployed: nothing serves.") };
-    let answers = || -> Result<()> {
-        let noted = Dotenv::read(&paths.current_link().join("service.env"))?;
-        let port: u16 = noted.get("GATLING_PORT").context("no port was noted")?.parse()?;
-        TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        Ok(())
+    let Some(release) = paths.current_release().filter(|_| paths.is_deployed()) else {
+        return format!("{name} is not deployed: nothing serves.");
     };
-    match answers() {
-        Ok(()) => format!("{name} {release} is serving."),
-        Err(error) => format!(
-            "{name} is NOT serving: {release} is the current release, but {error:#}. Start it with: service {name} start"
-        ),
+    let script = paths.init_script();
+    // It knows the app's own process, where a connection could be to anybody.
+    let mut ping = Command::new(&script.display().to_string(), ["ping"], Path::new("/"));
+    ping.environment = Environment::Only(&["LANG", "PATH", "TERM"]);
+    match ping.output() {
+        Ok(_) => format!("{name} {release} is serving."),
+        Err(_) => {
+            let restart = match paths.roots.etc_is_the_systems() {
+                true => format!("service {name} restart"),
+                false => format!("{} restart", script.display()),
+            };
+            format!("{name} is NOT serving: its release {release} does not answer. Start it with: {restart}")
+        }
     }
 }

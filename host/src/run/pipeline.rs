@@ -10,6 +10,7 @@ use crate::hooks::{Call, Hooks};
 use crate::run::checkout::short;
 use crate::run::log::{self, RunLog};
 use crate::run::record::StepRecord;
+use crate::steps::nginx;
 use crate::task::{Hook, Phase, Step, Task};
 
 /// A task under way.
@@ -37,6 +38,7 @@ impl<'a> Pipeline<'a> {
         }
         check_programs(env)?;
         check_folders(env)?;
+        nginx::check_beforehand(env, log)?;
         Ok(Self { env, hooks, log, run_id, started_at, begun: Instant::now(), steps: Vec::new() })
     }
 
@@ -118,7 +120,7 @@ impl<'a> Pipeline<'a> {
             [] => format!("port {}", env.available_port),
             domains => domains.join(", "),
         };
-        format!("gatling: {} {} is serving at {place}; {work}", env.project, env.version)
+        format!("gatling: {} {} is serving at {place}; {work}", env.project, env.release())
     }
 }
 
@@ -138,8 +140,9 @@ fn check_programs(env: &Env) -> Result<()> {
         for action in (step.actions)(env).with_context(|| format!("the step {}", step.name))? {
             for command in action.commands() {
                 // A path to a program may be what an earlier step makes.
-                if !command.program.contains('/') && command.find().is_none() {
-                    let error = crate::command::CommandError::NotFound { program: command.program.clone() };
+                let missing = command.missing().filter(|program| !program.contains('/'));
+                if let Some(program) = missing {
+                    let error = crate::command::CommandError::NotFound { program: program.to_owned() };
                     return Err(error)
                         .with_context(|| format!("the step {} needs a program that is missing", step.name));
                 }

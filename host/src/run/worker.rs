@@ -16,7 +16,7 @@ use std::{env, thread};
 use anyhow::{Context, Result};
 
 use super::Request;
-use super::log::DEBUG_PREFIX;
+use super::log::{DEBUG_PREFIX, FAILURE_MARK};
 use super::record::Runs;
 use crate::command::describe;
 use crate::settings::OperatorSettings;
@@ -84,8 +84,18 @@ pub fn submit(request: &Request) -> Result<u8> {
         };
         let watched = follower.show(status.is_some()).is_ok();
         if let Some(status) = status {
-            if status.code().is_none() {
-                println!("{}", super::death(request, &describe(status)));
+            let unsaid = match status.code() {
+                Some(0) => None,
+                None => Some(format!("{} before it was done", describe(status))),
+                Some(_) if follower.told_of_failure => None,
+                Some(_) => Some(format!(
+                    "failed, and its log ends before that; is the disk full? See `df -h {}`",
+                    log_path.display()
+                )),
+            };
+            if let Some(unsaid) = unsaid {
+                // Whoever pushed may be gone too.
+                _ = writeln!(io::stdout(), "{}", super::death(request, &unsaid));
             }
             return Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
         }
@@ -118,12 +128,14 @@ fn search_path(operator: &OperatorSettings) -> OsString {
 struct Follower {
     file: File,
     rest: Vec<u8>,
+    /// Whether the run has said why it failed.
+    told_of_failure: bool,
 }
 
 impl Follower {
     fn open(path: &Path) -> Result<Self> {
         let file = fs::File::open(path).with_context(|| format!("cannot read the log {}", path.display()))?;
-        Ok(Self { file, rest: Vec::new() })
+        Ok(Self { file, rest: Vec::new(), told_of_failure: false })
     }
 
     /// Shows what has come since; at the `end`, also a line that isn't whole.
@@ -136,6 +148,8 @@ impl Follower {
         };
         let mut out = io::stdout().lock();
         for line in self.rest[..whole].split_inclusive(|byte| *byte == b'\n') {
+            let text = String::from_utf8_lossy(line);
+            self.told_of_failure |= text.starts_with("gatling: ") && text.contains(FAILURE_MARK);
             if !line.starts_with(DEBUG_PREFIX.as_bytes()) {
                 out.write_all(line)?;
             }

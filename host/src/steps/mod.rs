@@ -29,6 +29,12 @@ use crate::run::log::RunLog;
 pub enum Action {
     /// Run a command; any exit status but 0 is a failure.
     Run(Command),
+    /// Run a command whose failure is told and is none of the step's.
+    Try {
+        /// The command.
+        #[serde(flatten)]
+        command: Command,
+    },
     /// Run a command if the project has the mix task, which can only be known by then.
     RunIfTask {
         /// The task.
@@ -103,7 +109,7 @@ impl Action {
     #[must_use]
     pub fn commands(&self) -> Vec<&Command> {
         match self {
-            Self::Run(command) | Self::RunIfTask { command, .. } => vec![command],
+            Self::Run(command) | Self::Try { command } | Self::RunIfTask { command, .. } => vec![command],
             Self::InstallSite(site) => site.commands(),
             _ => Vec::new(),
         }
@@ -116,6 +122,12 @@ impl Action {
     pub fn execute(&self, env: &Env, log: &RunLog) -> Result<()> {
         match self {
             Self::Run(command) => run(command, log),
+            Self::Try { command } => {
+                if let Err(error) = run(command, log) {
+                    log.output(&format!("warning: {error:#}"));
+                }
+                Ok(())
+            }
             Self::RunIfTask { task, command } => {
                 let ask = mix::command(env, ["help", task]);
                 match ask.stream(|_| {})? {
@@ -152,7 +164,7 @@ impl Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Run(command) => write!(f, "$ {command}"),
+            Self::Run(command) | Self::Try { command } => write!(f, "$ {command}"),
             Self::RunIfTask { task, command } => write!(f, "$ {command}  (if there is a mix task {task} by then)"),
             Self::Skip { reason } => write!(f, "nothing to do: {reason}"),
             Self::MakeDir { path } => write!(f, "make the folder {}", path.display()),

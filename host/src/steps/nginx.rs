@@ -12,6 +12,7 @@ use super::{Action, run, system, write_file};
 use crate::command::{Command, CommandError};
 use crate::env::Env;
 use crate::http;
+use crate::run::lock::Lock;
 use crate::run::log::RunLog;
 use crate::templates;
 
@@ -25,6 +26,11 @@ pub struct Site {
     staged: PathBuf,
     #[serde(skip)]
     contents: String,
+    /// Whether just this site is in place already.
+    pub unchanged: bool,
+    /// nginx checks all of its configuration, so that the sites of other projects play a part.
+    #[serde(skip)]
+    lock: PathBuf,
     /// Where the text that it replaces is kept, if there is one.
     #[serde(skip)]
     kept: Option<(PathBuf, String)>,
@@ -51,6 +57,16 @@ pub struct Proof {
     answer: String,
 }
 
+impl Proof {
+    /// Asks nginx once.
+    fn holds(&self) -> Result<()> {
+        match http::get(&self.address, &self.host, templates::PROOF_PATH)? {
+            (200, body) if body == self.answer => Ok(()),
+            (status, _) => bail!("it answers with the status {status}"),
+        }
+    }
+}
+
 /// How long nginx may take until it uses a site that it was told to use.
 const SETTLING: Duration = Duration::from_secs(10);
 
@@ -68,9 +84,14 @@ pub(crate) fn configure(env: &Env) -> Result<Vec<Action>> {
         );
     }
     let enabled = std::fs::read_link(&env.nginx_enabled_path).is_ok_and(|target| target == env.nginx_available_path);
-    if enabled && old.as_ref() == Some(&env.nginx_template) {
-        return Ok(vec![Action::skip(format!("{} is as it was", env.nginx_available_path.display()))]);
+    if !enabled && env.nginx_enabled_path.symlink_metadata().is_ok() {
+        bail!(
+            "{} is there already, and is no link of gatling's to {}: move it away",
+            env.nginx_enabled_path.display(),
+            env.nginx_available_path.display()
+        );
     }
+    let unchanged = enabled && old.as_ref() == Some(&env.nginx_template);
     let available = env.nginx_available_path.display().to_string();
     let link = env.nginx_enabled_path.display().to_string();
     let staged = env.deploy_dir.join("nginx-site");
@@ -93,6 +114,8 @@ pub(crate) fn configure(env: &Env) -> Result<Vec<Action>> {
         reload: nginx(env, ["-s", "reload"]),
         proof: proof(env),
         restore,
+        unchanged,
+        lock: env.paths.roots.home.join(".gatling").join("nginx.lock"),
         contents: env.nginx_template.clone(),
         staged,
         kept,
@@ -126,7 +149,10 @@ pub(crate) fn unconfigure(env: &Env) -> Result<Vec<Action>> {
     }
     let (link, available) =
         (env.nginx_enabled_path.display().to_string(), env.nginx_available_path.display().to_string());
-    Ok(vec![Action::run(system(env, "rm", ["-f", &link, &available])), Action::run(nginx(env, ["-s", "reload"]))])
+    Ok(vec![
+        Action::run(system(env, "rm", ["-f", &link, &available])),
+        Action::Try { command: nginx(env, ["-s", "reload"]) },
+    ])
 }
 
 /// A call of nginx with the configuration that the env is about.
@@ -138,11 +164,20 @@ fn nginx<const N: usize>(env: &Env, args: [&str; N]) -> Command {
 }
 
 impl Site {
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     pub(super) fn commands(&self) -> Vec<&Command> {
         self.place.iter().chain([&self.test, &self.reload]).collect()
     }
 
     pub(super) fn install(&self, log: &RunLog) -> Result<()> {
+        if self.unchanged && self.proof.as_ref().is_some_and(|proof| proof.holds().is_ok()) {
+            log.output(&format!("nothing to do: nginx serves {} as it is", self.path.display()));
+            return Ok(());
+        }
+        let _alone = Lock::take(&self.lock, |_| log.output("waiting for nginx: another project is being configured"))?;
         write_file(&self.staged, &self.contents, 0o644)?;
         if let Some((path, old)) = &self.kept {
             write_file(path, old, 0o644)?;
@@ -178,25 +213,20 @@ impl Site {
         let deadline = Instant::now() + SETTLING;
         let mut proved_since = None;
         loop {
-            let answer = http::get(&proof.address, &proof.host, templates::PROOF_PATH);
-            match answer {
-                Ok((200, body)) if body == proof.answer => {
+            match proof.holds() {
+                Ok(()) => {
                     if proved_since.get_or_insert_with(Instant::now).elapsed() >= OVERLAP {
                         return Ok(());
                     }
                     thread::sleep(Duration::from_millis(10));
                 }
-                _ if Instant::now() < deadline => {
+                Err(_) if Instant::now() < deadline => {
                     proved_since = None;
                     thread::sleep(Duration::from_millis(10));
                 }
-                answer => {
-                    let found = match answer {
-                        Ok((status, _)) => format!("it answers with the status {status}"),
-                        Err(error) => format!("{error:#}"),
-                    };
+                Err(found) => {
                     bail!(
-                        "nginx was told to use the site {}, and does not serve {} at {} after {} s: {found}. Its error log says \
+                        "nginx was told to use the site {}, and does not serve {} at {} after {} s: {found:#}. Its error log says \
                          why; another site may have the same name, or another program the port",
                         self.path.display(),
                         proof.host,
@@ -217,13 +247,40 @@ impl Site {
                 "nginx could not be told to use the new site; is it running? Start it, for instance with `service nginx start`. It says:\n    {said}"
             )
         } else {
-            anyhow::anyhow!("nginx refuses the site {}. It says:\n    {said}", self.path.display())
+            let mine = said.contains(&self.path.display().to_string()) || said.contains(&format!("/{}:", self.name()));
+            let what = if mine {
+                format!("the site {}", self.path.display())
+            } else {
+                "its configuration, though not for this site".to_owned()
+            };
+            anyhow::anyhow!("nginx refuses {what}. It says:\n    {said}")
         }
     }
 }
 
+/// Has nginx check its configuration before anything is done, where a site is to be changed: what is
+/// wrong there already would show only when the new release is up.
+///
+/// # Errors
+/// When nginx refuses what it has.
+pub(crate) fn check_beforehand(env: &Env, log: &RunLog) -> Result<()> {
+    for step in env.task.steps() {
+        for action in (step.actions)(env)? {
+            let Action::InstallSite(site) = action else { continue };
+            if !site.unchanged {
+                let result = site.test.run(|line| log.debug(line)).map_err(|error| site.explain(error));
+                result.context("nginx would not take a new site now; nothing was begun")?;
+            }
+        }
+    }
+    Ok(())
+}
+
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.unchanged && self.proof.is_some() {
+            return write!(f, "nothing to do if nginx serves {} as it is", self.path.display());
+        }
         let commands = self.place.iter().chain([&self.test, &self.reload]);
         let commands: Vec<_> = commands.map(|command| format!("$ {command}")).collect();
         f.write_str(&commands.join("\n"))?;

@@ -3,7 +3,7 @@
 //! Every release has a folder of its own, `releases/<version>/<project>`, with the settings it
 //! was deployed with beside it in `service.env`. `current` links to the one that serves.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -20,12 +20,27 @@ pub(crate) fn make_deploy_dir(env: &Env) -> Result<Vec<Action>> {
 }
 
 pub(crate) fn make_upgrade_dir(env: &Env) -> Result<Vec<Action>> {
-    Ok(vec![
-        // What a run that failed may have left; the release that serves is never in this folder.
+    // What runs that failed have left; the release that serves is in none of these folders.
+    let mut actions: Vec<_> = half_made(env).map(|path| Action::Clear { path }).collect();
+    actions.extend([
         Action::Clear { path: env.upgrade_dir.clone() },
         Action::MakeDir { path: env.upgrade_dir.clone() },
         Action::WriteFile { path: env.upgrade_dir.join("service.env"), contents: service_env(env), mode: 0o644 },
-    ])
+    ]);
+    Ok(actions)
+}
+
+/// The folders of releases that no release ever came into.
+fn half_made(env: &Env) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(env.paths.releases_dir()).into_iter().flatten().flatten();
+    let (project, own) = (env.project.clone(), env.upgrade_dir.clone());
+    entries.map(|entry| entry.path()).filter(move |dir| !dir.join(&project).exists() && *dir != own)
+}
+
+/// The host name that the app is to take for its own: the first that is one and no pattern.
+fn host(env: &Env) -> String {
+    let mut names = env.domains.iter().filter(|domain| !domain.starts_with('.') && !domain.contains('*'));
+    names.next().cloned().unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// What the init script has to know of a release. It goes with the release, so that one that is
@@ -34,7 +49,7 @@ fn service_env(env: &Env) -> String {
     let settings = [
         ("PROGRAM", env.facts.release.clone()),
         ("PORT", env.available_port.to_string()),
-        ("HOST", env.domains.first().cloned().unwrap_or_else(|| "localhost".to_owned())),
+        ("HOST", host(env)),
         ("HEALTH_PATH", env.settings.health.path.clone()),
         ("HEALTH_SECONDS", env.settings.health.timeout.as_secs().to_string()),
     ];

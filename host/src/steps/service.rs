@@ -15,12 +15,18 @@ const KEPT_RELEASES: usize = 5;
 /// A call of the init script: by `service` where it is installed for the system. Elsewhere it is
 /// called as `service` would: with a clean environment, in the root folder.
 fn service<const N: usize>(env: &Env, args: [&str; N]) -> Command {
-    let root = Path::new("/");
-    let mut command = if env.paths.roots.etc_is_the_systems() {
-        Command::new("service", [env.project.as_str()].into_iter().chain(args), root).as_root(env.sudo)
-    } else {
-        Command::new(&env.etc_path.display().to_string(), args, root)
-    };
+    let mut command = script(env, args);
+    if env.paths.roots.etc_is_the_systems() {
+        command.args.insert(0, env.project.clone());
+        "service".clone_into(&mut command.program);
+        command = command.as_root(env.sudo);
+    }
+    command
+}
+
+/// A call of the init script itself, which needs no rights but those of the app's user.
+fn script<const N: usize>(env: &Env, args: [&str; N]) -> Command {
+    let mut command = Command::new(&env.etc_path.display().to_string(), args, Path::new("/"));
     command.environment = Environment::Only(&["LANG", "PATH", "TERM"]);
     // Between stopping one release and starting another it must not die with Gatling.
     command.finishes_alone = true;
@@ -53,11 +59,12 @@ pub(crate) fn start(env: &Env) -> Result<Vec<Action>> {
     let mut actions = Vec::new();
     if env.deploy_dir.join("run").join(format!("{}.pid", env.project)).exists() {
         // A first deployment that was killed may have left its release running.
-        actions.push(Action::run(service(env, ["stop"])));
+        actions.push(Action::run(script(env, ["stop"])));
     }
     let marker = env.paths.deployed_marker();
     actions.extend([
-        Action::run(service(env, ["start"])),
+        // A systemd that takes the service for started would do nothing on `start`.
+        Action::run(service(env, ["restart"])),
         prove_serving(env),
         Action::WriteFile { path: marker, contents: format!("{}\n", env.version), mode: 0o644 },
     ]);
@@ -65,7 +72,12 @@ pub(crate) fn start(env: &Env) -> Result<Vec<Action>> {
 }
 
 pub(crate) fn upgrade(env: &Env) -> Result<Vec<Action>> {
-    let mut actions = vec![Action::run(service(env, ["upgrade", &env.release()])), prove_serving(env)];
+    let mut actions = Vec::new();
+    if std::fs::read_to_string(&env.etc_path).ok().as_ref() != Some(&env.script_template) {
+        // It was written by another version of Gatling, or it is gone.
+        actions.extend(install_init_script(env)?);
+    }
+    actions.extend([Action::run(service(env, ["upgrade", &env.release()])), prove_serving(env)]);
     // The latest releases stay for whoever wants to go back; without an end the disk would fill.
     let old = env.releases.len().saturating_sub(KEPT_RELEASES);
     let is_needed = |release: &String| *release == env.release() || Some(release) == env.previous_version.as_ref();
@@ -75,11 +87,15 @@ pub(crate) fn upgrade(env: &Env) -> Result<Vec<Action>> {
 }
 
 pub(crate) fn stop(env: &Env) -> Result<Vec<Action>> {
-    Ok(vec![if env.etc_path.exists() {
-        Action::run(service(env, ["stop"]))
-    } else {
-        Action::skip(format!("{} is not there", env.etc_path.display()))
-    }])
+    if !env.etc_path.exists() {
+        return Ok(vec![Action::skip(format!("{} is not there", env.etc_path.display()))]);
+    }
+    let mut actions = vec![Action::run(service(env, ["stop"]))];
+    if env.paths.roots.etc_is_the_systems() {
+        // A systemd that does not know that the app runs stops nothing.
+        actions.push(Action::run(script(env, ["stop"])));
+    }
+    Ok(actions)
 }
 
 pub(crate) fn remove_init_script(env: &Env) -> Result<Vec<Action>> {

@@ -102,6 +102,7 @@ fn a_release_comes_into_its_folder_by_a_rename() {
 #[test]
 fn the_service_is_called_as_service_calls_it() {
     let (_guard, mut env) = env();
+    std::fs::write(&env.etc_path, &env.script_template).expect("a file");
     let upgrade = service::upgrade(&env).expect("it can be told");
     assert_eq!(texts(Ok(upgrade.clone()), &env)[0], "$ ~/init.d/hello upgrade 0.2.0");
     let command = upgrade[0].commands()[0];
@@ -124,6 +125,37 @@ fn an_init_script_is_installed_for_boot_too_where_it_is_the_systems() {
     env.paths.roots.etc_dir = "/etc/init.d".into();
     env.etc_path = "/nowhere/hello".into();
     assert_eq!(texts(service::install_init_script(&env), &env)[2], "$ update-rc.d hello defaults");
+}
+
+#[test]
+fn an_upgrade_brings_back_an_init_script_that_is_gone_or_old() {
+    let (_guard, env) = env();
+    let told = texts(service::upgrade(&env), &env);
+    assert_eq!(told[1], "$ install -m 755 ~/deployments/hello/init-script ~/init.d/hello");
+    assert_eq!(told[2], "$ ~/init.d/hello upgrade 0.2.0");
+    let older = format!("#!/bin/sh\n# {}\n", templates::marker(&env.paths.name));
+    std::fs::write(&env.etc_path, older).expect("a file");
+    assert_eq!(texts(service::upgrade(&env), &env), told);
+}
+
+#[test]
+fn what_failed_runs_left_of_releases_goes_before_a_new_one_comes() {
+    let (_guard, env) = env();
+    for made in ["0.1.0/hello", "0.1.1/hello.partial", "0.2.0/hello.partial"] {
+        std::fs::create_dir_all(env.paths.releases_dir().join(made)).expect("a folder");
+    }
+    let told = texts(release::make_upgrade_dir(&env), &env);
+    let expected = ["remove ~/deployments/hello/releases/0.1.1", "remove ~/deployments/hello/releases/0.2.0"];
+    assert_eq!(told[..2], expected);
+}
+
+#[test]
+fn the_app_takes_the_first_host_name_that_is_no_pattern_for_its_own() {
+    let (_guard, mut env) = env();
+    env.domains = ["*.example.com", ".example.org", "www.example.com"].map(str::to_owned).to_vec();
+    let actions = release::make_upgrade_dir(&env).expect("it can be told");
+    let Some(Action::WriteFile { contents, .. }) = actions.last() else { panic!("{actions:?}") };
+    assert!(contents.contains("GATLING_HOST='www.example.com'"), "{contents}");
 }
 
 #[test]
