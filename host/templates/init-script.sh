@@ -159,7 +159,7 @@ start() {
 
 upgrade() {
   new=$deploy_dir/releases/$1
-  case $1 in */* | .*) fail "$1 is no version" ;; esac
+  case $1 in */* | .*) new=/nonexistent ;; esac
   [ -f "$new/service.env" ] || fail "there is no release $1. In $deploy_dir/releases are: $(ls "$deploy_dir/releases" | tr '\n' ' ')"
   # Once the old release is stopped, there is no going away before one of the two serves.
   trap : HUP INT TERM PIPE

@@ -56,19 +56,16 @@ pub(crate) fn install_init_script(env: &Env) -> Result<Vec<Action>> {
 }
 
 pub(crate) fn start(env: &Env) -> Result<Vec<Action>> {
-    let mut actions = Vec::new();
-    if env.deploy_dir.join("run").join(format!("{}.pid", env.project)).exists() {
-        // A first deployment that was killed may have left its release running.
-        actions.push(Action::run(script(env, ["stop"])));
-    }
+    // A first deployment that was killed may have left its release running. A systemd that takes
+    // the service for started would do nothing on `start`.
+    let was_started = env.deploy_dir.join("run").join(format!("{}.pid", env.project)).exists();
+    let start = if was_started { "restart" } else { "start" };
     let marker = env.paths.deployed_marker();
-    actions.extend([
-        // A systemd that takes the service for started would do nothing on `start`.
-        Action::run(service(env, ["restart"])),
+    Ok(vec![
+        Action::run(service(env, [start])),
         prove_serving(env),
         Action::WriteFile { path: marker, contents: format!("{}\n", env.version), mode: 0o644 },
-    ]);
-    Ok(actions)
+    ])
 }
 
 pub(crate) fn upgrade(env: &Env) -> Result<Vec<Action>> {

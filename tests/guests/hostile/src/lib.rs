@@ -8,12 +8,12 @@ mod hooks {
     pub fn before_mix_deps_get(env: &Env) -> Result<()> {
         match env.version.rsplit('-').next().unwrap_or_default() {
             "loop" => endless(),
-            "recursion" => drop(black_box(deeper(1))),
+            "recursion" => _ = black_box(deeper(1)),
             "memory" => hoard(),
             "log" => flood(),
             "print" => print(),
             "sleep" => std::thread::sleep(Duration::from_secs(1000)),
-            "program" => drop(bash("sh", ["-c", "sleep 1000 & sleep 1000"]).run()?),
+            "program" => drop(bash("sh", ["-c", "sleep 98765 & sleep 98765"]).run()?),
             "chatter" => drop(bash("yes", [""; 0]).output()?),
             "error" => bail!("{}", "x".repeat(20_000_000)),
             "huge" => bail!("{}", "x".repeat(200_000_000)),
@@ -29,9 +29,10 @@ mod hooks {
         }
     }
 
+    // It keeps nothing in memory, so that it is the engine's stack that ends first.
+    #[inline(never)]
     fn deeper(depth: u64) -> u64 {
-        let room = black_box([depth; 64]);
-        if black_box(depth) == 0 { 0 } else { deeper(depth + 1) + room[7] }
+        if black_box(depth) == 0 { 0 } else { deeper(depth + 1).wrapping_mul(3) ^ depth }
     }
 
     fn hoard() {
