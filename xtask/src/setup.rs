@@ -51,6 +51,14 @@ pub(crate) const SSHD: Need = Need {
     is_met: || shell::is_installed("sshd"),
 };
 
+/// sudo, with which a user who deploys does what needs root's rights.
+pub(crate) const SUDO: Need = Need {
+    name: "sudo",
+    why: "to deploy as a user without root's rights in the tests",
+    packages: &["sudo"],
+    is_met: || shell::is_installed("sudo"),
+};
+
 /// What compiles Rust to components: a rustup target, or else Debian's compiler.
 pub(crate) const GUESTS: Need = Need {
     name: "Rust for WebAssembly",
@@ -63,7 +71,7 @@ pub(crate) const GUESTS: Need = Need {
 pub(crate) const DEMO: [Need; 5] = [ELIXIR, NGINX, GIT, CURL, GUESTS];
 
 /// What the demo or the tests need.
-pub(crate) const ALL: [Need; 6] = [ELIXIR, NGINX, GIT, CURL, SSHD, GUESTS];
+pub(crate) const ALL: [Need; 7] = [ELIXIR, NGINX, GIT, CURL, SSHD, SUDO, GUESTS];
 
 /// Installs `$@`. A `policy-rc.d` that says 101 keeps Debian's packages from starting their
 /// services. It is put there only where there is none, and goes again however this ends: left

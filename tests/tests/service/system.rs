@@ -1,15 +1,18 @@
 //! The script as a service of the system, in its real places.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use gatling_tests::mounts::{apart, beside};
 use gatling_tests::server::{Run, VERSION, answer};
-use gatling_tests::{HOST, Output, Sandbox, http, waiting};
-use rustix::process::Pid;
+use gatling_tests::{HOST, Output, Sandbox, http, places, waiting};
+use rustix::process::{Pid, geteuid};
 
 use crate::OTHER;
+
+const README: &str = include_str!("../../../README.md");
 
 /// A machine of whose folders nothing but /etc and /run is its own, and which is not Gatling's
 /// sandbox: its roots are the default ones.
@@ -141,4 +144,54 @@ fn with_the_default_roots_the_app_is_a_service_of_the_system() {
     assert_eq!(machine.runlevel_links(), 0);
     machine.wait_for_answer(404, "no project is served under this name\n");
     assert!(!Path::new("/etc/init.d/hello").exists(), "the real system was touched");
+}
+
+#[test]
+fn a_user_without_roots_rights_deploys_with_sudo_and_owns_the_app() {
+    if !geteuid().is_root() {
+        eprintln!("SKIPPED: only root can make a user to deploy as");
+        return;
+    }
+    let Some(machine) = Machine::new() else { return };
+    let root = machine.sandbox.root();
+    let hello = machine.sandbox.project("hello").unwrap();
+    // What README has the operator of a server do.
+    let user = ["--no-create-home", "--home-dir", &machine.sandbox.home().display().to_string(), "deploy"];
+    machine.run("useradd", &user, 0);
+    let allowed = README.lines().find_map(|line| line.trim().strip_prefix("echo 'deploy ALL")).unwrap();
+    let allowed = format!("deploy ALL{}\n", allowed.split('\'').next().unwrap());
+    fs::write(machine.etc().join("sudoers.d/gatling"), allowed).unwrap();
+    // That user can get at the program and at nothing of root's.
+    fs::create_dir(root.join("bin")).unwrap();
+    fs::copy(places::gatling().unwrap(), root.join("bin/gatling")).unwrap();
+    fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
+    let owned = [machine.sandbox.home(), hello.dir().to_owned()].map(|path| path.display().to_string());
+    machine.run("chown", &["-R", "deploy", &owned[0], &owned[1]], 0);
+    let as_deploy = |command: &str| {
+        let home = machine.sandbox.home();
+        let script = format!("PATH={}/bin:$PATH HOME={}; export PATH HOME; {command}", root.display(), home.display());
+        machine.run_in(
+            hello.dir(),
+            "setpriv",
+            &["--reuid", "deploy", "--regid", "deploy", "--init-groups", "sh", "-ec", &script],
+            0,
+        )
+    };
+    as_deploy("gatling load hello; gatling config set hello RELEASE_DISTRIBUTION=none");
+
+    let told = as_deploy("git push server main");
+
+    assert!(told.contains("$ sudo -n service hello start") && told.contains("$ sudo -n nginx -t"), "{told}");
+    machine.wait_for_answer(200, &answer(VERSION));
+    let pid = fs::read_to_string(machine.sandbox.home().join("deployments/hello/run/hello.pid")).unwrap();
+    let owner = fs::metadata(format!("/proc/{}", pid.trim())).unwrap().uid();
+    assert_ne!(owner, 0, "the app runs as root");
+
+    hello.set_version(OTHER).unwrap();
+    as_deploy("git commit --quiet --all --message 'Version 0.2.0'; git push server main");
+    machine.wait_for_answer(200, &answer(OTHER));
+
+    as_deploy("gatling unload hello --yes");
+    assert!(!machine.etc().join("init.d/hello").exists());
+    machine.wait_for_answer(404, "no project is served under this name\n");
 }
