@@ -1,18 +1,21 @@
 //! A command as a value, and the one place that runs it.
 
+mod lines;
+
 use std::fmt;
-use std::io::{BufRead as _, BufReader, PipeReader};
+use std::io::PipeReader;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
-use std::{env, io, thread};
+use std::{env, io};
 
 use rustix::process::Pid;
 use serde::Serialize;
 
 use crate::shell;
+use lines::read_lines;
 
 /// A program to run, with all that decides what it does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -323,139 +326,5 @@ pub fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
 
-/// Reads lines on a thread of their own. A carriage return ends a line too: progress bars would
-/// otherwise be one endless line. Bytes that are no UTF-8 are replaced.
-fn read_lines(output: PipeReader) -> mpsc::Receiver<String> {
-    /// A line longer than this is cut in pieces: nothing that a program writes may fill the memory.
-    const LONGEST: usize = 16 * 1024;
-    let (sender, receiver) = mpsc::sync_channel(1024);
-    thread::spawn(move || {
-        let mut reader = BufReader::with_capacity(LONGEST, output);
-        let mut line = Vec::new();
-        let mut returned = false;
-        let send = |line: &mut Vec<u8>| {
-            let sent = sender.send(String::from_utf8_lossy(line).into_owned());
-            line.clear();
-            sent.is_ok()
-        };
-        loop {
-            let buffer = match reader.fill_buf() {
-                Ok([]) => break,
-                Ok(buffer) => buffer,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => break,
-            };
-            let end = buffer.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-            line.extend_from_slice(&buffer[..end.unwrap_or(buffer.len())]);
-            let ended_by = end.map(|end| buffer[end]);
-            let used = end.map_or(buffer.len(), |end| end + 1);
-            reader.consume(used);
-            let second_half_of_crlf = returned && ended_by == Some(b'\n') && line.is_empty();
-            returned = ended_by == Some(b'\r');
-            if (ended_by.is_some() && !second_half_of_crlf || line.len() >= LONGEST) && !send(&mut line) {
-                return;
-            }
-        }
-        if !line.is_empty() {
-            send(&mut line);
-        }
-    });
-    receiver
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sh(script: &str) -> Command {
-        Command::new("sh", ["-c", script], Path::new("/"))
-    }
-
-    fn lines(command: &Command) -> (ExitStatus, Vec<String>) {
-        let mut lines = Vec::new();
-        let status = command.stream(|line| lines.push(line.to_owned())).expect("it starts");
-        (status, lines)
-    }
-
-    #[test]
-    fn both_outputs_arrive_in_the_order_they_were_written() {
-        let (status, lines) = lines(&sh("echo one; echo two >&2; printf three"));
-        assert!(status.success());
-        assert_eq!(lines, ["one", "two", "three"]);
-    }
-
-    #[test]
-    fn lines_arrive_while_the_program_runs() {
-        let start = std::time::Instant::now();
-        let mut first = None;
-        sh("echo now; sleep 2").stream(|_| _ = first.get_or_insert(start.elapsed())).expect("it starts");
-        assert!(first.expect("a line came") < start.elapsed() / 2);
-    }
-
-    #[test]
-    fn a_program_left_in_the_background_does_not_hold_the_step() {
-        let start = std::time::Instant::now();
-        let (status, _) = lines(&sh("sleep 30 & echo $!; exit 0"));
-        assert!(status.success());
-        assert!(start.elapsed() < Duration::from_secs(20));
-    }
-
-    #[test]
-    fn a_chatterer_left_in_the_background_does_not_hold_the_step_either() {
-        let start = std::time::Instant::now();
-        let script = "(for i in $(seq 1000); do echo tick; sleep 0.02; done) & exit 0";
-        let (status, _) = lines(&sh(script));
-        assert!(status.success());
-        assert!(start.elapsed() < Duration::from_secs(15));
-    }
-
-    #[test]
-    fn under_sudo_the_program_that_it_runs_is_looked_for_too() {
-        let command = Command::new("no-such-program", [""; 0], Path::new("/"));
-        assert_eq!(command.missing(), Some("no-such-program"));
-        let mut command = command.as_root(true);
-        "sh".clone_into(&mut command.program);
-        assert_eq!(command.missing(), None, "only sudo runs its argument");
-        "sudo".clone_into(&mut command.program);
-        assert!(command.missing().is_some());
-    }
-
-    #[test]
-    fn a_progress_bar_is_many_lines_and_no_output_is_lost() {
-        let (_, lines) = lines(&sh("printf '10%%\\r50%%\\r100%%\\r\\ndone\\n\\nafter an empty line\\n'"));
-        assert_eq!(lines, ["10%", "50%", "100%", "done", "", "after an empty line"]);
-    }
-
-    #[test]
-    fn a_line_without_end_is_cut_not_gathered() {
-        let (_, lines) = lines(&sh("head -c 100000 /dev/zero | tr '\\0' x"));
-        assert!(lines.len() >= 3, "{}", lines.len());
-        assert_eq!(lines.iter().map(String::len).sum::<usize>(), 100_000);
-    }
-
-    #[test]
-    fn a_failure_says_what_ran_where_and_how_it_ended() {
-        let error = sh("echo why >&2; exit 3").run(|_| {}).expect_err("it fails");
-        assert_eq!(error.to_string(), "`sh -c 'echo why >&2; exit 3'` exited with status 3 (in /)");
-        let error = sh("kill -9 $$").run(|_| {}).expect_err("it fails");
-        assert!(error.to_string().contains("was ended by signal 9"), "{error}");
-    }
-
-    #[test]
-    fn a_missing_program_is_named_with_the_package_that_has_it() {
-        let error = Command::new("no-such-program", ["x"], Path::new("/")).run(|_| {}).expect_err("there is none");
-        assert!(matches!(&error, CommandError::NotFound { program } if program == "no-such-program"), "{error}");
-        let error = CommandError::NotFound { program: "nginx".to_owned() };
-        assert!(error.to_string().contains("apt-get install nginx"), "{error}");
-    }
-
-    #[test]
-    fn a_cleaned_environment_holds_only_what_was_named_and_given() {
-        let mut command = Command::new("env", [""; 0], Path::new("/")).with_env([("GIVEN", "1")]);
-        command.environment = Environment::Only(&["PATH"]);
-        let names: Vec<_> =
-            lines(&command).1.iter().filter_map(|line| Some(line.split_once('=')?.0.to_owned())).collect();
-        assert!(names.iter().all(|name| ["PATH", "GIVEN"].contains(&name.as_str())), "{names:?}");
-        assert!(names.contains(&"GIVEN".to_owned()));
-    }
-}
+mod tests;

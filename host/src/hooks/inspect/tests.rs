@@ -1,0 +1,132 @@
+//! Components made from WIT text, looked into.
+
+use super::*;
+use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+use wit_parser::ManglingAndAbi;
+
+/// A component with the exports and imports of a world, whose functions all trap. `contract`
+/// is the text of the contract that it is built against.
+fn built(world: &str, contract: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    resolve.push_str("hooks.wit", contract).expect("the contract is well-formed");
+    let package = resolve
+        .push_str("mine.wit", &format!("package my:hooks;\nworld mine {{ {world} }}"))
+        .expect("the world is well-formed");
+    let world = resolve.select_world(&[package], None).expect("there is one");
+    let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("it can be embedded");
+    ComponentEncoder::default().module(&module).expect("it is a module").encode().expect("it is a component")
+}
+
+const USE: &str = "use gatling:hooks/types@1.0.0.{env}; include gatling:hooks/imports@1.0.0;";
+
+fn of(exports: &str, task: Task) -> Inspection {
+    Inspection::of(&built(&format!("{USE} {exports}"), WIT), task).expect("it is a component")
+}
+
+fn versioned(version: &str) -> Inspection {
+    let contract = WIT.replace("gatling:hooks@1.0.0", &format!("gatling:hooks@{version}"));
+    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.0.0", &format!("@{version}"));
+    Inspection::of(&built(&world, &contract), Task::Upgrade).expect("it is a component")
+}
+
+#[test]
+fn hooks_are_listed_in_pipeline_order_with_their_places() {
+    let inspection = of(
+        "export after-configure-nginx: func(env: env); export before-mix-deps-get: func(env: env) -> result<_, string>;",
+        Task::Upgrade,
+    );
+    let hooks: Vec<_> = inspection.hooks.iter().map(|hook| (hook.name.as_str(), hook.step, hook.status)).collect();
+    let expected = [
+        ("before_mix_deps_get", Some("mix_deps_get"), Status::Ok),
+        ("after_configure_nginx", Some("configure_nginx"), Status::Ok),
+    ];
+    assert_eq!(hooks, expected);
+    assert_eq!(inspection.problems, [""; 0]);
+    assert_eq!(inspection.contract.as_deref(), Some("1.0.0"));
+    assert_eq!(inspection.callable().map(|(_, fallible)| fallible).collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
+fn a_misspelt_hook_is_named_with_the_nearest_but_stops_nothing() {
+    let inspection = of("export before-mix-compil: func(env: env);", Task::Upgrade);
+    assert_eq!(inspection.hooks[0].status, Status::Unknown);
+    assert!(inspection.problems[0].contains("before_mix_compile"), "{:?}", inspection.problems);
+    assert_eq!(inspection.fatal_problem(), None);
+}
+
+#[test]
+fn what_toolchains_export_beside_hooks_is_ignored() {
+    let inspection = of("export init: func(); export exports: interface { f: func(); }", Task::Upgrade);
+    assert!(inspection.hooks.is_empty() && inspection.problems.is_empty(), "{inspection:?}");
+}
+
+#[test]
+fn a_hook_of_the_wrong_type_stops_the_run_and_is_told_the_right_one() {
+    for (export, reason) in [
+        ("export before-mix-compile: func();", "takes 0 parameters"),
+        ("export before-mix-compile: func(env: string);", "env is not as in the contract"),
+        ("export before-mix-compile: func(env: env) -> string;", "returns something else"),
+        ("export before-mix-compile: func(env: env) -> result<string, string>;", "returns something else"),
+        ("record env2 { available-port: u16 } export before-mix-compile: func(env: env2);", "env has 1 fields"),
+    ] {
+        let inspection = of(export, Task::Upgrade);
+        assert_eq!(inspection.hooks[0].status, Status::WrongType, "{export}");
+        let problem = inspection.fatal_problem().expect(export);
+        assert!(problem.contains(reason) && problem.contains("func(env: env) -> result<_, string>"), "{problem}");
+    }
+}
+
+#[test]
+fn a_hook_of_another_task_is_fine_and_said_not_to_be_called() {
+    let inspection = of("export before-start-service: func(env: env);", Task::Upgrade);
+    assert_eq!((inspection.hooks[0].task, inspection.hooks[0].status), (Some(Task::Deploy), Status::Ok));
+    assert!(inspection.hooks[0].message.contains("not called from upgrade.wasm"), "{:?}", inspection.hooks);
+    assert!(inspection.problems.is_empty());
+}
+
+#[test]
+fn another_version_of_the_contract_is_refused_with_both_versions() {
+    for version in ["2.0.0", "1.1.0", "0.9.0"] {
+        let inspection = versioned(version);
+        let problem = inspection.fatal_problem().expect(version);
+        assert!(problem.contains(version) && problem.contains(&contract_version()), "{problem}");
+    }
+    assert_eq!(versioned("1.0.7").fatal_problem(), None, "a patch changes no types");
+}
+
+#[test]
+fn a_component_without_a_version_of_the_contract_is_told_to_name_one() {
+    let contract = WIT.replace("gatling:hooks@1.0.0", "gatling:hooks");
+    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.0.0", "");
+    let inspection = Inspection::of(&built(&world, &contract), Task::Upgrade).expect("it is a component");
+    assert!(inspection.fatal_problem().expect("it names none").contains("without a version"), "{inspection:?}");
+}
+
+#[test]
+fn imports_that_gatling_does_not_have_are_named() {
+    let contract = WIT.replace("run-id: func() -> string;", "run-id: func() -> string; mood: func() -> string;");
+    let bytes = built(&format!("{USE} export before-mix-compile: func(env: env);"), &contract);
+    let inspection = Inspection::of(&bytes, Task::Upgrade).expect("it is a component");
+    assert!(inspection.fatal_problem().expect("there is no mood").contains("mood"), "{inspection:?}");
+
+    let inspection = of("import dance: func();", Task::Upgrade);
+    assert!(inspection.fatal_problem().expect("there is no dance").contains("dance"), "{inspection:?}");
+}
+
+#[test]
+fn what_is_no_component_is_told_what_it_is() {
+    let component = built(USE, WIT);
+    let cases: [(&[u8], &str); 6] = [
+        (b"", "empty"),
+        (b"\0asm\x01\0\0\0", "core WebAssembly module"),
+        (b"\0asm", "cut off"),
+        (b"rubbish", "no WebAssembly"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+        (&component[..component.len() / 2], "damaged"),
+    ];
+    for (bytes, words) in cases {
+        let problem = Inspection::of(bytes, Task::Upgrade).expect_err(words);
+        assert!(problem.contains(words), "{problem}");
+    }
+}
