@@ -1,6 +1,6 @@
 #!/bin/sh
 # {{ marker }}
-# Every deployment writes this file anew: changes made here don't last.
+# Every deployment writes this file anew, as long as the line above stands here.
 ### BEGIN INIT INFO
 # Provides:          {{ project }}
 # Required-Start:    $local_fs $network $named $time $syslog

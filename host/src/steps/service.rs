@@ -70,7 +70,9 @@ pub(crate) fn start(env: &Env) -> Result<Vec<Action>> {
 
 pub(crate) fn upgrade(env: &Env) -> Result<Vec<Action>> {
     let mut actions = Vec::new();
-    if std::fs::read_to_string(&env.etc_path).ok().as_ref() != Some(&env.script_template) {
+    let script = std::fs::read_to_string(&env.etc_path).ok();
+    let is_own = script.as_ref().is_none_or(|text| text.contains(&templates::marker(&env.paths.name)));
+    if is_own && script.as_ref() != Some(&env.script_template) {
         // It was written by another version of Gatling, or it is gone.
         actions.extend(install_init_script(env)?);
     }

@@ -136,6 +136,8 @@ fn an_upgrade_brings_back_an_init_script_that_is_gone_or_old() {
     let older = format!("#!/bin/sh\n# {}\n", templates::marker(&env.paths.name));
     std::fs::write(&env.etc_path, older).expect("a file");
     assert_eq!(texts(service::upgrade(&env), &env), told);
+    std::fs::write(&env.etc_path, "#!/bin/sh\n# the operator's own\n").expect("a file");
+    assert_eq!(texts(service::upgrade(&env), &env)[0], "$ ~/init.d/hello upgrade 0.2.0", "it is not to be lost");
 }
 
 #[test]
