@@ -130,7 +130,8 @@ fn headline(env: &Env) -> String {
         (task, _) => task.name().to_owned(),
     };
     let source = if env.commit.is_empty() { String::new() } else { format!("  {} {}", env.branch, short(&env.commit)) };
-    format!("gatling: {} {}{source}  {what}", env.project, env.version)
+    let version = if env.version.is_empty() { String::new() } else { format!(" {}", env.version) };
+    format!("gatling: {}{version}{source}  {what}", env.project)
 }
 
 /// Whether every program that the steps will run is there. Steps whose actions can't be told yet

@@ -86,8 +86,10 @@ pub(crate) fn upgrade(env: &Env) -> Result<Vec<Action>> {
 }
 
 pub(crate) fn stop(env: &Env) -> Result<Vec<Action>> {
-    if !env.etc_path.exists() {
-        return Ok(vec![Action::skip(format!("{} is not there", env.etc_path.display()))]);
+    // Without its folder the script can't tell what runs, and an `unload` that was cut short, or a
+    // folder that somebody removed, must not be in the way of the rest.
+    if let Some(missing) = [&env.etc_path, &env.deploy_dir].into_iter().find(|path| !path.exists()) {
+        return Ok(vec![Action::skip(format!("{} is not there", missing.display()))]);
     }
     let mut actions = vec![Action::run(service(env, ["stop"]))];
     if env.paths.roots.etc_is_the_systems() {

@@ -241,6 +241,15 @@ fn a_site_that_is_as_it_was_is_left_alone_and_a_strangers_is_refused() {
 }
 
 #[test]
+fn a_deploy_dir_that_is_gone_already_is_not_in_the_way_of_unloading() {
+    let (_guard, env) = env();
+    std::fs::write(&env.etc_path, &env.script_template).expect("a file");
+    assert_eq!(texts(service::stop(&env), &env), ["$ ~/init.d/hello stop"]);
+    std::fs::remove_dir_all(&env.deploy_dir).expect("it was there");
+    assert_eq!(texts(service::stop(&env), &env), ["nothing to do: ~/deployments/hello is not there"]);
+}
+
+#[test]
 fn unloading_removes_both_folders_and_nothing_beside_them() {
     let (_guard, env) = env();
     assert_eq!(texts(removal::deploy_dir(&env), &env), ["remove ~/deployments/hello"]);

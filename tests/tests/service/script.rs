@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::MutexGuard;
+use std::thread;
 
 use gatling_tests::server::{Run, Server, Shared, VERSION, answer};
 use gatling_tests::{HOST, http, processes, waiting};
@@ -238,4 +239,28 @@ fn starting_before_anything_is_deployed_tells_how_to_deploy() {
 
     assert_eq!(run.code, Some(1), "{}", run.text());
     assert!(run.text().contains("gatling deploy hello"), "{}", run.text());
+}
+
+#[test]
+fn two_upgrades_at_once_happen_one_after_the_other() {
+    let server = server();
+    let shared = &*server;
+
+    let codes = thread::scope(|scope| {
+        let upgrades =
+            [OTHER, VERSION].map(|version| scope.spawn(move || shared.script(&["upgrade", version]).unwrap().code));
+        upgrades.map(|upgrade| upgrade.join().unwrap())
+    });
+
+    assert_eq!(codes, [Some(0), Some(0)]);
+    let current = fs::read_link(server.deploy_dir().join("current")).unwrap();
+    let version = current.file_name().unwrap().to_str().unwrap();
+    assert_eq!(server.serving().unwrap().answer, (200, answer(version)));
+    let releases = server.deploy_dir().join("releases").display().to_string();
+    let commands =
+        fs::read_dir("/proc").unwrap().filter_map(|process| fs::read(process.ok()?.path().join("cmdline")).ok());
+    let commands = commands.map(|command| String::from_utf8_lossy(&command).into_owned());
+    let running: Vec<_> =
+        commands.filter(|command| command.contains(&releases) && command.contains("beam.smp")).collect();
+    assert_eq!(running.len(), 1, "{running:#?}");
 }
