@@ -1,35 +1,25 @@
-//! `gatling hooks`.
+//! `gatling hooks check`.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::Subcommand;
 use gatling::hooks::inspect::{Inspection, Status};
 use gatling::hooks::{digest, read};
 use gatling::task::Task;
 use serde::Serialize;
 
-use super::{Misuse, print, print_json};
+use crate::cli::{FAILED, Misuse, print, print_json};
 
-/// Look at hooks files
+/// List the hooks that hooks files export, and what is wrong with them
+///
+/// Nothing is compiled or run. Exits with 0 when all is well, and with 1 when there are problems.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// List the hooks that hooks files export, and what is wrong with them
-    ///
-    /// Nothing is compiled or run. Exits with 0 when all is well, and with 1 when there are problems.
-    Check {
-        /// The hooks files [default: deploy.wasm, upgrade.wasm and unload.wasm in this folder]
-        files: Vec<PathBuf>,
-        /// One JSON object a file, in an array
-        #[arg(long)]
-        json: bool,
-    },
+    /// The hooks files [default: deploy.wasm, upgrade.wasm and unload.wasm in this folder]
+    files: Vec<PathBuf>,
+    /// One JSON object a file, in an array
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Serialize)]
@@ -42,17 +32,16 @@ struct Report {
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
-    let Command::Check { files, json } = &args.command;
-    let files = if files.is_empty() { default_files()? } else { files.clone() };
+    let files = if args.files.is_empty() { default_files()? } else { args.files.clone() };
     let reports: Vec<_> = files.iter().map(|file| check(file)).collect();
-    if *json {
+    if args.json {
         print_json(&reports)?;
     } else {
         for report in &reports {
             print(&text(report))?;
         }
     }
-    Ok(if reports.iter().all(|report| report.inspection.problems.is_empty()) { 0 } else { super::FAILED })
+    Ok(if reports.iter().all(|report| report.inspection.problems.is_empty()) { 0 } else { FAILED })
 }
 
 fn default_files() -> Result<Vec<PathBuf>> {
