@@ -5,15 +5,15 @@ mod bindings {
     wit_bindgen::generate!({
         path: "wit",
         world: "gatling:hooks/imports",
-        with: { "gatling:hooks/types@1.0.0": crate::env::types },
+        with: { "gatling:hooks/types@1.1.0": crate::env::types },
         generate_all,
     });
 }
 
-use bindings::gatling::hooks::{deployment, log as logging, process};
+use bindings::gatling::hooks::{deployment, log as logging, process, variables};
 
 use crate::deployment::{Failure, Phase};
-use crate::{Bash, Level, Output, ProcessError};
+use crate::{Bash, Level, Output, ProcessError, VariableError};
 
 pub(crate) use deployment::{attempt, run_id, started_at, step};
 
@@ -36,6 +36,13 @@ pub(crate) fn run(command: &Bash) -> Result<Output, ProcessError> {
         Err(process::Error::TimedOut(message)) => Err(ProcessError::TimedOut(message)),
         Err(process::Error::Failed(message)) => Err(ProcessError::Failed(message)),
     }
+}
+
+pub(crate) fn variable(name: &str) -> Result<String, VariableError> {
+    variables::get(name).map_err(|error| match error {
+        variables::Error::Denied(message) => VariableError::Denied(message),
+        variables::Error::NotSet(message) => VariableError::NotSet(message),
+    })
 }
 
 pub(crate) fn phase() -> Phase {

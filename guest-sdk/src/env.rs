@@ -6,7 +6,7 @@ mod bindings {
     wit_bindgen::generate!({
         inline: "
             package gatling:sdk;
-            world shared { import gatling:hooks/types@1.0.0; }
+            world shared { import gatling:hooks/types@1.1.0; }
         ",
         path: "wit",
         world: "gatling:sdk/shared",

@@ -25,6 +25,7 @@
 //! - [`Env`] says everything about the deployment, and is the same for every hook of it.
 //! - [`info!`], [`debug!`], [`warn!`] and [`error!`] write to the log that whoever pushed sees.
 //! - [`bash`] runs a program that the project's `gatling.toml` grants.
+//! - [`variable`] is a variable of the project's `.env` that `gatling.toml` grants.
 //! - [`deployment`] says what is true of just this call.
 //! - An `Err`, or a panic, ends the deployment there, and the app goes on serving as it was.
 
@@ -32,6 +33,7 @@ mod env;
 mod log;
 mod outcome;
 mod process;
+mod variable;
 
 pub mod deployment;
 #[cfg(not(target_family = "wasm"))]
@@ -76,12 +78,13 @@ pub use anyhow::{Context, Error, Result, bail, ensure};
 pub use env::Env;
 pub use log::{Level, log};
 pub use process::{Bash, Output, ProcessError, bash};
+pub use variable::{VariableError, variable};
 
 /// Everything that is in scope inside a module with the attribute [`hooks`].
 pub mod prelude {
     pub use crate::{
-        Bash, Context, Env, Error, Level, Output, ProcessError, Result, bail, bash, debug, deployment, ensure, error,
-        info, warn,
+        Bash, Context, Env, Error, Level, Output, ProcessError, Result, VariableError, bail, bash, debug, deployment,
+        ensure, error, info, variable, warn,
     };
 }
 

@@ -69,6 +69,9 @@ pub struct Env {
     /// What mix said; nothing for `unload`, which works without mix.
     #[serde(skip)]
     pub facts: MixFacts,
+    /// The variables of the project's `.env`.
+    #[serde(skip)]
+    pub variables: Vec<(String, String)>,
     /// The variables for mix: the project's `.env`, `MIX_ENV` and `PORT`.
     #[serde(skip)]
     pub mix_variables: Vec<(String, String)>,
@@ -145,6 +148,7 @@ impl Env {
             settings,
             operator,
             facts,
+            variables: dotenv.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             mix_variables,
         })
     }

@@ -9,6 +9,7 @@ pub mod command;
 pub mod dotenv;
 pub mod env;
 pub mod facts;
+pub mod grants;
 pub mod hooks;
 pub mod http;
 pub mod project;

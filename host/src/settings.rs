@@ -10,6 +10,8 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::grants::{GrantCaps, GrantSettings};
+
 /// The name of the project's file, in the root of the project.
 pub const PROJECT_FILE: &str = "gatling.toml";
 
@@ -95,14 +97,6 @@ pub struct HookSettings<G> {
     pub error: Option<ByteSize>,
 }
 
-/// `[hooks.grants]`: nothing is granted that isn't named.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, default)]
-pub struct GrantSettings {
-    /// Programs that hooks may run, by the very name or path that the hook calls them.
-    pub run: Vec<String>,
-}
-
 /// The operator's file: what holds for this server. Every key is optional.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -140,14 +134,6 @@ impl Default for NginxSettings {
     fn default() -> Self {
         Self { listen: vec!["80".to_owned(), "[::]:80".to_owned()] }
     }
-}
-
-/// `[hooks.grants]` in the operator's file: a key that isn't there sets no cap.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, default)]
-pub struct GrantCaps {
-    /// The programs that projects may grant to their hooks.
-    pub run: Option<Vec<String>>,
 }
 
 impl ProjectSettings {
@@ -228,7 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = ProjectSettings::read(folder.path()).expect("no file is no error");
         assert_eq!(settings, ProjectSettings::default());
-        assert!(settings.hooks.grants.run.is_empty());
+        assert_eq!(settings.hooks.grants, GrantSettings::default());
     }
 
     #[test]
@@ -237,7 +223,7 @@ mod tests {
         let settings = project(text).expect("it is understood");
         assert!(settings.mix.force_compile);
         assert_eq!(settings.health, Health { path: "/health".into(), timeout: Duration::from_secs(90) });
-        assert_eq!(settings.hooks.grants.run, ["npm"]);
+        assert_eq!(settings.hooks.grants.run.len(), 1);
         assert_eq!(settings.hooks.timeout, Some(Duration::from_secs(300)));
         assert_eq!(settings.hooks.memory, Some(ByteSize::mib(64)));
         assert_eq!(settings.hooks.log_bytes, Some(ByteSize::kb(3)));

@@ -126,7 +126,7 @@ fn component(hooks: &[&ItemFn]) -> TokenStream {
                 path: [],
                 world: #world_name,
                 with: {
-                    "gatling:hooks/types@1.0.0": ::gatling_hooks::__private::types,
+                    "gatling:hooks/types@1.1.0": ::gatling_hooks::__private::types,
                 },
                 runtime_path: "::gatling_hooks::__private::wit_bindgen::rt",
             });

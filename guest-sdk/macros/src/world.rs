@@ -4,7 +4,7 @@
 const CONTRACT: &str = include_str!("../../wit/hooks.wit");
 
 /// The line that names the contract's package.
-const PACKAGE: &str = "package gatling:hooks@1.0.0;";
+const PACKAGE: &str = "package gatling:hooks@1.1.0;";
 
 /// The world's name, as `wit_bindgen::generate!` wants it.
 pub(crate) const NAME: &str = "gatling:my-hooks/hooks";
@@ -22,8 +22,8 @@ pub(crate) fn text(hooks: &[String]) -> String {
     let (_docs, contract) = CONTRACT.split_once(PACKAGE).expect("hooks.wit names its package");
     format!(
         "package gatling:my-hooks;\n\
-         world hooks {{\n  use gatling:hooks/types@1.0.0.{{env}};\n{exports}}}\n\
-         package gatling:hooks@1.0.0 {{{contract}}}\n"
+         world hooks {{\n  use gatling:hooks/types@1.1.0.{{env}};\n{exports}}}\n\
+         package gatling:hooks@1.1.0 {{{contract}}}\n"
     )
 }
 

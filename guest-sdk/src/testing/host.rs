@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::{CURRENT, Program, State, real};
 use crate::deployment::{Failure, Phase};
-use crate::{Bash, Level, Output, ProcessError};
+use crate::{Bash, Level, Output, ProcessError, VariableError};
 
 /// Looks at the state in effect on this thread, or at that of a host nobody set up.
 fn with<T>(look: impl FnOnce(&mut State) -> T) -> T {
@@ -38,6 +38,14 @@ fn denial(program: &str) -> String {
          `FakeHost::new().answer(\"{program}\", 0, \"its output\")`, or `.grant(\"{program}\")` to \
          really run it"
     )
+}
+
+pub(crate) fn variable(name: &str) -> Result<String, VariableError> {
+    with(|state| state.variables.get(name).cloned()).ok_or_else(|| {
+        VariableError::Denied(format!(
+            "nothing says what `{name}` is here: in the test, make a `FakeHost::new().variable(\"{name}\", \"its value\")`"
+        ))
+    })
 }
 
 pub(crate) fn run_id() -> String {

@@ -48,6 +48,7 @@ pub struct FakeHost {
 #[derive(Debug)]
 struct State {
     programs: HashMap<String, Program>,
+    variables: HashMap<String, String>,
     ran: Vec<Bash>,
     logged: Vec<(Level, String)>,
     run_id: String,
@@ -69,6 +70,7 @@ impl Default for State {
     fn default() -> Self {
         Self {
             programs: HashMap::new(),
+            variables: HashMap::new(),
             ran: Vec::new(),
             logged: Vec::new(),
             run_id: "test-run".into(),
@@ -117,6 +119,22 @@ impl FakeHost {
     /// Really runs `program` when a hook does. The build dir is the folder of the test.
     pub fn grant(self, program: &str) -> Self {
         self.program(program, Program::Runs)
+    }
+
+    /// Grants a variable of the project's `.env`, with this value.
+    ///
+    /// ```
+    /// use gatling_hooks::testing::FakeHost;
+    /// use gatling_hooks::variable;
+    ///
+    /// let _host = FakeHost::new().variable("SLACK_TOKEN", "xoxb-1");
+    /// assert_eq!(variable("SLACK_TOKEN").unwrap(), "xoxb-1");
+    /// assert!(variable("OTHER").is_err());
+    /// ```
+    pub fn variable(self, name: &str, value: &str) -> Self {
+        self.with(|state| {
+            state.variables.insert(name.into(), value.into());
+        })
     }
 
     /// Sets what [`deployment::phase`](crate::deployment::phase) and

@@ -12,14 +12,14 @@ use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Store, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use super::contract::{EnvRecord, Imports, deployment, log, process, types};
-use super::grants::Grants;
+use super::contract::{EnvRecord, Imports, deployment, log, process, types, variables};
 use super::limits::{HookLog, LimitHit, Limits, Meter};
 use super::output::Lines;
 use super::program;
 use super::{Call, cache};
 use crate::command::{Command, CommandError, Environment};
 use crate::env::Env;
+use crate::grants::Grants;
 
 /// How often a running hook is interrupted to see whether its time is up.
 const TICK: Duration = Duration::from_millis(20);
@@ -44,7 +44,10 @@ struct State {
     table: ResourceTable,
     deployment: Call,
     grants: Grants,
+    project: String,
     build_dir: PathBuf,
+    /// The project's `.env`.
+    variables: Vec<(String, String)>,
     log: HookLog,
     limits: Limits,
     meter: Meter,
@@ -118,7 +121,9 @@ impl Component {
                 log: call.log.clone(),
             },
             grants: self.grants.clone(),
+            project: env.project.clone(),
             build_dir: env.build_dir.clone(),
+            variables: env.variables.clone(),
             log,
             limits: self.limits,
             meter: Meter::new(self.limits),
@@ -217,6 +222,23 @@ impl log::Host for State {
     }
 }
 
+impl variables::Host for State {
+    fn get(&mut self, name: String) -> wasmtime::Result<Result<String, variables::Error>> {
+        if let Err(message) = self.grants.may_know(&name) {
+            self.log.note(&format!("denied: {message}"));
+            return Ok(Err(variables::Error::Denied(message)));
+        }
+        self.log.debug(&format!("it got the variable {name}"))?;
+        let value = self.variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+        Ok(value.ok_or_else(|| {
+            variables::Error::NotSet(format!(
+                "{name} is not set: set it with `gatling config set {} {name}=...`",
+                self.project
+            ))
+        }))
+    }
+}
+
 impl deployment::Host for State {
     fn run_id(&mut self) -> String {
         self.deployment.run_id.clone()
@@ -257,7 +279,7 @@ impl process::Host for State {
         command.environment = Environment::Only(&["PATH", "HOME", "LANG"]);
         let place = if dir == self.build_dir { String::new() } else { format!("  (in {})", dir.display()) };
         self.log.output(&format!("$ {command}{place}"))?;
-        if let Err(message) = self.grants.may_run(&name) {
+        if let Err(message) = self.grants.may_run(&name, &command.args) {
             self.log.note(&format!("denied: {message}"));
             return Ok(Err(process::Error::Denied(message)));
         }

@@ -11,11 +11,12 @@ wasmtime::component::bindgen!({
     imports: {
         "gatling:hooks/log.log": trappable,
         "gatling:hooks/process.run": async | trappable,
+        "gatling:hooks/variables.get": trappable,
     },
 });
 
 pub(super) use self::gatling::hooks::types::Env as EnvRecord;
-pub(super) use self::gatling::hooks::{deployment, log, process, types};
+pub(super) use self::gatling::hooks::{deployment, log, process, types, variables};
 
 /// The text of the contract.
 pub(super) const WIT: &str = include_str!("../../../wit/hooks.wit");

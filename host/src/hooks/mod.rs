@@ -4,7 +4,6 @@
 mod cache;
 mod call;
 mod contract;
-mod grants;
 pub mod inspect;
 mod limits;
 mod output;
@@ -20,10 +19,10 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use crate::env::Env;
+use crate::grants::Grants;
 use crate::run::log::RunLog;
 use crate::task::Hook;
 use call::Component;
-use grants::Grants;
 use inspect::{HookReport, Inspection, Status};
 use limits::Limits;
 

@@ -47,9 +47,9 @@ fn a_hook_of_the_wrong_type_is_refused() {
 
 #[test]
 fn a_hooks_file_for_another_contract_is_refused() {
-    let newer = contract().replace("gatling:hooks@1.0.0", "gatling:hooks@2.0.0");
+    let newer = contract().replace("gatling:hooks@1.1.0", "gatling:hooks@2.0.0");
     let bytes = component("import gatling:hooks/log@2.0.0;", &newer);
-    assert_hooks_refused(&bytes, &["gatling:hooks@2.0.0", "gatling:hooks@1.0.0", "upgrade gatling"]);
+    assert_hooks_refused(&bytes, &["gatling:hooks@2.0.0", "gatling:hooks@1.1.0", "upgrade gatling"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_compon
 use wit_parser::{ManglingAndAbi, Resolve};
 
 /// What a world begins with whose hooks take the contract's env.
-pub(crate) const USE: &str = "use gatling:hooks/types@1.0.0.{env}; include gatling:hooks/imports@1.0.0;";
+pub(crate) const USE: &str = "use gatling:hooks/types@1.1.0.{env}; include gatling:hooks/imports@1.1.0;";
 
 /// The text of the contract.
 pub(crate) fn contract() -> String {

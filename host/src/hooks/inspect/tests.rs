@@ -18,15 +18,15 @@ fn built(world: &str, contract: &str) -> Vec<u8> {
     ComponentEncoder::default().module(&module).expect("it is a module").encode().expect("it is a component")
 }
 
-const USE: &str = "use gatling:hooks/types@1.0.0.{env}; include gatling:hooks/imports@1.0.0;";
+const USE: &str = "use gatling:hooks/types@1.1.0.{env}; include gatling:hooks/imports@1.1.0;";
 
 fn of(exports: &str, task: Task) -> Inspection {
     Inspection::of(&built(&format!("{USE} {exports}"), WIT), task).expect("it is a component")
 }
 
 fn versioned(version: &str) -> Inspection {
-    let contract = WIT.replace("gatling:hooks@1.0.0", &format!("gatling:hooks@{version}"));
-    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.0.0", &format!("@{version}"));
+    let contract = WIT.replace("gatling:hooks@1.1.0", &format!("gatling:hooks@{version}"));
+    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.1.0", &format!("@{version}"));
     Inspection::of(&built(&world, &contract), Task::Upgrade).expect("it is a component")
 }
 
@@ -43,7 +43,7 @@ fn hooks_are_listed_in_pipeline_order_with_their_places() {
     ];
     assert_eq!(hooks, expected);
     assert_eq!(inspection.problems, [""; 0]);
-    assert_eq!(inspection.contract.as_deref(), Some("1.0.0"));
+    assert_eq!(inspection.contract.as_deref(), Some("1.1.0"));
     assert_eq!(inspection.callable().map(|(_, fallible)| fallible).collect::<Vec<_>>(), [true, false]);
 }
 
@@ -87,7 +87,7 @@ fn a_hook_of_another_task_is_fine_and_said_not_to_be_called() {
 
 #[test]
 fn another_version_of_the_contract_is_refused_with_both_versions() {
-    for version in ["2.0.0", "1.1.0", "0.9.0"] {
+    for version in ["2.0.0", "1.2.0", "0.9.0"] {
         let inspection = versioned(version);
         let problem = inspection.fatal_problem().expect(version);
         assert!(problem.contains(version) && problem.contains(&contract_version()), "{problem}");
@@ -97,8 +97,8 @@ fn another_version_of_the_contract_is_refused_with_both_versions() {
 
 #[test]
 fn a_component_without_a_version_of_the_contract_is_told_to_name_one() {
-    let contract = WIT.replace("gatling:hooks@1.0.0", "gatling:hooks");
-    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.0.0", "");
+    let contract = WIT.replace("gatling:hooks@1.1.0", "gatling:hooks");
+    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.1.0", "");
     let inspection = Inspection::of(&built(&world, &contract), Task::Upgrade).expect("it is a component");
     assert!(inspection.fatal_problem().expect("it names none").contains("without a version"), "{inspection:?}");
 }

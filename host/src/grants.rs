@@ -1,0 +1,621 @@
+//! What hooks may do beyond reading their env and logging: what `gatling.toml` grants, within
+//! what the operator's file allows.
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::dotenv;
+use crate::settings::PROJECT_FILE;
+
+/// `[hooks.grants]` in the project's file: nothing is granted that isn't named.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct GrantSettings {
+    /// Programs that hooks may run.
+    pub run: Vec<ProgramGrant>,
+    /// Files and folders that hooks may read.
+    pub read: Vec<PathGrant>,
+    /// Files and folders that hooks may write, and read.
+    pub write: Vec<PathGrant>,
+    /// Servers that hooks may send HTTP requests to.
+    pub http: Vec<HostGrant>,
+    /// Variables of the project's `.env` that hooks get.
+    pub env: Vec<VariableGrant>,
+}
+
+/// `[hooks.grants]` in the operator's file: the most that projects may grant to their hooks. A
+/// key that isn't there sets no cap.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct GrantCaps {
+    /// Programs.
+    pub run: Option<Vec<ProgramGrant>>,
+    /// Files and folders to read.
+    pub read: Option<Vec<PathGrant>>,
+    /// Files and folders to write.
+    pub write: Option<Vec<PathGrant>>,
+    /// Servers.
+    pub http: Option<Vec<HostGrant>>,
+    /// Variables.
+    pub env: Option<Vec<VariableGrant>>,
+}
+
+/// A program, by the very name or path that the hook uses, and where it matters the arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramGrant {
+    program: String,
+    /// One pattern for each argument; none lets all arguments through.
+    args: Option<Vec<String>>,
+}
+
+/// The last pattern of a list, for any number of further arguments.
+const ANY_FURTHER: &str = "**";
+
+impl ProgramGrant {
+    fn covers(&self, program: &str, args: &[String]) -> bool {
+        self.program == program && self.args.as_ref().is_none_or(|patterns| all_match(patterns, args))
+    }
+}
+
+fn all_match(patterns: &[String], args: &[String]) -> bool {
+    match patterns.split_last() {
+        Some((last, patterns)) if last == ANY_FURTHER => {
+            args.len() >= patterns.len() && all_match(patterns, &args[..patterns.len()])
+        }
+        _ => patterns.len() == args.len() && patterns.iter().zip(args).all(|(pattern, arg)| matches(pattern, arg)),
+    }
+}
+
+/// Whether the whole text fits a pattern in which each `*` stands for any characters.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(start) else { return false };
+    let mut parts: Vec<_> = rest.split('*').collect();
+    let end = parts.pop().unwrap_or_default();
+    for part in parts {
+        // The first place that fits leaves the most for what follows.
+        let Some(at) = text.find(part) else { return false };
+        text = &text[at + part.len()..];
+    }
+    text.ends_with(end)
+}
+
+impl fmt::Display for ProgramGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.args {
+            None => write!(f, "{}", quoted(&self.program)),
+            Some(args) => {
+                let args: Vec<_> = args.iter().map(|arg| quoted(arg)).collect();
+                write!(f, "{{ program = {}, args = [{}] }}", quoted(&self.program), args.join(", "))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ProgramGrant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Program;
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            program: String,
+            args: Option<Vec<String>>,
+        }
+
+        impl<'de> Visitor<'de> for Program {
+            type Value = ProgramGrant;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a program such as \"npm\", or { program = \"npm\", args = [\"run\", \"*\"] }")
+            }
+
+            fn visit_str<E: de::Error>(self, program: &str) -> Result<ProgramGrant, E> {
+                Ok(ProgramGrant { program: program.to_owned(), args: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ProgramGrant, A::Error> {
+                let Table { program, args } = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                if args.iter().flatten().rev().skip(1).any(|pattern| pattern == ANY_FURTHER) {
+                    return Err(de::Error::custom("\"**\", any further arguments, is the last of `args`"));
+                }
+                Ok(ProgramGrant { program, args })
+            }
+        }
+
+        deserializer.deserialize_any(Program)
+    }
+}
+
+/// The folders that paths of grants are below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Base {
+    /// The build dir.
+    Build,
+    /// The deploy dir.
+    Deploy,
+}
+
+impl Base {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Build, Self::Deploy];
+
+    /// What a path of a grant begins with.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Build => "$build_dir",
+            Self::Deploy => "$deploy_dir",
+        }
+    }
+}
+
+/// A file or a folder with all that is in it, below the build dir or, with `$deploy_dir/` before
+/// it, the deploy dir.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PathGrant {
+    /// What the path is below.
+    pub base: Base,
+    /// The path, without `.` and `..`; empty for the whole folder.
+    pub path: PathBuf,
+}
+
+impl PathGrant {
+    /// Whether the grant is for this file or folder, or one that it is in.
+    #[must_use]
+    pub fn covers(&self, base: Base, path: &Path) -> bool {
+        self.base == base && path.starts_with(&self.path)
+    }
+}
+
+impl fmt::Display for PathGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.to_string_lossy();
+        let text = match (self.base, path.is_empty()) {
+            (Base::Build, true) => ".".to_owned(),
+            (Base::Build, false) => path.into_owned(),
+            (base, true) => base.prefix().to_owned(),
+            (base, false) => format!("{}/{path}", base.prefix()),
+        };
+        f.write_str(&quoted(&text))
+    }
+}
+
+impl TryFrom<String> for PathGrant {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let fit = "name a file or a folder below the build dir, such as \"priv/static\", \".\" for all of it, or one below the deploy dir, such as \"$deploy_dir/log\"";
+        let prefixed = Base::ALL.iter().find_map(|base| {
+            let rest = text.strip_prefix(base.prefix())?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| (*base, rest.trim_start_matches('/')))
+        });
+        let (base, rest) = prefixed.unwrap_or((Base::Build, text.as_str()));
+        if text.is_empty() || rest.starts_with('$') || text.contains('\0') {
+            return Err(format!("{text:?} is no path of a grant: {fit}"));
+        }
+        let mut path = PathBuf::new();
+        for component in Path::new(rest).components() {
+            match component {
+                Component::Normal(name) => path.push(name),
+                Component::CurDir => {}
+                Component::ParentDir => return Err(format!("{text:?} leads out with `..`: {fit}")),
+                Component::RootDir | Component::Prefix(_) => return Err(format!("{text:?} is absolute: {fit}")),
+            }
+        }
+        Ok(Self { base, path })
+    }
+}
+
+/// A server: the name of a host or an address, with a port or for both of http's and https' own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostGrant {
+    host: String,
+    port: Option<u16>,
+}
+
+impl HostGrant {
+    /// The ports of a grant that names none.
+    const PORTS: [u16; 2] = [80, 443];
+
+    fn covers(&self, host: &str, port: u16) -> bool {
+        let ports = self.port.as_ref().map_or(Self::PORTS.as_slice(), std::slice::from_ref);
+        self.host.eq_ignore_ascii_case(host) && ports.contains(&port)
+    }
+}
+
+impl fmt::Display for HostGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        f.write_str(&quoted(&format!("{}{port}", self.host)))
+    }
+}
+
+impl TryFrom<String> for HostGrant {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "{text:?} is no server: name its host, such as \"hooks.slack.com\", with a port if it isn't 80 or 443, such as \"127.0.0.1:8080\""
+            )
+        };
+        // An IPv6 address has colons of its own, and stands in brackets.
+        let end = text.rfind(']').map_or(0, |bracket| bracket + 1);
+        let (host, port) = match text[end..].split_once(':') {
+            Some((rest, port)) => (&text[..end + rest.len()], Some(port.parse().map_err(|_| wrong())?)),
+            None => (text.as_str(), None),
+        };
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let address = host.starts_with('[') && bare.parse::<std::net::Ipv6Addr>().is_ok();
+        let name = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+        if !(address || name) {
+            return Err(wrong());
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+/// A variable of the project's `.env`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VariableGrant(String);
+
+impl fmt::Display for VariableGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&quoted(&self.0))
+    }
+}
+
+impl TryFrom<String> for VariableGrant {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        dotenv::check_name(&name).map_err(|error| format!("{error:#}"))?;
+        Ok(Self(name))
+    }
+}
+
+macro_rules! from_and_to_text {
+    ($($grant:ty),*) => {$(
+        impl<'de> Deserialize<'de> for $grant {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::try_from(String::deserialize(deserializer)?).map_err(de::Error::custom)
+            }
+        }
+    )*};
+}
+from_and_to_text!(PathGrant, HostGrant, VariableGrant);
+
+macro_rules! to_text {
+    ($($grant:ty),*) => {$(
+        impl Serialize for $grant {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
+}
+to_text!(ProgramGrant, PathGrant, HostGrant, VariableGrant);
+
+/// A string as TOML writes it.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// What no grant of a whole folder means to give away.
+fn never(access: Access, base: Base, path: &Path) -> Option<&'static str> {
+    match base {
+        Base::Build if access == Access::Write && path.starts_with(".git") => {
+            Some("hooks may not write into .git: git would run what they put there, outside the sandbox")
+        }
+        Base::Deploy if path.starts_with(".env") => Some(
+            "hooks may not open the project's .env: grant variables of it by their names, with `env` under [hooks.grants]",
+        ),
+        _ => None,
+    }
+}
+
+/// What a hook can want to do with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Look at it.
+    Read,
+    /// Make, change or remove it.
+    Write,
+}
+
+impl Access {
+    /// The grant's key.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// The grants of a project's hooks, within the operator's caps.
+#[derive(Clone, Debug, Default)]
+pub struct Grants {
+    granted: GrantSettings,
+    caps: GrantCaps,
+    operator_file: PathBuf,
+}
+
+impl Grants {
+    /// What the project's file grants, capped by the operator's.
+    #[must_use]
+    pub fn of(granted: &GrantSettings, caps: &GrantCaps, operator_file: &Path) -> Self {
+        Self { granted: granted.clone(), caps: caps.clone(), operator_file: operator_file.to_owned() }
+    }
+
+    /// What the project's file grants.
+    #[must_use]
+    pub fn granted(&self) -> &GrantSettings {
+        &self.granted
+    }
+
+    /// Whether a hook may run a program with these arguments.
+    ///
+    /// # Errors
+    /// A message that says what to add where.
+    pub fn may_run(&self, program: &str, args: &[String]) -> Result<(), String> {
+        let covers = |grant: &ProgramGrant| grant.covers(program, args);
+        let others = self.granted.run.iter().any(|grant| grant.program == program)
+            || self.caps.run.iter().flatten().any(|grant| grant.program == program);
+        // Where the program is granted with other arguments, what is missing is these.
+        let wanted = ProgramGrant { program: program.to_owned(), args: others.then(|| args.to_vec()) };
+        let what = match others {
+            true => format!("run {program:?} with the arguments {args:?}"),
+            false => format!("run {program:?}"),
+        };
+        self.check("run", &what, &self.granted.run, self.caps.run.as_deref(), covers, &wanted)
+    }
+
+    /// Whether a hook may read or write a file or folder.
+    ///
+    /// # Errors
+    /// A message that says what to add where.
+    pub fn may_access(&self, access: Access, base: Base, path: &Path) -> Result<(), String> {
+        if let Some(why) = never(access, base, path) {
+            return Err(why.to_owned());
+        }
+        let covers = |grant: &PathGrant| grant.covers(base, path);
+        let wanted = PathGrant { base, path: path.to_owned() };
+        let what = format!("{} {wanted}", access.name());
+        let (granted, caps) = (&self.granted, &self.caps);
+        let write = || self.check("write", &what, &granted.write, caps.write.as_deref(), covers, &wanted);
+        match access {
+            Access::Write => write(),
+            // What may be written may be read.
+            Access::Read if write().is_ok() => Ok(()),
+            Access::Read => self.check("read", &what, &granted.read, caps.read.as_deref(), covers, &wanted),
+        }
+    }
+
+    /// Whether a hook may send requests to a server.
+    ///
+    /// # Errors
+    /// A message that says what to add where.
+    pub fn may_ask(&self, host: &str, port: u16) -> Result<(), String> {
+        let covers = |grant: &HostGrant| grant.covers(host, port);
+        let port = Some(port).filter(|port| !HostGrant::PORTS.contains(port));
+        let wanted = HostGrant { host: host.to_ascii_lowercase(), port };
+        let what = format!("send requests to {wanted}");
+        self.check("http", &what, &self.granted.http, self.caps.http.as_deref(), covers, &wanted)
+    }
+
+    /// Whether a hook may know a variable of the project's `.env`.
+    ///
+    /// # Errors
+    /// A message that says what to add where.
+    pub fn may_know(&self, name: &str) -> Result<(), String> {
+        let wanted = VariableGrant(name.to_owned());
+        let covers = |grant: &VariableGrant| *grant == wanted;
+        let what = format!("know the variable {name:?}");
+        self.check("env", &what, &self.granted.env, self.caps.env.as_deref(), covers, &wanted)
+    }
+
+    /// The names of the variables that hooks may know.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        let names = self.granted.env.iter().map(|grant| grant.0.as_str());
+        names.filter(|name| self.may_know(name).is_ok())
+    }
+
+    fn check<G: fmt::Display>(
+        &self,
+        key: &str,
+        what: &str,
+        granted: &[G],
+        cap: Option<&[G]>,
+        covers: impl Fn(&G) -> bool,
+        wanted: &G,
+    ) -> Result<(), String> {
+        if let Some(cap) = cap.filter(|cap| !cap.iter().any(&covers)) {
+            return Err(format!(
+                "hooks may not {what} on this server: its operator allows it by writing into {}, under [hooks.grants]: {}",
+                self.operator_file.display(),
+                line(key, cap, wanted)
+            ));
+        }
+        if !granted.iter().any(covers) {
+            return Err(format!(
+                "hooks may not {what}: to grant it, write into {PROJECT_FILE}, under [hooks.grants]: {}",
+                line(key, granted, wanted)
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The line that grants one thing more.
+fn line<G: fmt::Display>(key: &str, granted: &[G], wanted: &G) -> String {
+    let grants: Vec<_> = granted.iter().chain([wanted]).map(ToString::to_string).collect();
+    format!("{key} = [{}]", grants.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(project: &str, operator: &str) -> Grants {
+        let granted = toml::from_str(project).expect("grants");
+        let caps = toml::from_str(operator).expect("caps");
+        Grants::of(&granted, &caps, Path::new("/etc/gatling/gatling.toml"))
+    }
+
+    fn args(args: &[&str]) -> Vec<String> {
+        args.iter().map(|arg| (*arg).to_owned()).collect()
+    }
+
+    fn refused(text: &str) -> String {
+        toml::from_str::<GrantSettings>(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn nothing_may_be_run_that_is_not_granted_by_its_very_name() {
+        let grants = grants("run = ['npm']", "");
+        assert_eq!(grants.may_run("npm", &args(&["run", "x"])), Ok(()));
+        for program in ["np", "npmx", "/usr/bin/npm", "./npm", "", "NPM"] {
+            let error = grants.may_run(program, &[]).expect_err(program);
+            assert!(error.contains(&format!("run = [\"npm\", {program:?}]")), "{error}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_granted_by_patterns() {
+        let grants = grants(
+            "run = [{ program = 'npm', args = ['run', 'build-*'] }, { program = 'git', args = ['log', '**'] }]",
+            "",
+        );
+        assert_eq!(grants.may_run("npm", &args(&["run", "build-css"])), Ok(()));
+        for denied in [&["run"][..], &["run", "deploy"], &["run", "build-css", "--force"], &[]] {
+            let error = grants.may_run("npm", &args(denied)).expect_err("other arguments");
+            let wanted: Vec<_> = denied.iter().map(|arg| format!("{arg:?}")).collect();
+            assert!(error.contains(&format!("{{ program = \"npm\", args = [{}] }}]", wanted.join(", "))), "{error}");
+        }
+        assert_eq!(grants.may_run("git", &args(&["log"])), Ok(()));
+        assert_eq!(grants.may_run("git", &args(&["log", "-1", "--oneline"])), Ok(()));
+        assert!(grants.may_run("git", &args(&["push"])).is_err());
+    }
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, text, fits) in [
+            ("*", "", true),
+            ("a*c", "abc", true),
+            ("a*c", "ac", true),
+            ("a*c", "abcd", false),
+            ("a*a", "a", false),
+            ("*b*", "abc", true),
+            ("a*b*c", "a-c-b-c", true),
+            ("a*bc*bc", "abc", false),
+            ("abc", "abcd", false),
+            ("é*", "été", true),
+        ] {
+            assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn the_line_that_a_denial_names_is_one_that_grants_it() {
+        let grants = grants("read = ['mix.exs']", "");
+        for (base, path) in [
+            (Base::Build, "config/a \"b\".exs"),
+            (Base::Deploy, "log/hello.log"),
+            (Base::Build, ""),
+            (Base::Deploy, ""),
+        ] {
+            let error = grants.may_access(Access::Read, base, Path::new(path)).expect_err(path);
+            let (_, line) = error.split_once("[hooks.grants]: ").expect("it names the line");
+            let after = self::grants(line, "");
+            assert_eq!(after.may_access(Access::Read, base, Path::new(path)), Ok(()), "{line}");
+            assert_eq!(after.may_access(Access::Read, Base::Build, Path::new("mix.exs")), Ok(()), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_written_may_be_read_and_nothing_beside_it() {
+        let grants = grants("write = ['priv/static', '$deploy_dir/shared']", "");
+        for access in [Access::Read, Access::Write] {
+            assert_eq!(grants.may_access(access, Base::Build, Path::new("priv/static/a/b.css")), Ok(()));
+            assert_eq!(grants.may_access(access, Base::Deploy, Path::new("shared")), Ok(()));
+            for path in ["priv", "priv/static2", "", "shared", "mix.exs"] {
+                assert!(grants.may_access(access, Base::Build, Path::new(path)).is_err(), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_whole_folder_is_granted_without_the_secrets_and_without_gits_own() {
+        let grants = grants("read = ['.', '$deploy_dir']\nwrite = ['.', '$deploy_dir']", "");
+        assert!(grants.may_access(Access::Read, Base::Deploy, Path::new(".env")).is_err());
+        assert!(grants.may_access(Access::Write, Base::Build, Path::new(".git/hooks/post-update")).is_err());
+        assert_eq!(grants.may_access(Access::Read, Base::Build, Path::new(".git/HEAD")), Ok(()));
+        assert_eq!(grants.may_access(Access::Write, Base::Deploy, Path::new("log")), Ok(()));
+    }
+
+    #[test]
+    fn a_path_stays_below_its_folder() {
+        for path in ["/etc", "..", "priv/../../x", "$deploy_dir/../other", "$deploy_dirs", "$home/x", "", "a\0b"] {
+            let error = refused(&format!("read = [{}]", quoted(path)));
+            assert!(error.contains("build dir"), "{path}: {error}");
+        }
+        let grant = PathGrant::try_from("$build_dir/./priv//static/".to_owned()).expect("it is below the build dir");
+        assert_eq!(grant, PathGrant { base: Base::Build, path: "priv/static".into() });
+    }
+
+    #[test]
+    fn servers_are_granted_by_host_and_port() {
+        let grants = grants("http = ['Hooks.Slack.com', '127.0.0.1:8080', '[::1]:9000']", "");
+        assert_eq!(grants.may_ask("hooks.slack.COM", 443), Ok(()));
+        assert_eq!(grants.may_ask("hooks.slack.com", 80), Ok(()));
+        assert_eq!(grants.may_ask("127.0.0.1", 8080), Ok(()));
+        assert_eq!(grants.may_ask("[::1]", 9000), Ok(()));
+        for (host, port, named) in [
+            ("hooks.slack.com", 8443, "\"hooks.slack.com:8443\"]"),
+            ("slack.com", 443, "\"slack.com\"]"),
+            ("hooks.slack.com.evil.org", 443, "\"hooks.slack.com.evil.org\"]"),
+            ("127.0.0.1", 80, "\"127.0.0.1\"]"),
+            ("[::1]", 9001, "\"[::1]:9001\"]"),
+        ] {
+            let error = grants.may_ask(host, port).expect_err(host);
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_server_no_program_or_no_variable_is_refused() {
+        for text in ["https://a.b", "a b", "", "a:b", "a:99999", "::1", "a/b", "[nonsense]:80"] {
+            assert!(refused(&format!("http = [{text:?}]")).contains("is no server"), "{text}");
+        }
+        assert!(refused("env = ['A-B']").contains("A-B"));
+        assert!(refused("run = [1]").contains("a program such as"));
+        assert!(refused("run = [{ program = 'a', arguments = [] }]").contains("arguments"));
+        assert!(refused("run = [{ program = 'a', args = ['**', 'b'] }]").contains("the last"));
+    }
+
+    #[test]
+    fn the_operator_caps_what_a_project_grants_itself() {
+        let grants = grants(
+            "run = ['npm', 'sh']\nread = ['.']\nwrite = ['.']\nhttp = ['a.org']\nenv = ['A', 'B']",
+            "run = ['npm']\nread = ['priv']\nwrite = []\nhttp = []\nenv = ['A']",
+        );
+        assert_eq!(grants.may_run("npm", &[]), Ok(()));
+        assert_eq!(grants.may_access(Access::Read, Base::Build, Path::new("priv/x")), Ok(()));
+        assert_eq!(grants.may_know("A"), Ok(()));
+        assert_eq!(grants.variables().collect::<Vec<_>>(), ["A"]);
+        for denied in [
+            grants.may_run("sh", &[]),
+            grants.may_access(Access::Read, Base::Build, Path::new("lib")),
+            grants.may_access(Access::Write, Base::Build, Path::new("priv/x")),
+            grants.may_ask("a.org", 443),
+            grants.may_know("B"),
+        ] {
+            assert!(denied.expect_err("it is capped").contains("/etc/gatling/gatling.toml"));
+        }
+    }
+}
