@@ -337,6 +337,17 @@ impl Access {
     }
 }
 
+/// One key of `[hooks.grants]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ListedGrant {
+    /// The key.
+    pub key: &'static str,
+    /// What the project's file grants.
+    pub granted: Vec<String>,
+    /// The most that the operator's file allows; none where it sets no cap.
+    pub cap: Option<Vec<String>>,
+}
+
 /// The grants of a project's hooks, within the operator's caps.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
@@ -352,10 +363,22 @@ impl Grants {
         Self { granted: granted.clone(), caps: caps.clone(), operator_file: operator_file.to_owned() }
     }
 
-    /// What the project's file grants.
+    /// Every key of `[hooks.grants]` with what it grants and what the operator's file caps it to,
+    /// as a person would write them.
     #[must_use]
-    pub fn granted(&self) -> &GrantSettings {
-        &self.granted
+    pub fn listed(&self) -> [ListedGrant; 5] {
+        fn one<G: fmt::Display>(key: &'static str, granted: &[G], cap: Option<&[G]>) -> ListedGrant {
+            let texts = |grants: &[G]| grants.iter().map(ToString::to_string).collect();
+            ListedGrant { key, granted: texts(granted), cap: cap.map(texts) }
+        }
+        let (granted, caps) = (&self.granted, &self.caps);
+        [
+            one("run", &granted.run, caps.run.as_deref()),
+            one("read", &granted.read, caps.read.as_deref()),
+            one("write", &granted.write, caps.write.as_deref()),
+            one("http", &granted.http, caps.http.as_deref()),
+            one("env", &granted.env, caps.env.as_deref()),
+        ]
     }
 
     /// Whether a hook may run a program with these arguments.
@@ -364,15 +387,22 @@ impl Grants {
     /// A message that says what to add where.
     pub fn may_run(&self, program: &str, args: &[String]) -> Result<(), String> {
         let covers = |grant: &ProgramGrant| grant.covers(program, args);
-        let others = self.granted.run.iter().any(|grant| grant.program == program)
-            || self.caps.run.iter().flatten().any(|grant| grant.program == program);
         // Where the program is granted with other arguments, what is missing is these.
-        let wanted = ProgramGrant { program: program.to_owned(), args: others.then(|| args.to_vec()) };
-        let what = match others {
-            true => format!("run {program:?} with the arguments {args:?}"),
-            false => format!("run {program:?}"),
+        let wanted = |grants: &[ProgramGrant]| {
+            let others = grants.iter().any(|grant| grant.program == program);
+            ProgramGrant { program: program.to_owned(), args: others.then(|| args.to_vec()) }
         };
-        self.check("run", &what, &self.granted.run, self.caps.run.as_deref(), covers, &wanted)
+        let what = |wanted: &ProgramGrant| match &wanted.args {
+            Some(args) => format!("run {program:?} with the arguments {args:?}"),
+            None => format!("run {program:?}"),
+        };
+        let cap = self.caps.run.as_deref();
+        if let Some(cap) = cap {
+            let wanted = wanted(cap);
+            self.check("run", &what(&wanted), cap, Some(cap), covers, &wanted)?;
+        }
+        let wanted = wanted(&self.granted.run);
+        self.check("run", &what(&wanted), &self.granted.run, cap, covers, &wanted)
     }
 
     /// Whether a hook may read or write a file or folder.
@@ -394,6 +424,34 @@ impl Grants {
             Access::Read if write().is_ok() => Ok(()),
             Access::Read => self.check("read", &what, &granted.read, caps.read.as_deref(), covers, &wanted),
         }
+    }
+
+    /// The widest path around this one within which a hook may do as it may with this one; none
+    /// where it may not.
+    #[must_use]
+    pub fn confinement(&self, access: Access, base: Base, path: &Path) -> Option<PathBuf> {
+        let widest = |grants: &[PathGrant]| {
+            let covering = grants.iter().filter(|grant| grant.covers(base, path));
+            covering.map(|grant| grant.path.clone()).min_by_key(|path| path.components().count())
+        };
+        let within = |granted: &[PathGrant], caps: Option<&[PathGrant]>| {
+            let granted = widest(granted)?;
+            let cap = caps.map_or(Some(PathBuf::new()), widest)?;
+            // Both are prefixes of one path.
+            Some(if cap.starts_with(&granted) { cap } else { granted })
+        };
+        let write = || within(&self.granted.write, self.caps.write.as_deref());
+        match access {
+            Access::Write => write(),
+            Access::Read => within(&self.granted.read, self.caps.read.as_deref()).or_else(write),
+        }
+    }
+
+    /// Whether this is a folder that something granted is in.
+    #[must_use]
+    pub fn is_on_the_way(&self, base: Base, path: &Path) -> bool {
+        let mut granted = self.granted.read.iter().chain(&self.granted.write);
+        granted.any(|grant| grant.base == base && grant.path != path && grant.path.starts_with(path))
     }
 
     /// Whether a hook may send requests to a server.
@@ -566,6 +624,20 @@ mod tests {
         }
         let grant = PathGrant::try_from("$build_dir/./priv//static/".to_owned()).expect("it is below the build dir");
         assert_eq!(grant, PathGrant { base: Base::Build, path: "priv/static".into() });
+    }
+
+    #[test]
+    fn a_hook_is_confined_to_what_both_files_grant() {
+        let grants = grants("read = ['.', 'priv/static']\nwrite = ['priv']", "read = ['priv', 'lib']\nwrite = ['.']");
+        let within = |access, path| grants.confinement(access, Base::Build, Path::new(path));
+        assert_eq!(within(Access::Read, "priv/static/a"), Some("priv".into()));
+        assert_eq!(within(Access::Read, "lib/a"), Some("lib".into()));
+        assert_eq!(within(Access::Read, "mix.exs"), None);
+        assert_eq!(within(Access::Write, "priv/static/a"), Some("priv".into()));
+        assert_eq!(within(Access::Write, "lib/a"), None);
+        assert!(grants.is_on_the_way(Base::Build, Path::new("priv")));
+        assert!(!grants.is_on_the_way(Base::Build, Path::new("lib")));
+        assert!(!grants.is_on_the_way(Base::Deploy, Path::new("")));
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Sandbox {
 
     /// `GATLING_CONFIG`: the operator's file.
     pub fn config(&self) -> PathBuf {
-        self.root().join("gatling.toml")
+        self.root().join("operator.toml")
     }
 
     /// The port on 127.0.0.1 that nginx serves the sites on.

@@ -122,7 +122,7 @@ fn a_hook_runs_nothing_that_the_project_or_the_operator_has_not_granted() {
     hello.commit("Hooks with a grant").unwrap();
     let output = hello.push().unwrap();
 
-    let denied = format!("under [hooks.grants] in {}", sandbox.config().display());
+    let denied = format!("{}, under [hooks.grants]: run = [\"npm\", \"sh\"]", sandbox.config().display());
     assert!(output.says(r#"hooks may not run "sh" on this server"#) && output.says(&denied), "{output:?}");
     assert_was_not_run(&sandbox, &output);
 }

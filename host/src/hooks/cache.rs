@@ -1,70 +1,373 @@
-//! Compiled hooks, kept: compiling takes seconds where loading takes a millisecond.
+//! What is known of hooks files, kept: compiling one takes seconds where loading what came of it
+//! takes a millisecond, and looking into a large one takes longer than the rest of a call.
 //!
-//! wasmtime runs whatever it finds in such a file. So the folder is the user's alone, files come
-//! into it by a rename, and one that doesn't load is made anew.
+//! wasmtime runs whatever it finds in a file of compiled code. So the folder is the user's alone,
+//! files come into it whole, by a rename, and each is held against a record that is sealed with
+//! a key of this folder: what was torn, changed, or brought from elsewhere is made anew.
 
-use std::fs;
+use std::fs::{self, File, Metadata};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::run::log::RunLog;
+/// The folder's key, in bytes; as long as a seal.
+const KEY: usize = 32;
+/// How many compiled hooks files are kept.
+const KEPT: usize = 24;
+/// A file that changed this recently may change again without its times telling.
+const SETTLED: Duration = Duration::from_millis(50);
 
-/// The component in `bytes`, from the cache if it is there, otherwise compiled and put there.
-///
-/// # Errors
-/// When it doesn't compile.
-pub(super) fn component(
-    engine: &Engine,
-    bytes: &[u8],
-    dir: &Path,
-    file: &str,
-    log: &RunLog,
-) -> wasmtime::Result<Component> {
-    let Some(path) = entry(engine, bytes, dir) else {
-        log.debug(&format!("no cache: {} cannot be used", dir.display()));
-        return Component::new(engine, bytes);
-    };
-    if path.is_file() {
-        // SAFETY: only this user can have written the file, with this code, see `entry`.
-        match unsafe { Component::deserialize_file(engine, &path) } {
-            Ok(component) => return Ok(component),
-            Err(error) => log.debug(&format!("{} is made anew: {error:#}", path.display())),
+/// The folder of what is kept.
+pub(super) struct Cache {
+    dir: PathBuf,
+    key: [u8; KEY],
+}
+
+/// What tells that a file is the one that was looked at: whatever changes it changes this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
-    log.line(&format!("  compiling {file}, the first time it is used"));
-    let component = Component::new(engine, bytes)?;
-    if let Err(error) = store(&component, &path) {
-        log.line(&format!("  warning: compiled hooks cannot be kept in {}: {error:#}", dir.display()));
+
+    /// Whether a later change would be seen: not where the file has only just changed, or where
+    /// the file system counts whole seconds.
+    fn is_settled(&self) -> bool {
+        let (seconds, nanos) = self.changed;
+        let since = Duration::new(u64::try_from(seconds).unwrap_or_default(), u32::try_from(nanos).unwrap_or_default());
+        let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + since);
+        nanos != 0 && age.is_ok_and(|age| age > SETTLED)
     }
-    Ok(component)
 }
 
-/// The file for these bytes and this engine; none where the folder can't be trusted.
-fn entry(engine: &Engine, bytes: &[u8], dir: &Path) -> Option<PathBuf> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).ok()?;
-    let metadata = fs::symlink_metadata(dir).ok()?;
-    if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
-        return None;
+/// What is known of a file at a path.
+#[derive(Serialize, Deserialize)]
+struct Seen<T> {
+    stamp: Stamp,
+    program: Option<Stamp>,
+    what: T,
+}
+
+/// What is known of a file of compiled code.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    stamp: Stamp,
+    /// The code's own seal.
+    seal: [u8; KEY],
+}
+
+impl Cache {
+    /// The folder, made if it isn't there; none where it can't be trusted to be this user's alone.
+    pub(super) fn open(dir: &Path) -> Option<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).ok()?;
+        let metadata = fs::symlink_metadata(dir).ok()?;
+        let own = metadata.uid() == rustix::process::geteuid().as_raw();
+        if !metadata.is_dir() || !own || metadata.mode() & 0o022 != 0 {
+            return None;
+        }
+        let key = key(&dir.join("key")).ok()?;
+        Some(Self { dir: dir.to_owned(), key })
     }
+
+    /// What was found out about the file by this very program, if the file is still the same.
+    pub(super) fn recall<T: DeserializeOwned>(&self, file: &Path, metadata: &Metadata) -> Option<T> {
+        let seen: Seen<T> = self.unseal(&seen_name(file))?;
+        (seen.stamp == Stamp::of(metadata) && seen.program == program()).then_some(seen.what)
+    }
+
+    /// Keeps what was found out about a file. What can't be kept is found out again.
+    pub(super) fn remember<T: Serialize>(&self, file: &Path, metadata: &Metadata, what: T) {
+        let stamp = Stamp::of(metadata);
+        if stamp.is_settled() {
+            _ = self.seal(&seen_name(file), &Seen { stamp, program: program(), what });
+        }
+    }
+
+    /// Whether there is compiled code for a hooks file with this digest; it may turn out unfit.
+    pub(super) fn has(&self, engine: &Engine, digest: &str) -> bool {
+        self.dir.join(name(engine, digest)).is_file()
+    }
+
+    /// The compiled code for a hooks file with this digest; the text says why there is none.
+    pub(super) fn load(&self, engine: &Engine, digest: &str) -> Result<Component, String> {
+        let name = name(engine, digest);
+        let path = self.dir.join(&name);
+        let file = File::open(&path).map_err(|_| "it is compiled the first time that it is used".to_owned())?;
+        let unfit = |why: &str| format!("{} is made anew: {why}", path.display());
+        let metadata = file.metadata().map_err(|error| unfit(&error.to_string()))?;
+        let stamp = Stamp::of(&metadata);
+        let entry: Entry = self.unseal(&record_name(&name)).ok_or_else(|| unfit("nothing says where it is from"))?;
+        if entry.stamp != stamp {
+            // It may have been moved; what counts is what is in it.
+            let seal = self.seal_of_file(&name, file).map_err(|error| unfit(&error.to_string()))?;
+            if !is_same(&seal, &entry.seal) {
+                return Err(unfit("it is not what was written"));
+            }
+            _ = self.seal(&record_name(&name), &Entry { stamp, ..entry });
+        }
+        // SAFETY: this code has written the file, for this engine: its seal says so.
+        unsafe { Component::deserialize_file(engine, &path) }.map_err(|error| unfit(&format!("{error:#}")))
+    }
+
+    /// Keeps compiled code.
+    pub(super) fn store(&self, engine: &Engine, digest: &str, component: &Component) -> anyhow::Result<()> {
+        let name = name(engine, digest);
+        let path = self.dir.join(&name);
+        let code = component.serialize().map_err(anyhow::Error::from)?;
+        let seal = self.mac(&name).chain_update(&code).finalize().into_bytes().into();
+        self.write(&path, &code)?;
+        let stamp = Stamp::of(&fs::metadata(&path)?);
+        self.seal(&record_name(&name), &Entry { stamp, seal })?;
+        self.clear_out();
+        Ok(())
+    }
+
+    /// Removes all but the latest.
+    fn clear_out(&self) {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        let mut old: Vec<_> = entries
+            .flatten()
+            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "cwasm"))
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.file_name())))
+            .collect();
+        old.sort();
+        for (_, name) in old.iter().rev().skip(KEPT) {
+            let name = name.to_string_lossy();
+            // Whoever uses it has it open.
+            _ = fs::remove_file(self.dir.join(&*name));
+            _ = fs::remove_file(self.dir.join(record_name(&name)));
+        }
+    }
+
+    fn mac(&self, name: &str) -> Hmac<Sha256> {
+        let mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("a key of any length will do");
+        mac.chain_update(name.as_bytes()).chain_update([0])
+    }
+
+    fn seal_of_file(&self, name: &str, mut file: File) -> io::Result<[u8; KEY]> {
+        let mut mac = self.mac(name);
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(mac.finalize().into_bytes().into()),
+                read => mac.update(&buffer[..read]),
+            }
+        }
+    }
+
+    /// Writes a value with its seal before it.
+    fn seal<T: Serialize>(&self, name: &str, value: &T) -> anyhow::Result<()> {
+        let text = serde_json::to_vec(value)?;
+        let mut bytes = self.mac(name).chain_update(&text).finalize().into_bytes().to_vec();
+        bytes.extend(text);
+        self.write(&self.dir.join(name), &bytes)
+    }
+
+    /// Reads a value, if its seal is this folder's.
+    fn unseal<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let bytes = fs::read(self.dir.join(name)).ok()?;
+        let (seal, text) = bytes.split_at_checked(KEY)?;
+        self.mac(name).chain_update(text).verify_slice(seal).ok()?;
+        serde_json::from_slice(text).ok()
+    }
+
+    /// Writes a file whole: it is on the disk before it has its name.
+    fn write(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_data()?;
+        file.persist(path)?;
+        Ok(())
+    }
+}
+
+/// The name of the compiled code of a hooks file, for this engine.
+fn name(engine: &Engine, digest: &str) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
-    Some(dir.join(format!("{}-{:016x}.cwasm", hex(&Sha256::digest(bytes)), hasher.finish())))
+    format!("{digest}-{:016x}.cwasm", hasher.finish())
 }
 
-fn store(component: &Component, path: &Path) -> anyhow::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(dir)?;
-    fs::write(file.path(), component.serialize().map_err(anyhow::Error::from)?)?;
-    file.persist(path)?;
-    Ok(())
+fn record_name(name: &str) -> String {
+    format!("{name}.record")
+}
+
+fn seen_name(file: &Path) -> String {
+    format!("{}.seen", hex(&Sha256::digest(file.as_os_str().as_bytes())[..16]))
+}
+
+/// What tells that the program is the same: another one may see more in a hooks file.
+fn program() -> Option<Stamp> {
+    let program = std::env::current_exe().ok()?;
+    Some(Stamp::of(&fs::metadata(program).ok()?))
+}
+
+/// The folder's key, made where there is none.
+fn key(path: &Path) -> anyhow::Result<[u8; KEY]> {
+    let read = || fs::read(path).ok().and_then(|bytes| <[u8; KEY]>::try_from(bytes).ok());
+    if let Some(key) = read() {
+        return Ok(key);
+    }
+    let mut key = [0; KEY];
+    File::open("/dev/urandom")?.read_exact(&mut key)?;
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(&key)?;
+    file.as_file().sync_data()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(key),
+        // Somebody else has just made one, or what is there is none.
+        Err(error) => match read() {
+            Some(key) => Ok(key),
+            None => {
+                error.file.persist(path)?;
+                Ok(key)
+            }
+        },
+    }
+}
+
+fn is_same(one: &[u8; KEY], other: &[u8; KEY]) -> bool {
+    one == other
 }
 
 /// Bytes as hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    struct Place {
+        engine: Engine,
+        dir: tempfile::TempDir,
+    }
+
+    impl Place {
+        /// A folder with the compiled code of a component in it.
+        fn filled() -> Self {
+            let place = Self { engine: Engine::default(), dir: tempfile::tempdir().expect("a folder") };
+            let component = Component::new(&place.engine, COMPONENT).expect("it is a component");
+            place.cache().store(&place.engine, "digest", &component).expect("there is room");
+            place
+        }
+
+        fn cache(&self) -> Cache {
+            Cache::open(self.dir.path()).expect("the folder is ours")
+        }
+
+        fn load(&self) -> Result<(), String> {
+            self.cache().load(&self.engine, "digest").map(drop)
+        }
+
+        fn code(&self) -> PathBuf {
+            self.dir.path().join(name(&self.engine, "digest"))
+        }
+    }
+
+    #[test]
+    fn what_was_stored_is_loaded() {
+        let place = Place::filled();
+        assert_eq!(place.load(), Ok(()));
+        assert!(place.cache().load(&place.engine, "another").is_err());
+    }
+
+    #[test]
+    fn code_that_is_torn_or_changed_or_without_a_record_is_not_loaded() {
+        let code = fs::read(Place::filled().code()).expect("it is there");
+        let mut flipped = code.clone();
+        flipped[code.len() / 2] ^= 1;
+        for bad in [&code[..code.len() / 2], &[], &flipped, b"rubbish"] {
+            let place = Place::filled();
+            fs::write(place.code(), bad).expect("it can be written");
+            assert!(place.load().expect_err("it isn't what was written").contains("not what was written"));
+        }
+        let place = Place::filled();
+        fs::remove_file(place.dir.path().join(record_name(&name(&place.engine, "digest")))).expect("it is there");
+        assert!(place.load().expect_err("it has no record").contains("where it is from"));
+    }
+
+    #[test]
+    fn code_from_another_folder_is_not_loaded_though_its_record_comes_with_it() {
+        let (place, other) = (Place::filled(), Place::filled());
+        for file in [other.code(), other.dir.path().join(record_name(&name(&other.engine, "digest")))] {
+            let name = file.file_name().expect("a name");
+            fs::copy(&file, place.dir.path().join(name)).expect("it can be copied");
+        }
+        assert!(place.load().expect_err("its seal is another's").contains("where it is from"));
+    }
+
+    #[test]
+    fn code_that_was_only_moved_is_loaded() {
+        let place = Place::filled();
+        let moved = place.dir.path().join("moved");
+        fs::copy(place.code(), &moved).expect("it can be copied");
+        fs::rename(&moved, place.code()).expect("it can be moved");
+        assert_eq!(place.load(), Ok(()));
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_to_is_not_used() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+        assert!(Cache::open(dir.path()).is_none());
+    }
+
+    #[test]
+    fn what_is_known_of_a_file_is_forgotten_when_it_changes() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let cache = Cache::open(&dir.path().join("cache")).expect("the folder is ours");
+        let file = dir.path().join("upgrade.wasm");
+        fs::write(&file, "one").expect("it can be written");
+        let known = || cache.recall::<String>(&file, &fs::metadata(&file).expect("it is there"));
+
+        cache.remember(&file, &fs::metadata(&file).expect("it is there"), "too early");
+        assert_eq!(known(), None, "it may change again unseen");
+        std::thread::sleep(SETTLED * 2);
+        cache.remember(&file, &fs::metadata(&file).expect("it is there"), "known");
+        assert_eq!(known().as_deref(), Some("known"));
+        fs::write(&file, "two").expect("it can be written");
+        assert_eq!(known(), None);
+    }
+
+    #[test]
+    fn only_the_latest_are_kept() {
+        let place = Place::filled();
+        let component = Component::new(&place.engine, COMPONENT).expect("it is a component");
+        for number in 0..KEPT + 2 {
+            place.cache().store(&place.engine, &format!("{number:03}"), &component).expect("there is room");
+        }
+        let names = fs::read_dir(place.dir.path()).expect("it is there").flatten().map(|entry| entry.file_name());
+        let code = names.filter(|name| name.to_string_lossy().ends_with(".cwasm")).count();
+        assert_eq!(code, KEPT);
+        assert!(place.cache().has(&place.engine, &format!("{:03}", KEPT + 1)));
+    }
 }

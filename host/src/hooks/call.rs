@@ -1,6 +1,6 @@
 //! Calling a hook: a store and an instance of its own for every call, and an end to it in time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -8,17 +8,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::runtime::Runtime;
-use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceTable};
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceTable, ResourceTableError};
 use wasmtime::{Config, Engine, Store, WasmBacktrace};
+use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
+use wasmtime_wasi::p2::bindings::filesystem;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::contract::{EnvRecord, Imports, deployment, log, process, types, variables};
+use super::dry::{Deeds, Wish};
+use super::files::{Files, FilesView, HasFiles};
 use super::limits::{HookLog, LimitHit, Limits, Meter};
 use super::output::Lines;
 use super::program;
-use super::{Call, cache};
+use super::requests::Requests;
+use super::{Call, Scene};
 use crate::command::{Command, CommandError, Environment};
-use crate::env::Env;
 use crate::grants::Grants;
 
 /// How often a running hook is interrupted to see whether its time is up.
@@ -28,22 +33,33 @@ const LARGEST_HANDOVER: usize = 64 * 1024 * 1024;
 /// How many things of WASI (streams, files, clocks' alarms) a hook can hold at once.
 const MOST_HANDLES: usize = 256;
 
-/// A compiled component, ready to be instantiated.
-pub(super) struct Component {
+/// A compiled component with all that it imports, ready to be instantiated.
+pub(super) struct Linked {
     engine: Engine,
     ready: InstancePre<State>,
+}
+
+/// Calls hooks of one component.
+pub(super) struct Caller {
+    linked: Linked,
     grants: Grants,
     limits: Limits,
-    runtime: Runtime,
+    deeds: Deeds,
+    /// Ends without waiting for what a hook has left under way.
+    runtime: Option<Runtime>,
     _ticker: Ticker,
 }
 
 /// What a call of a hook can reach.
-struct State {
+pub(super) struct State {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
     table: ResourceTable,
+    files: Files,
+    requests: Requests,
     deployment: Call,
     grants: Grants,
+    deeds: Deeds,
     project: String,
     build_dir: PathBuf,
     /// The project's `.env`.
@@ -80,58 +96,55 @@ impl Drop for Ticker {
     }
 }
 
-impl Component {
-    pub(super) fn load(
-        bytes: &[u8],
-        cache_dir: &Path,
-        grants: Grants,
-        limits: Limits,
-        file: &str,
-        log: &crate::run::log::RunLog,
-    ) -> Result<Self> {
-        let mut config = Config::new();
-        config.epoch_interruption(true);
-        let engine = Engine::new(&config).map_err(anyhow::Error::from)?;
-        let component = cache::component(&engine, bytes, cache_dir, file, log).map_err(anyhow::Error::from)?;
+/// The engine that compiles and runs all hooks.
+pub(super) fn engine() -> Result<Engine> {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    Engine::new(&config).map_err(anyhow::Error::from)
+}
+
+impl Linked {
+    pub(super) fn new(engine: Engine, component: &Component) -> Result<Self> {
         let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(anyhow::Error::from)?;
-        Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).map_err(anyhow::Error::from)?;
-        let ready = linker.instantiate_pre(&component).map_err(anyhow::Error::from)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let runtime = runtime.context("cannot start what runs hooks")?;
-        let ticker = Ticker::start(&engine);
-        Ok(Self { engine, ready, grants, limits, runtime, _ticker: ticker })
+        let link = |linker: &mut Linker<State>| {
+            wasmtime_wasi::p2::add_to_linker_async(linker)?;
+            // These take the place of WASI's own, which know no grants.
+            linker.allow_shadowing(true);
+            filesystem::types::add_to_linker::<State, HasFiles>(linker, State::files)?;
+            filesystem::preopens::add_to_linker::<State, HasFiles>(linker, State::files)?;
+            if component.component_type().imports(&engine).any(|(name, _)| name.starts_with("wasi:http/")) {
+                wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+            }
+            Imports::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+        };
+        link(&mut linker).map_err(anyhow::Error::from)?;
+        let ready = linker.instantiate_pre(component).map_err(anyhow::Error::from)?;
+        Ok(Self { engine, ready })
+    }
+}
+
+impl Caller {
+    pub(super) fn new(linked: Linked, grants: Grants, limits: Limits, deeds: Deeds) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = Some(runtime.context("cannot start what runs hooks")?);
+        let ticker = Ticker::start(&linked.engine);
+        Ok(Self { linked, grants, limits, deeds, runtime, _ticker: ticker })
+    }
+
+    /// What was only listed.
+    pub(super) fn wishes(&self) -> Vec<Wish> {
+        self.deeds.wishes()
     }
 
     /// Calls a hook; `fallible` says whether it returns a result.
-    pub(super) fn call(&self, call: &Call, env: &Env, fallible: bool) -> Result<()> {
+    pub(super) fn call(&self, call: &Call, scene: &Scene, fallible: bool) -> Result<()> {
         let log = HookLog::new(call.log.clone(), &self.limits);
         let stdout = Lines::new(log.clone());
         let stderr = Lines::new(log.clone());
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(MOST_HANDLES);
-        let state = State {
-            wasi: WasiCtxBuilder::new().stdout(stdout.clone()).stderr(stderr.clone()).build(),
-            table,
-            deployment: Call {
-                hook: call.hook,
-                run_id: call.run_id.clone(),
-                attempt: call.attempt,
-                started_at: call.started_at,
-                log: call.log.clone(),
-            },
-            grants: self.grants.clone(),
-            project: env.project.clone(),
-            build_dir: env.build_dir.clone(),
-            variables: env.variables.clone(),
-            log,
-            limits: self.limits,
-            meter: Meter::new(self.limits),
-        };
-        let outcome = self.runtime.block_on(async {
+        let state = self.state(call, scene, log, &stdout, &stderr);
+        let outcome = self.runtime.as_ref().context("the runtime is there until the end")?.block_on(async {
             let export = call.hook.export();
-            let record = EnvRecord::from(env);
-            let invoked = self.invoke(state, &export, &record, fallible);
+            let invoked = self.invoke(state, &export, &scene.env, fallible);
             // When the time is up the call is dropped as it stands, and what it waits for with it.
             match tokio::time::timeout(self.limits.timeout, invoked).await {
                 Ok(outcome) => outcome,
@@ -143,10 +156,40 @@ impl Component {
         match outcome {
             Ok(Ok(())) => Ok(()),
             Ok(Err(text)) => bail!("it returned an error: {}", shortened(&text, self.limits.error)),
-            Err(error) => match error.downcast_ref::<LimitHit>() {
-                Some(hit) => Err(hit.clone().into()),
+            Err(error) => match limit(&error) {
+                Some(hit) => Err(hit.into()),
                 None => Err(trap(&error, &last_lines)),
             },
+        }
+    }
+
+    fn state(&self, call: &Call, scene: &Scene, log: HookLog, stdout: &Lines, stderr: &Lines) -> State {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MOST_HANDLES);
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(stdout.clone()).stderr(stderr.clone());
+        for name in self.grants.variables() {
+            if let Some(value) = scene.variable(name) {
+                wasi.env(name, value);
+            }
+        }
+        let (grants, deeds) = (self.grants.clone(), self.deeds.clone());
+        let build_dir = PathBuf::from(&scene.env.build_dir);
+        State {
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            table,
+            files: Files::new(grants.clone(), &build_dir, scene.env.deploy_dir.as_ref(), log.clone(), deeds.clone()),
+            requests: Requests { grants: grants.clone(), log: log.clone(), deeds: deeds.clone() },
+            deployment: call.clone(),
+            grants,
+            deeds,
+            project: scene.env.project.clone(),
+            build_dir,
+            variables: scene.variables.clone(),
+            log,
+            limits: self.limits,
+            meter: Meter::new(self.limits),
         }
     }
 
@@ -157,12 +200,12 @@ impl Component {
         env: &EnvRecord,
         fallible: bool,
     ) -> wasmtime::Result<Result<(), String>> {
-        let mut store = Store::new(&self.engine, state);
+        let mut store = Store::new(&self.linked.engine, state);
         store.limiter(|state| &mut state.meter);
         store.set_hostcall_fuel(LARGEST_HANDOVER);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        let instance = self.ready.instantiate_async(&mut store).await?;
+        let instance = self.linked.ready.instantiate_async(&mut store).await?;
         if fallible {
             let hook = instance.get_typed_func::<(&EnvRecord,), (Result<(), String>,)>(&mut store, export)?;
             Ok(hook.call_async(&mut store, (env,)).await?.0)
@@ -171,6 +214,22 @@ impl Component {
             hook.call_async(&mut store, (env,)).await?;
             Ok(Ok(()))
         }
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The limit that ended a call, if one did.
+fn limit(error: &wasmtime::Error) -> Option<LimitHit> {
+    match error.downcast_ref::<ResourceTableError>() {
+        Some(ResourceTableError::Full) => Some(LimitHit::Handles(MOST_HANDLES)),
+        _ => error.downcast_ref::<LimitHit>().cloned(),
     }
 }
 
@@ -202,9 +261,22 @@ fn shortened(text: &str, longest: usize) -> String {
     format!("{}… (cut here: it has {} bytes)", &text[..end], text.len())
 }
 
+impl State {
+    fn files(&mut self) -> FilesView<'_> {
+        let wasi = WasiFilesystemCtxView { ctx: self.wasi.filesystem(), table: &mut self.table };
+        FilesView { wasi, files: &mut self.files }
+    }
+}
+
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.requests }
     }
 }
 
@@ -225,16 +297,14 @@ impl log::Host for State {
 impl variables::Host for State {
     fn get(&mut self, name: String) -> wasmtime::Result<Result<String, variables::Error>> {
         if let Err(message) = self.grants.may_know(&name) {
-            self.log.note(&format!("denied: {message}"));
+            self.log.denied(&message)?;
             return Ok(Err(variables::Error::Denied(message)));
         }
-        self.log.debug(&format!("it got the variable {name}"))?;
+        self.log.debug(&format!("gets the variable {name}"))?;
         let value = self.variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
         Ok(value.ok_or_else(|| {
-            variables::Error::NotSet(format!(
-                "{name} is not set: set it with `gatling config set {} {name}=...`",
-                self.project
-            ))
+            let set = format!("gatling config set {} {name}=...", self.project);
+            variables::Error::NotSet(format!("{name} is not set: set it with `{set}`"))
         }))
     }
 }
@@ -280,8 +350,11 @@ impl process::Host for State {
         let place = if dir == self.build_dir { String::new() } else { format!("  (in {})", dir.display()) };
         self.log.output(&format!("$ {command}{place}"))?;
         if let Err(message) = self.grants.may_run(&name, &command.args) {
-            self.log.note(&format!("denied: {message}"));
+            self.log.denied(&message)?;
             return Ok(Err(process::Error::Denied(message)));
+        }
+        if self.deeds.list(|| Wish::Run(format!("{command}{place}"))) {
+            return Ok(Ok(process::Output { status: 0, output: String::new() }));
         }
         if name.contains('/') {
             // What is granted is a program of the project, wherever the hook has it run.

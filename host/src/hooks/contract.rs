@@ -8,6 +8,7 @@ use crate::task::Phase;
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "imports",
+    additional_derives: [serde::Serialize, serde::Deserialize],
     imports: {
         "gatling:hooks/log.log": trappable,
         "gatling:hooks/process.run": async | trappable,
@@ -15,7 +16,7 @@ wasmtime::component::bindgen!({
     },
 });
 
-pub(super) use self::gatling::hooks::types::Env as EnvRecord;
+pub use self::gatling::hooks::types::Env as EnvRecord;
 pub(super) use self::gatling::hooks::{deployment, log, process, types, variables};
 
 /// The text of the contract.

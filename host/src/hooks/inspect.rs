@@ -128,6 +128,24 @@ impl Inspection {
         self.fatal.first().map(String::as_str)
     }
 
+    /// The keys of `[hooks.grants]` that the component could make use of, by what it imports. A
+    /// language's library imports more than a hook may ever use.
+    #[must_use]
+    pub fn uses(&self) -> Vec<&'static str> {
+        let grants = [
+            ("gatling:hooks/process", &["run"][..]),
+            ("wasi:filesystem/", &["read", "write"]),
+            ("wasi:http/", &["http"]),
+            ("gatling:hooks/variables", &["env"]),
+            ("wasi:cli/environment", &["env"]),
+        ];
+        let imported = |prefix: &str| self.imports.iter().any(|import| import.starts_with(prefix));
+        let mut keys: Vec<_> =
+            grants.iter().filter(|(prefix, _)| imported(prefix)).flat_map(|(_, keys)| keys.iter().copied()).collect();
+        keys.dedup();
+        keys
+    }
+
     /// The hooks that can be called, and whether each returns a result.
     pub fn callable(&self) -> impl Iterator<Item = (&HookReport, bool)> {
         self.hooks.iter().filter(|report| report.status == Status::Ok).map(|report| (report, report.fallible))
@@ -164,8 +182,14 @@ impl Inspection {
                     resolve,
                     functions,
                 );
-            } else if package.namespace != "wasi" || !is_linked(&package.name) {
+            } else if package.namespace != "wasi" || !is_linked(&package.name, interface.name.as_deref()) {
                 self.refuse(format!("it imports {name}, which gatling does not have: build the hooks without it"));
+            } else if !package
+                .version
+                .as_ref()
+                .is_some_and(|version| version.major == 0 && version.minor == 2 && version.pre.is_empty())
+            {
+                self.refuse(format!("it imports {name}, and gatling has WASI 0.2: build the hooks for it"));
             }
         }
         self.imports = names.into_iter().collect();
@@ -241,8 +265,11 @@ impl Inspection {
 }
 
 /// Whether this Gatling gives hooks the WASI package of that name.
-fn is_linked(package: &str) -> bool {
-    ["cli", "clocks", "filesystem", "io", "random", "sockets"].contains(&package)
+fn is_linked(package: &str, interface: Option<&str>) -> bool {
+    match package {
+        "http" => interface.is_some_and(|name| ["outgoing-handler", "types"].contains(&name)),
+        _ => ["cli", "clocks", "filesystem", "io", "random", "sockets"].contains(&package),
+    }
 }
 
 /// The interface of the component in `bytes`.

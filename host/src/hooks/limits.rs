@@ -62,6 +62,10 @@ pub(super) enum LimitHit {
     Memory(usize),
     #[error("it asked for a table of more than {0} elements: give it more with `table` under [hooks] in gatling.toml")]
     Table(usize),
+    #[error(
+        "it held more than {0} things open at once: files, folders, streams or requests; close what is no longer needed"
+    )]
+    Handles(usize),
     #[error("it wrote more than {0} lines to the log: give it more with `log_lines` under [hooks] in gatling.toml")]
     LogLines(usize),
     #[error("it wrote more than {} to the log: give it more with `log_bytes` under [hooks] in gatling.toml", ByteSize::b(*.0 as u64).display().iec())]
@@ -100,9 +104,9 @@ impl HookLog {
         Ok(())
     }
 
-    /// What Gatling itself has to say about the hook, which the hook need not pay for.
-    pub(super) fn note(&self, text: &str) {
-        self.log.output(text);
+    /// What the hook may not do.
+    pub(super) fn denied(&self, message: &str) -> Result<(), LimitHit> {
+        self.output(&format!("denied: {message}"))
     }
 
     fn take(&self, text: &str) -> Result<(), LimitHit> {

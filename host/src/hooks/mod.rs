@@ -4,33 +4,52 @@
 mod cache;
 mod call;
 mod contract;
+mod dry;
+mod files;
 pub mod inspect;
 mod limits;
 mod output;
+mod preload;
 mod program;
+mod requests;
+pub mod sample;
 mod types;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+pub use contract::EnvRecord;
+pub use dry::Wish;
+pub use preload::Preload;
+
 use crate::env::Env;
 use crate::grants::Grants;
+use crate::roots::Roots;
 use crate::run::log::RunLog;
-use crate::task::Hook;
-use call::Component;
-use inspect::{HookReport, Inspection, Status};
+use crate::settings::{OperatorSettings, ProjectSettings};
+use crate::task::{Hook, Task};
+use call::Caller;
+use dry::Deeds;
+use inspect::{HookReport, Inspection};
 use limits::Limits;
+use preload::Code;
 
 /// A hooks file larger than this is refused unread: the largest that toolchains make, Python's,
 /// have some 20 MB.
 const LARGEST: u64 = 256 * 1024 * 1024;
 
+/// The text of the contract, `wit/hooks.wit`.
+pub const WIT: &str = contract::WIT;
+
 /// One call of one hook.
+#[derive(Clone)]
 pub struct Call {
     /// The hook.
     pub hook: Hook,
@@ -44,6 +63,26 @@ pub struct Call {
     pub log: RunLog,
 }
 
+/// What hooks are called with.
+pub struct Scene {
+    /// The record that each of them gets.
+    pub env: EnvRecord,
+    /// The variables of the project's `.env`.
+    pub variables: Vec<(String, String)>,
+}
+
+impl Scene {
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl From<&Env> for Scene {
+    fn from(env: &Env) -> Self {
+        Self { env: EnvRecord::from(env), variables: env.variables.clone() }
+    }
+}
+
 /// The hooks of a task: those that the project's hooks file exports, or none at all.
 pub struct Hooks {
     loaded: Option<Loaded>,
@@ -55,47 +94,60 @@ struct Loaded {
     hooks: Vec<Hook>,
     /// By export name: whether the hook returns a result.
     fallible: HashMap<String, bool>,
-    component: Component,
+    scene: Scene,
+    grants: Grants,
+    limits: Limits,
+    code: Code,
+    /// What calls them, from the first call on.
+    caller: OnceCell<Caller>,
+}
+
+/// Said of a hooks file that is there and can't be used.
+fn refusal(file: &str, path: &Path) -> String {
+    format!(
+        "the hooks file {file} cannot be used. `gatling hooks check {}` says all about it; to deploy without hooks, \
+         remove {file} from the project",
+        path.display()
+    )
 }
 
 impl Hooks {
-    /// Reads the hooks file that the env names. Where there is none, or it exports none of the
-    /// task's hooks, nothing is compiled.
+    /// Looks at the hooks file that is being made ready, and doesn't wait for its code. Where
+    /// there is none, or it exports none of the task's hooks, nothing is compiled.
     ///
     /// # Errors
     /// When the file can't be read, is no component, has a hook of the wrong type, or needs
     /// what this Gatling doesn't have: the error names the file, and what to do.
-    pub fn load(env: &Env, log: &RunLog) -> Result<Self> {
-        let Some(path) = env.hooks_file() else { return Ok(Self { loaded: None }) };
+    pub fn load(preload: Option<Preload>, env: &Env, log: &RunLog) -> Result<Self> {
+        let (Some(preload), Some(path)) = (preload, env.hooks_file()) else { return Ok(Self { loaded: None }) };
         let file = env.task.hooks_file();
-        let refuse = || {
-            format!(
-                "the hooks file {file} cannot be used. `gatling hooks check {}` says all about it; to deploy without hooks, \
-                 remove {file} from the project",
-                path.display()
-            )
-        };
-        let bytes = read(path).with_context(refuse)?;
-        let inspection = Inspection::of(&bytes, env.task).map_err(|error| anyhow!(error)).with_context(refuse)?;
-        for report in inspection.hooks.iter().filter(|report| report.status == Status::Unknown) {
-            log.line(&format!("  warning: {file}: {}", report.message));
+        let refuse = || refusal(&file, path);
+        let looked = preload.looked().with_context(refuse)?;
+        for warning in &looked.warnings {
+            log.line(&format!("  warning: {file}: {warning}"));
         }
-        if let Some(problem) = inspection.fatal_problem() {
+        if let Some(problem) = looked.fatal {
             return Err(anyhow!("{problem}")).with_context(refuse);
         }
-        let fallible: HashMap<_, _> =
-            inspection.callable().map(|(report, fallible)| (report.export(), fallible)).collect();
-        tracing::debug!(path = %path.display(), size = bytes.len(), imports = ?inspection.imports, "hooks file");
-        let hooks: Vec<_> = env.task.hooks().filter(|hook| fallible.contains_key(&hook.export())).collect();
+        let hooks: Vec<_> = env.task.hooks().filter(|hook| looked.hooks.contains_key(&hook.export())).collect();
         if hooks.is_empty() {
             log.line(&format!("  hooks: {file} has none for this task"));
             return Ok(Self { loaded: None });
         }
         let limits = Limits::of(&env.settings.hooks, &env.operator.hooks);
         let grants = Grants::of(&env.settings.hooks.grants, &env.operator.hooks.grants, &env.paths.roots.config);
-        let component =
-            Component::load(&bytes, &env.paths.roots.cache_dir(), grants, limits, &file, log).with_context(refuse)?;
-        Ok(Self { loaded: Some(Loaded { file, hooks, fallible, component }) })
+        Ok(Self {
+            loaded: Some(Loaded {
+                file,
+                hooks,
+                fallible: looked.hooks,
+                scene: Scene::from(env),
+                grants,
+                limits,
+                code: preload.code,
+                caller: OnceCell::new(),
+            }),
+        })
     }
 
     /// The hooks file's name.
@@ -116,14 +168,16 @@ impl Hooks {
         self.loaded.as_ref().is_some_and(|loaded| loaded.hooks.contains(&hook))
     }
 
-    /// Calls a hook with a copy of the env; one that isn't there is no error.
+    /// Calls a hook with a copy of the env; one that isn't there is no error. The first call waits
+    /// until the file is compiled.
     ///
     /// # Errors
     /// When the hook returns an error or traps.
-    pub fn call(&self, call: &Call, env: &Env) -> Result<()> {
+    pub fn call(&self, call: &Call) -> Result<()> {
         let Some(loaded) = self.loaded.as_ref().filter(|_| self.has(call.hook)) else { return Ok(()) };
         let fallible = loaded.fallible.get(&call.hook.export()).copied().unwrap_or_default();
-        loaded.component.call(call, env, fallible).with_context(|| {
+        let caller = loaded.caller(&call.log)?;
+        caller.call(call, &loaded.scene, fallible).with_context(|| {
             format!(
                 "the hook {} of {}, {} the step {}",
                 call.hook.name(),
@@ -133,6 +187,100 @@ impl Hooks {
             )
         })
     }
+}
+
+impl Loaded {
+    fn caller(&self, log: &RunLog) -> Result<&Caller> {
+        if let Some(caller) = self.caller.get() {
+            return Ok(caller);
+        }
+        let linked = self.code.wait(log).with_context(|| format!("the hooks file {} cannot be compiled", self.file))?;
+        let caller = Caller::new(linked, self.grants.clone(), self.limits, Deeds::default())?;
+        Ok(self.caller.get_or_init(|| caller))
+    }
+}
+
+/// A hook that is tried, outside any deployment.
+pub struct Trial {
+    /// The hooks file.
+    pub file: PathBuf,
+    /// The hook's name, as people write it: `before_mix_compile`.
+    pub hook: Hook,
+    /// What it is called with.
+    pub scene: Scene,
+    /// Whether what it asks for is only listed.
+    pub dry: bool,
+    /// The project's settings.
+    pub settings: ProjectSettings,
+    /// The server's settings.
+    pub operator: OperatorSettings,
+}
+
+/// How a trial went.
+pub struct Verdict {
+    /// What the hook returned.
+    pub result: Result<()>,
+    /// How long it ran, without what came before its call.
+    pub time: Duration,
+    /// How long it took to compile it; none where that had been done before.
+    pub compiled: Option<Duration>,
+    /// What it asked for, where that was only listed.
+    pub wishes: Vec<Wish>,
+}
+
+impl Trial {
+    /// Calls the hook.
+    ///
+    /// # Errors
+    /// When the file can't be used, or doesn't export the hook. What the hook itself returns is
+    /// in the verdict.
+    pub fn run(self, roots: &Roots, log: &RunLog) -> Result<Verdict> {
+        let task = self.hook.task;
+        let preload = Preload::of(self.file.clone(), task, roots.cache_dir());
+        let cannot = || format!("the hooks file {} cannot be used", self.file.display());
+        let looked = preload.looked().with_context(cannot)?;
+        if let Some(problem) = looked.fatal {
+            return Err(anyhow!("{problem}")).with_context(cannot);
+        }
+        let Some(fallible) = looked.hooks.get(&self.hook.export()) else {
+            let mut names: Vec<_> = looked.hooks.keys().map(|name| name.replace('-', "_")).collect();
+            names.sort();
+            let there = if names.is_empty() { "no hooks".to_owned() } else { names.join(", ") };
+            bail!("{} does not export {}: it exports {there}", self.file.display(), self.hook.name());
+        };
+        let (linked, compiled) = preload.code.wait_timed(log).with_context(cannot)?;
+        let limits = Limits::of(&self.settings.hooks, &self.operator.hooks);
+        let grants = Grants::of(&self.settings.hooks.grants, &self.operator.hooks.grants, &roots.config);
+        let deeds = if self.dry { Deeds::listed() } else { Deeds::default() };
+        let caller = Caller::new(linked, grants, limits, deeds)?;
+        let call = Call {
+            hook: self.hook,
+            run_id: "trial".to_owned(),
+            attempt: 1,
+            started_at: Timestamp::now(),
+            log: log.clone(),
+        };
+        let begun = std::time::Instant::now();
+        let result = caller.call(&call, &self.scene, *fallible);
+        Ok(Verdict { result, time: begun.elapsed(), compiled, wishes: caller.wishes() })
+    }
+}
+
+/// Compiles a hooks file and keeps the code, so that the first deployment with it need not.
+/// Returns how long that took; none where it had been done before, or the file has no hooks.
+///
+/// # Errors
+/// When it can't be used.
+pub fn precompile(file: &Path, task: Task, roots: &Roots) -> Result<Option<Duration>> {
+    let preload = Preload::of(file.to_owned(), task, roots.cache_dir());
+    let looked = preload.looked()?;
+    if let Some(problem) = looked.fatal {
+        bail!("{problem}");
+    }
+    if !task.hooks().any(|hook| looked.hooks.contains_key(&hook.export())) {
+        return Ok(None);
+    }
+    preload.code.compiled()
 }
 
 /// What hooks the env's hooks file exports, without compiling it.

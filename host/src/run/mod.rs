@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use crate::command::{Command, Environment};
 use crate::env::{Env, Source};
+use crate::hooks::Preload;
 use crate::roots::ProjectPaths;
 use crate::task::Task;
 use checkout::{Repository, short};
@@ -141,7 +142,9 @@ impl<'a> Run<'a> {
         repository.check_out(&tips, &commit, !self.killed.is_empty(), &leftovers, log)?;
         self.settle_killed()?;
         let source = Source { commit: commit.clone(), branch };
-        let result = Env::build(paths, task, &source).and_then(|env| self.run_pipeline(&env, log));
+        // It is made ready while mix is asked about the project, and beside the first steps.
+        let preload = Preload::start(&paths.build_dir(), task, &paths.roots.cache_dir());
+        let result = Env::build(paths, task, &source).and_then(|env| self.run_pipeline(&env, preload, log));
         if let Err(error) = repository.take_back_changes(&commit, log) {
             log.line(&format!("  what the build changed in the build dir could not be taken back: {error:#}"));
         }
@@ -179,13 +182,15 @@ impl<'a> Run<'a> {
     fn unload(&mut self, repository: &Repository, log: &RunLog) -> Result<()> {
         self.settle_killed()?;
         let source = repository.checked_out().unwrap_or_default();
-        let env = Env::build(&self.request.paths, Task::Unload, &source)?;
-        self.run_pipeline(&env, log)
+        let paths = &self.request.paths;
+        let preload = Preload::start(&paths.build_dir(), Task::Unload, &paths.roots.cache_dir());
+        let env = Env::build(paths, Task::Unload, &source)?;
+        self.run_pipeline(&env, preload, log)
     }
 
-    fn run_pipeline(&mut self, env: &Env, log: &RunLog) -> Result<()> {
+    fn run_pipeline(&mut self, env: &Env, preload: Option<Preload>, log: &RunLog) -> Result<()> {
         self.record.version = Some(env.version.clone());
-        let mut pipeline = Pipeline::load(env, &self.request.id, self.record.started_at, log)?;
+        let mut pipeline = Pipeline::load(env, preload, &self.request.id, self.record.started_at, log)?;
         let result = pipeline.run();
         self.record.steps = pipeline.into_steps();
         result

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use crate::env::Env;
-use crate::hooks::{Call, Hooks};
+use crate::hooks::{Call, Hooks, Preload};
 use crate::run::checkout::short;
 use crate::run::log::{self, RunLog};
 use crate::run::record::StepRecord;
@@ -30,9 +30,15 @@ impl<'a> Pipeline<'a> {
     /// # Errors
     /// When the hooks file can't be used, a program is missing, or a folder can't be written to:
     /// whatever can be known before the first step.
-    pub fn load(env: &'a Env, run_id: &'a str, started_at: Timestamp, log: &'a RunLog) -> Result<Self> {
+    pub fn load(
+        env: &'a Env,
+        preload: Option<Preload>,
+        run_id: &'a str,
+        started_at: Timestamp,
+        log: &'a RunLog,
+    ) -> Result<Self> {
         log.line(&headline(env));
-        let hooks = Hooks::load(env, log)?;
+        let hooks = Hooks::load(preload, env, log)?;
         if let Some(file) = hooks.file() {
             log.line(&format!("  hooks: {file} with {}", hooks.names().join(", ")));
         }
@@ -75,9 +81,7 @@ impl<'a> Pipeline<'a> {
             log: self.log.clone(),
         };
         let name = hook.name();
-        self.timed(&name, true, &format!("{name}  ({})", self.env.task.hooks_file()), |this| {
-            this.hooks.call(&call, this.env)
-        })
+        self.timed(&name, true, &format!("{name}  ({})", self.env.task.hooks_file()), |this| this.hooks.call(&call))
     }
 
     fn carry_out(&mut self, step: &Step) -> Result<()> {

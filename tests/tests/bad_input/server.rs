@@ -18,7 +18,7 @@ fn a_misspelt_key_in_the_operators_file_is_refused_and_named() {
 
     let run = server.push().unwrap();
 
-    assert_refused(&run, &["gatling.toml", "line 1", "mixenv", "mix_env"]);
+    assert_refused(&run, &["operator.toml", "line 1", "mixenv", "mix_env"]);
     assert_untouched(&server, &before);
 }
 

@@ -34,11 +34,8 @@ fn the_hooks_of_every_task_are_listed_in_pipeline_order() {
 
         let of_json = report["hooks"].as_array().unwrap().iter().map(|hook| hook["name"].as_str().unwrap());
         assert_eq!(of_json.collect::<Vec<_>>(), hooks);
-        assert_eq!(
-            text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect::<Vec<_>>()[1..],
-            hooks,
-            "{text}"
-        );
+        let fine = text.lines().filter_map(|line| line.strip_prefix("  ok ")?.split_whitespace().next());
+        assert_eq!(fine.collect::<Vec<_>>(), hooks, "{text}");
     }
 }
 
@@ -53,7 +50,8 @@ fn the_report_in_json_has_just_the_documented_keys() {
     let reports = json(&sandbox, &["hooks", "check", &file.display().to_string(), "--json"], 0);
 
     let [report] = &reports.as_array().unwrap()[..] else { panic!("one report for one file: {reports}") };
-    assert_eq!(keys(report), set(&["path", "sha256", "size", "contract", "hooks", "imports", "problems"]));
+    let documented = ["path", "sha256", "size", "contract", "hooks", "imports", "problems", "can_ask_for"];
+    assert_eq!(keys(report), set(&documented));
     let hooks = report["hooks"].as_array().unwrap();
     assert_eq!(keys(&hooks[0]), set(&["name", "task", "step", "phase", "status", "message"]));
     assert_eq!(report["path"], file.display().to_string());
@@ -66,6 +64,49 @@ fn the_report_in_json_has_just_the_documented_keys() {
         "name": "before_mix_digest", "task": "upgrade", "step": "mix_digest", "phase": "before", "status": "ok", "message": ""
     });
     assert_eq!(hooks[0], before);
+}
+
+#[test]
+fn what_a_component_can_ask_for_is_shown_against_what_is_granted() {
+    let sandbox = Sandbox::new().unwrap();
+    let file = sandbox.root().join("upgrade.wasm");
+    fs::copy(places::guest("asker").unwrap(), &file).unwrap();
+    let grants = "[hooks.grants]\nrun = ['sh', { program = 'npm', args = ['run', '**'] }]\nread = ['priv', '$deploy_dir/log']\nhttp = ['hooks.slack.com']\n";
+    fs::write(sandbox.root().join("gatling.toml"), grants).unwrap();
+    let caps = fs::read_to_string(sandbox.config()).unwrap() + "[hooks.grants]\nrun = ['sh']\nenv = []\n";
+    fs::write(sandbox.config(), caps).unwrap();
+
+    let text = run(&sandbox, &["hooks", "check", &file.display().to_string()], 0, &[]);
+
+    for line in [
+        r#"  can ask for run    granted: "sh", { program = "npm", args = ["run", "**"] }; the operator allows "sh""#,
+        r#"  can ask for read   granted: "priv", "$deploy_dir/log""#,
+        "  can ask for write  granted: nothing",
+        r#"  can ask for http   granted: "hooks.slack.com""#,
+        "  can ask for env    granted: nothing; the operator allows nothing",
+    ] {
+        assert!(text.lines().any(|said| said == line), "{line:?} in {text}");
+    }
+    // What imports nothing of it can ask for nothing.
+    fs::copy(places::guest("few").unwrap(), &file).unwrap();
+    let text = run(&sandbox, &["hooks", "check", &file.display().to_string()], 0, &[]);
+    assert!(!text.contains("can ask for run") && !text.contains("can ask for http"), "{text}");
+}
+
+#[test]
+fn compiling_ahead_is_done_once() {
+    let sandbox = Sandbox::new().unwrap();
+    let file = sandbox.root().join("upgrade.wasm");
+    fs::copy(places::guest("few").unwrap(), &file).unwrap();
+    let file = file.display().to_string();
+    let cache = sandbox.home().join(".gatling/cache");
+
+    run(&sandbox, &["hooks", "check", &file], 0, &[]);
+    assert!(!cache.exists(), "looking compiles nothing");
+    run(&sandbox, &["hooks", "check", "--precompile", &file], 0, &["compiled in "]);
+    run(&sandbox, &["hooks", "check", "--precompile", &file], 0, &["its code was compiled before"]);
+    let report = json(&sandbox, &["hooks", "check", "--precompile", "--json", &file], 0);
+    assert_eq!(report[0]["compiled"], "already");
 }
 
 #[test]

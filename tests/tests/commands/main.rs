@@ -5,6 +5,7 @@ mod component;
 mod config;
 mod help;
 mod hooks_check;
+mod hooks_run;
 mod load;
 mod plan;
 mod unload;

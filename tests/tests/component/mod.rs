@@ -4,7 +4,7 @@ use std::fs;
 
 use gatling_tests::places;
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
-use wit_parser::{ManglingAndAbi, Resolve};
+use wit_parser::{ManglingAndAbi, Resolve, WorldId};
 
 /// What a world begins with whose hooks take the contract's env.
 pub(crate) const USE: &str = "use gatling:hooks/types@1.1.0.{env}; include gatling:hooks/imports@1.1.0;";
@@ -15,12 +15,28 @@ pub(crate) fn contract() -> String {
 }
 
 /// A component with the imports and exports of `world`, built against the text of a contract.
+#[allow(dead_code, reason = "not every test that has this module needs it")]
 pub(crate) fn component(world: &str, contract: &str) -> Vec<u8> {
+    let (resolve, world) = resolved(world, contract);
+    encoded(dummy_module(&resolve, world, ManglingAndAbi::Standard32), &resolve, world)
+}
+
+/// A component with the imports and exports of `world`, whose code is a module as text.
+#[allow(dead_code, reason = "not every test that has this module needs it")]
+pub(crate) fn component_of(module: &str, world: &str) -> Vec<u8> {
+    let (resolve, world) = resolved(world, &contract());
+    encoded(wat::parse_str(module).unwrap(), &resolve, world)
+}
+
+fn resolved(world: &str, contract: &str) -> (Resolve, WorldId) {
     let mut resolve = Resolve::default();
     resolve.push_str("hooks.wit", contract).unwrap();
     let package = resolve.push_str("mine.wit", &format!("package my:hooks;\nworld mine {{ {world} }}")).unwrap();
     let world = resolve.select_world(&[package], None).unwrap();
-    let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    (resolve, world)
+}
+
+fn encoded(mut module: Vec<u8>, resolve: &Resolve, world: WorldId) -> Vec<u8> {
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
 }

@@ -1,6 +1,7 @@
 //! `gatling hooks`: what authors of hooks work with.
 
 mod check;
+mod run;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -15,10 +16,12 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Run(run::Args),
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
     match &args.command {
         Command::Check(args) => check::main(args),
+        Command::Run(args) => run::main(args),
     }
 }

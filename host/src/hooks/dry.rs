@@ -1,0 +1,58 @@
+//! Trying a hook without consequences: what it asks for is listed instead of done.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// Whether what a hook asks for is carried out. Clones list in the same place.
+#[derive(Clone, Default)]
+pub(super) struct Deeds {
+    listed: Option<Arc<Mutex<Vec<Wish>>>>,
+}
+
+impl Deeds {
+    /// Nothing is carried out, all is listed.
+    pub(super) fn listed() -> Self {
+        Self { listed: Some(Arc::default()) }
+    }
+
+    /// Whether nothing is carried out.
+    pub(super) fn are_listed(&self) -> bool {
+        self.listed.is_some()
+    }
+
+    /// Lists what isn't carried out; false where it is to be carried out.
+    pub(super) fn list(&self, wish: impl FnOnce() -> Wish) -> bool {
+        let Some(listed) = &self.listed else { return false };
+        listed.lock().unwrap_or_else(PoisonError::into_inner).push(wish());
+        true
+    }
+
+    /// What was listed.
+    pub(super) fn wishes(&self) -> Vec<Wish> {
+        self.listed.iter().flat_map(|listed| listed.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+}
+
+/// Something that a hook asked for and that was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wish {
+    /// To run a program: its command line.
+    Run(String),
+    /// To change a file: how, and which.
+    Write(String),
+    /// To send a request: its method and URL.
+    Request(String),
+}
+
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(what) => write!(f, "run      {what}"),
+            Self::Write(what) => write!(f, "file     {what}"),
+            Self::Request(what) => write!(f, "request  {what}"),
+        }
+    }
+}

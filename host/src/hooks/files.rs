@@ -1,0 +1,586 @@
+//! The files that a hook sees: the build dir and the deploy dir, under their own absolute paths,
+//! and of these what is granted.
+//!
+//! A hook's folders are only names here. Each use of a path is worked out to a path below the
+//! build dir or the deploy dir, held against the grants, and then carried out from within the
+//! granted folder itself, which no `..` and no link leads out of.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
+use tempfile::TempDir;
+use wasmtime::component::{HasData, Resource, ResourceTableError};
+use wasmtime_wasi::filesystem::{Descriptor, Dir, WasiFilesystemCtxView};
+use wasmtime_wasi::p2::bindings::filesystem::preopens;
+use wasmtime_wasi::p2::bindings::filesystem::types::{
+    self, Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, DirectoryEntryStream, ErrorCode,
+    Filesize, HostDescriptor, HostDirectoryEntryStream, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
+use wasmtime_wasi::{FsPerms, OpenMode};
+
+use super::dry::{Deeds, Wish};
+use super::limits::HookLog;
+use crate::grants::{Access, Base, Grants};
+
+type Fd = Resource<Descriptor>;
+
+/// A folder's or file's place: what it is below, and its path there without `.`, `..` and `/`
+/// at its beginning.
+type Place = (Base, PathBuf);
+
+/// Where a place is used from: a folder that nothing leads out of, and the path in it.
+struct Spot {
+    dir: Dir,
+    path: String,
+    /// Whether a link at the end of the path may be followed.
+    links: PathFlags,
+}
+
+/// The files of one call of a hook.
+pub(super) struct Files {
+    grants: Grants,
+    /// The build dir and the deploy dir, as far as they are there.
+    roots: Vec<(Base, PathBuf)>,
+    log: HookLog,
+    deeds: Deeds,
+    /// The folders that the hook holds, by their descriptors.
+    folders: HashMap<u32, Place>,
+    /// What was logged already.
+    said: HashSet<(Access, Place)>,
+    /// What a hook believes it has changed, where nothing is carried out.
+    shadows: Shadows,
+}
+
+/// The folder that stands for every folder that wasn't made.
+const EMPTY: &str = "empty";
+
+/// Changes that are not carried out.
+#[derive(Default)]
+struct Shadows {
+    dir: Option<TempDir>,
+    changed: HashMap<Place, Shadow>,
+}
+
+enum Shadow {
+    /// The file of this name in the shadows' own folder.
+    File(String),
+    Folder,
+    Gone,
+}
+
+impl Files {
+    pub(super) fn new(grants: Grants, build_dir: &Path, deploy_dir: &Path, log: HookLog, deeds: Deeds) -> Self {
+        let roots = [(Base::Build, build_dir.to_owned()), (Base::Deploy, deploy_dir.to_owned())];
+        Self {
+            grants,
+            roots: roots.into_iter().filter(|(_, path)| path.is_dir()).collect(),
+            log,
+            deeds,
+            folders: HashMap::new(),
+            said: HashSet::new(),
+            shadows: Shadows::default(),
+        }
+    }
+
+    /// The place of a path that a hook uses in a folder that it holds.
+    fn place(&self, fd: &Fd, path: &str) -> FsResult<Place> {
+        // What is in no folder's place is a file.
+        let (base, mut place) = self.folders.get(&fd.rep()).cloned().ok_or(ErrorCode::NotDirectory)?;
+        if path.is_empty() {
+            return Err(ErrorCode::NoEntry.into());
+        }
+        for component in Path::new(path).components() {
+            match component {
+                Component::Normal(name) => place.push(name),
+                Component::CurDir => {}
+                Component::ParentDir if place.pop() => {}
+                Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+                    self.log.denied(&format!("{path:?} leads out of what hooks may open")).map_err(FsError::trap)?;
+                    return Err(ErrorCode::NotPermitted.into());
+                }
+            }
+        }
+        Ok((base, place))
+    }
+
+    /// Sees to it that the hook may do this, and says so in the log, once for each place.
+    fn permit(&mut self, access: Access, place: &Place) -> FsResult<()> {
+        let permitted = self.grants.may_access(access, place.0, &place.1);
+        let first = self.said.insert((access, place.clone()));
+        match permitted {
+            Ok(()) if first => {
+                self.log.debug(&format!("{}s {}", access.name(), self.shown(place))).map_err(FsError::trap)
+            }
+            Ok(()) => Ok(()),
+            Err(message) => {
+                if first {
+                    self.log.denied(&message).map_err(FsError::trap)?;
+                }
+                Err(ErrorCode::Access.into())
+            }
+        }
+    }
+
+    fn shown(&self, (base, path): &Place) -> String {
+        let root = self.roots.iter().find(|(root, _)| root == base).map(|(_, root)| root.join(path));
+        root.unwrap_or_else(|| path.clone()).display().to_string()
+    }
+
+    /// Opens the folder that a permitted place can be used from.
+    fn open_around(&self, access: Access, (base, path): &Place) -> FsResult<Spot> {
+        let confinement = self.grants.confinement(access, *base, path);
+        // On the way to what is granted, a folder may be looked at, but nothing in it.
+        let confinement = confinement.as_deref().unwrap_or(path);
+        let rest = path.strip_prefix(confinement).unwrap_or(Path::new(""));
+        if access == Access::Write {
+            self.refuse_links(*base, path)?;
+        }
+        let mut links = if access == Access::Read { PathFlags::SYMLINK_FOLLOW } else { PathFlags::empty() };
+        let (folder, rest) = match self.open_folder(*base, confinement) {
+            Ok(folder) if rest.as_os_str().is_empty() => (folder, PathBuf::from(".")),
+            Ok(folder) => (folder, rest.to_owned()),
+            // What is granted is a file, or is not there yet.
+            Err(Errno::NOTDIR | Errno::NOENT | Errno::LOOP)
+                if rest.as_os_str().is_empty() && !path.as_os_str().is_empty() =>
+            {
+                links = PathFlags::empty();
+                let parent = confinement.parent().unwrap_or(Path::new(""));
+                let name = confinement.file_name().unwrap_or_default();
+                (self.open_folder(*base, parent).map_err(fault)?, PathBuf::from(name))
+            }
+            Err(error) => return Err(fault(error)),
+        };
+        let (perms, mode) = match access {
+            Access::Read => (FsPerms::ReadOnly, OpenMode::READ),
+            Access::Write => (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE),
+        };
+        let path = rest.into_os_string().into_string().map_err(|_| ErrorCode::IllegalByteSequence)?;
+        Ok(Spot { dir: Dir::new(File::from(folder), perms, mode, false), path, links })
+    }
+
+    /// Opens a folder below one of the roots; links may not lead out of the root.
+    fn open_folder(&self, base: Base, path: &Path) -> Result<OwnedFd, Errno> {
+        let (_, root) = self.roots.iter().find(|(root, _)| *root == base).ok_or(Errno::NOENT)?;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let root = openat2(CWD, root, flags, Mode::empty(), ResolveFlags::empty())?;
+        if path.as_os_str().is_empty() {
+            return Ok(root);
+        }
+        openat2(&root, path, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
+    }
+
+    /// A link could lead a write into a place that the path doesn't name: `.git`, say.
+    fn refuse_links(&self, base: Base, path: &Path) -> FsResult<()> {
+        let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
+        let root = self.open_folder(base, Path::new("")).map_err(fault)?;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        match openat2(&root, parent, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS) {
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+            Err(error) => {
+                if error == Errno::LOOP {
+                    let place = self.shown(&(base, path.to_owned()));
+                    let message = format!("hooks may not write through a link, and one is on the way to {place}");
+                    self.log.denied(&message).map_err(FsError::trap)?;
+                }
+                Err(fault(error))
+            }
+        }
+    }
+}
+
+fn fault(errno: Errno) -> FsError {
+    ErrorCode::from(std::io::Error::from(errno)).into()
+}
+
+impl Shadows {
+    /// The folder of what was written, opened.
+    fn folder(&mut self) -> FsResult<Dir> {
+        let made = match self.dir.take() {
+            Some(dir) => dir,
+            None => {
+                let made = tempfile::tempdir().map_err(|error| ErrorCode::from(&error))?;
+                std::fs::create_dir(made.path().join(EMPTY)).map_err(|error| ErrorCode::from(&error))?;
+                made
+            }
+        };
+        let dir = File::open(made.path()).map_err(|error| ErrorCode::from(&error))?;
+        self.dir = Some(made);
+        Ok(Dir::new(dir, FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, false))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.as_ref().map(|dir| dir.path().join(name)).unwrap_or_default()
+    }
+}
+
+/// What wasmtime reaches the files of a call through.
+pub(super) struct HasFiles;
+
+impl HasData for HasFiles {
+    type Data<'a> = FilesView<'a>;
+}
+
+pub(super) struct FilesView<'a> {
+    pub(super) wasi: WasiFilesystemCtxView<'a>,
+    pub(super) files: &'a mut Files,
+}
+
+impl FilesView<'_> {
+    /// Has `work` done on a place, from within the folder that is granted.
+    async fn at<T>(
+        &mut self,
+        access: Access,
+        place: &Place,
+        work: impl AsyncFnOnce(&mut WasiFilesystemCtxView<'_>, Fd, String, PathFlags) -> FsResult<T>,
+    ) -> FsResult<T> {
+        let Spot { dir, path, links } = match self.files.shadows.changed.get(place) {
+            Some(Shadow::Gone) => return Err(ErrorCode::NoEntry.into()),
+            Some(shadow) => {
+                let path = match shadow {
+                    Shadow::File(name) => name.clone(),
+                    _ => EMPTY.to_owned(),
+                };
+                Spot { dir: self.files.shadows.folder()?, path, links: PathFlags::empty() }
+            }
+            None => self.files.open_around(access, place)?,
+        };
+        let fd = self.wasi.table.push(Descriptor::Dir(dir)).map_err(FsError::trap)?;
+        let result = work(&mut self.wasi, Resource::new_own(fd.rep()), path, links).await;
+        self.wasi.table.delete(fd)?;
+        match result {
+            // What WASI makes of a full table would leave the hook to guess.
+            Err(error) if error.downcast_ref() == Some(&ErrorCode::InsufficientMemory) => {
+                Err(FsError::trap(ResourceTableError::Full))
+            }
+            result => result,
+        }
+    }
+
+    /// Whether what the hook wants is only listed; then `shadow` is what it believes it did.
+    fn only_listed(&mut self, place: &Place, how: &str, shadow: Option<Shadow>) -> bool {
+        let listed = self.files.deeds.list(|| Wish::Write(format!("{how} {}", self.files.shown(place))));
+        if let Some(shadow) = shadow.filter(|_| listed) {
+            self.files.shadows.changed.insert(place.clone(), shadow);
+        }
+        listed
+    }
+
+    /// Prepares the shadow of a file that the hook opens to write.
+    async fn shadow(&mut self, place: &Place, truncated: bool, created: bool) -> FsResult<()> {
+        if matches!(self.files.shadows.changed.get(place), Some(Shadow::File(_))) {
+            return Ok(());
+        }
+        self.files.shadows.folder()?;
+        let name = self.files.shadows.changed.len().to_string();
+        let copy = self.files.shadows.path(&name);
+        let source = self.files.roots.iter().find(|(base, _)| *base == place.0).map(|(_, root)| root.join(&place.1));
+        let source = source.filter(|file| file.is_file());
+        let io = |error: std::io::Error| FsError::from(ErrorCode::from(&error));
+        match source {
+            Some(source) if !truncated => drop(std::fs::copy(source, &copy).map_err(io)?),
+            None if !created => return Err(ErrorCode::NoEntry.into()),
+            _ => drop(File::create(&copy).map_err(io)?),
+        }
+        self.only_listed(place, "write", Some(Shadow::File(name)));
+        Ok(())
+    }
+
+    /// Keeps in mind which folder a descriptor stands for.
+    fn hold(&mut self, fd: Fd, place: Place) -> FsResult<Fd> {
+        if matches!(self.wasi.table.get(&fd)?, Descriptor::Dir(_)) {
+            self.files.folders.insert(fd.rep(), place);
+        }
+        Ok(fd)
+    }
+
+    /// Whether this may be looked at: what may be read, and folders on the way to it.
+    fn permit_look(&mut self, place: &Place) -> FsResult<()> {
+        if self.files.grants.is_on_the_way(place.0, &place.1) { Ok(()) } else { self.files.permit(Access::Read, place) }
+    }
+}
+
+impl preopens::Host for FilesView<'_> {
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
+        let mut folders = Vec::new();
+        for (base, path) in self.files.roots.clone() {
+            let Ok(file) = File::open(&path) else { continue };
+            let fd = self.wasi.table.push(Descriptor::Dir(Dir::new(file, FsPerms::ReadOnly, OpenMode::READ, false)))?;
+            self.files.folders.insert(fd.rep(), (base, PathBuf::new()));
+            folders.push((fd, path.display().to_string()));
+        }
+        Ok(folders)
+    }
+}
+
+impl types::Host for FilesView<'_> {
+    fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {
+        self.wasi.convert_error_code(error)
+    }
+
+    fn filesystem_error_code(&mut self, error: Resource<wasmtime::Error>) -> wasmtime::Result<Option<ErrorCode>> {
+        self.wasi.filesystem_error_code(error)
+    }
+}
+
+impl HostDescriptor for FilesView<'_> {
+    async fn advise(&mut self, fd: Fd, offset: Filesize, len: Filesize, advice: Advice) -> FsResult<()> {
+        self.wasi.advise(fd, offset, len, advice).await
+    }
+
+    async fn sync_data(&mut self, fd: Fd) -> FsResult<()> {
+        self.wasi.sync_data(fd).await
+    }
+
+    async fn get_flags(&mut self, fd: Fd) -> FsResult<DescriptorFlags> {
+        self.wasi.get_flags(fd).await
+    }
+
+    async fn get_type(&mut self, fd: Fd) -> FsResult<DescriptorType> {
+        self.wasi.get_type(fd).await
+    }
+
+    async fn set_size(&mut self, fd: Fd, size: Filesize) -> FsResult<()> {
+        self.wasi.set_size(fd, size).await
+    }
+
+    async fn set_times(&mut self, fd: Fd, accessed: NewTimestamp, modified: NewTimestamp) -> FsResult<()> {
+        // A descriptor that was opened to read, or a folder's.
+        let writable = match self.wasi.table.get(&fd)? {
+            Descriptor::File(file) => !file.perms.write_not_permitted(),
+            Descriptor::Dir(_) => false,
+        };
+        if !writable {
+            return Err(ErrorCode::NotPermitted.into());
+        }
+        self.wasi.set_times(fd, accessed, modified).await
+    }
+
+    async fn read(&mut self, fd: Fd, len: Filesize, offset: Filesize) -> FsResult<(Vec<u8>, bool)> {
+        self.wasi.read(fd, len, offset).await
+    }
+
+    async fn write(&mut self, fd: Fd, bytes: Vec<u8>, offset: Filesize) -> FsResult<Filesize> {
+        self.wasi.write(fd, bytes, offset).await
+    }
+
+    async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<DirectoryEntryStream>> {
+        let place = self.files.place(&fd, ".")?;
+        self.files.permit(Access::Read, &place)?;
+        self.at(Access::Read, &place, async |wasi, dir, path, links| {
+            let folder = wasi.open_at(dir, links, path, OpenFlags::DIRECTORY, DescriptorFlags::READ).await?;
+            let entries = wasi.read_directory(Resource::new_own(folder.rep())).await;
+            wasi.table.delete(folder)?;
+            entries
+        })
+        .await
+    }
+
+    async fn sync(&mut self, fd: Fd) -> FsResult<()> {
+        self.wasi.sync(fd).await
+    }
+
+    async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        let place = self.files.place(&fd, &path)?;
+        self.files.permit(Access::Write, &place)?;
+        if self.only_listed(&place, "make the folder", Some(Shadow::Folder)) {
+            return Ok(());
+        }
+        self.at(Access::Write, &place, async |wasi, dir, path, _| {
+            // The granted folder itself, where it is there.
+            if path == "." { Err(ErrorCode::Exist.into()) } else { wasi.create_directory_at(dir, path).await }
+        })
+        .await
+    }
+
+    async fn stat(&mut self, fd: Fd) -> FsResult<DescriptorStat> {
+        self.wasi.stat(fd).await
+    }
+
+    async fn stat_at(&mut self, fd: Fd, flags: PathFlags, path: String) -> FsResult<DescriptorStat> {
+        let place = self.files.place(&fd, &path)?;
+        self.permit_look(&place)?;
+        self.at(Access::Read, &place, async |wasi, dir, path, links| wasi.stat_at(dir, flags & links, path).await).await
+    }
+
+    async fn set_times_at(
+        &mut self,
+        fd: Fd,
+        flags: PathFlags,
+        path: String,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> FsResult<()> {
+        let place = self.files.place(&fd, &path)?;
+        self.files.permit(Access::Write, &place)?;
+        if self.only_listed(&place, "set the times of", None) {
+            return Ok(());
+        }
+        self.at(Access::Write, &place, async |wasi, dir, path, links| {
+            wasi.set_times_at(dir, flags & links, path, accessed, modified).await
+        })
+        .await
+    }
+
+    async fn link_at(&mut self, fd: Fd, flags: PathFlags, path: String, new_fd: Fd, new_path: String) -> FsResult<()> {
+        let (old, new) = (self.files.place(&fd, &path)?, self.files.place(&new_fd, &new_path)?);
+        for place in [&old, &new] {
+            self.files.permit(Access::Write, place)?;
+        }
+        if self.only_listed(&new, "link", None) {
+            return Ok(());
+        }
+        let Spot { dir, path: new_path, .. } = self.files.open_around(Access::Write, &new)?;
+        let new_fd = self.wasi.table.push(Descriptor::Dir(dir))?;
+        let rep = new_fd.rep();
+        let linked = self
+            .at(Access::Write, &old, async |wasi, dir, path, _| {
+                wasi.link_at(dir, flags, path, Resource::new_own(rep), new_path).await
+            })
+            .await;
+        self.wasi.table.delete(new_fd)?;
+        linked
+    }
+
+    async fn open_at(
+        &mut self,
+        fd: Fd,
+        path_flags: PathFlags,
+        path: String,
+        open_flags: OpenFlags,
+        mut flags: DescriptorFlags,
+    ) -> FsResult<Fd> {
+        let place = self.files.place(&fd, &path)?;
+        let changes = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::EXCLUSIVE;
+        let access = if open_flags.intersects(changes) || flags.contains(DescriptorFlags::WRITE) {
+            Access::Write
+        } else {
+            Access::Read
+        };
+        // A folder is only a name here: what is done in it is asked for again.
+        flags &= !DescriptorFlags::MUTATE_DIRECTORY;
+        if access == Access::Read && self.files.grants.is_on_the_way(place.0, &place.1) {
+            // The way to what is granted may be gone, and nothing be seen on it.
+        } else {
+            self.files.permit(access, &place)?;
+        }
+        let mut open_flags = open_flags;
+        if access == Access::Write && self.files.deeds.are_listed() {
+            let truncated = open_flags.contains(OpenFlags::TRUNCATE);
+            self.shadow(&place, truncated, open_flags.contains(OpenFlags::CREATE)).await?;
+            open_flags &= !OpenFlags::EXCLUSIVE;
+        }
+        let opened = self
+            .at(access, &place, async |wasi, dir, path, links| {
+                wasi.open_at(dir, path_flags & links, path, open_flags, flags).await
+            })
+            .await?;
+        self.hold(opened, place)
+    }
+
+    fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
+        self.files.folders.remove(&fd.rep());
+        HostDescriptor::drop(&mut self.wasi, fd)
+    }
+
+    async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
+        let place = self.files.place(&fd, &path)?;
+        self.permit_look(&place)?;
+        self.at(Access::Read, &place, async |wasi, dir, path, _| wasi.readlink_at(dir, path).await).await
+    }
+
+    async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        let place = self.files.place(&fd, &path)?;
+        self.files.permit(Access::Write, &place)?;
+        if self.only_listed(&place, "remove the folder", Some(Shadow::Gone)) {
+            return Ok(());
+        }
+        self.at(Access::Write, &place, async |wasi, dir, path, _| wasi.remove_directory_at(dir, path).await).await
+    }
+
+    async fn rename_at(&mut self, fd: Fd, path: String, new_fd: Fd, new_path: String) -> FsResult<()> {
+        let (old, new) = (self.files.place(&fd, &path)?, self.files.place(&new_fd, &new_path)?);
+        for place in [&old, &new] {
+            self.files.permit(Access::Write, place)?;
+        }
+        if self.files.deeds.are_listed() {
+            self.shadow(&old, false, false).await?;
+            let moved = self.files.shadows.changed.insert(old.clone(), Shadow::Gone);
+            self.only_listed(&new, "rename a file to", moved);
+            return Ok(());
+        }
+        let Spot { dir, path: new_path, .. } = self.files.open_around(Access::Write, &new)?;
+        let new_fd = self.wasi.table.push(Descriptor::Dir(dir))?;
+        let rep = new_fd.rep();
+        let renamed = self
+            .at(Access::Write, &old, async |wasi, dir, path, _| {
+                wasi.rename_at(dir, path, Resource::new_own(rep), new_path).await
+            })
+            .await;
+        self.wasi.table.delete(new_fd)?;
+        renamed
+    }
+
+    async fn symlink_at(&mut self, fd: Fd, _: String, path: String) -> FsResult<()> {
+        let place = self.files.place(&fd, &path)?;
+        self.files.permit(Access::Write, &place)?;
+        let message = "hooks may not make symbolic links: others would follow them to where hooks may not go";
+        self.files.log.denied(message).map_err(FsError::trap)?;
+        Err(ErrorCode::NotPermitted.into())
+    }
+
+    async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
+        let place = self.files.place(&fd, &path)?;
+        self.files.permit(Access::Write, &place)?;
+        if self.only_listed(&place, "remove", Some(Shadow::Gone)) {
+            return Ok(());
+        }
+        self.at(Access::Write, &place, async |wasi, dir, path, _| wasi.unlink_file_at(dir, path).await).await
+    }
+
+    fn read_via_stream(&mut self, fd: Fd, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
+        self.wasi.read_via_stream(fd, offset)
+    }
+
+    fn write_via_stream(&mut self, fd: Fd, offset: Filesize) -> FsResult<Resource<DynOutputStream>> {
+        self.wasi.write_via_stream(fd, offset)
+    }
+
+    fn append_via_stream(&mut self, fd: Fd) -> FsResult<Resource<DynOutputStream>> {
+        self.wasi.append_via_stream(fd)
+    }
+
+    async fn is_same_object(&mut self, one: Fd, other: Fd) -> wasmtime::Result<bool> {
+        self.wasi.is_same_object(one, other).await
+    }
+
+    async fn metadata_hash(&mut self, fd: Fd) -> FsResult<MetadataHashValue> {
+        self.wasi.metadata_hash(fd).await
+    }
+
+    async fn metadata_hash_at(&mut self, fd: Fd, flags: PathFlags, path: String) -> FsResult<MetadataHashValue> {
+        let place = self.files.place(&fd, &path)?;
+        self.permit_look(&place)?;
+        self.at(Access::Read, &place, async |wasi, dir, path, links| {
+            wasi.metadata_hash_at(dir, flags & links, path).await
+        })
+        .await
+    }
+}
+
+impl HostDirectoryEntryStream for FilesView<'_> {
+    async fn read_directory_entry(
+        &mut self,
+        stream: Resource<DirectoryEntryStream>,
+    ) -> FsResult<Option<DirectoryEntry>> {
+        self.wasi.read_directory_entry(stream).await
+    }
+
+    fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
+        HostDirectoryEntryStream::drop(&mut self.wasi, stream)
+    }
+}

@@ -1,0 +1,228 @@
+//! Getting a hooks file ready on threads of its own, beside the work that comes before the first
+//! hook: what it exports is known early, and its code when it is needed.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use serde::{Deserialize, Serialize};
+use wasmparser::{Validator, WasmFeatures};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::cache::Cache;
+use super::call::{self, Linked};
+use super::inspect::{Inspection, Status};
+use super::{digest, read};
+use crate::run::log::{self, RunLog};
+use crate::task::Task;
+
+/// A wait that people don't notice.
+const UNNOTICED: Duration = Duration::from_millis(300);
+
+/// Only a fault of Gatling itself ends the thread like this.
+const SILENT: &str = "compiling it ended without a word";
+
+/// A hooks file that is being made ready.
+pub struct Preload {
+    looked: Receiver<Result<Looked>>,
+    pub(super) code: Code,
+}
+
+/// What a look into a hooks file shows, as far as a run needs it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Looked {
+    pub(super) digest: String,
+    pub(super) size: u64,
+    /// By export name: whether the hook returns a result.
+    pub(super) hooks: HashMap<String, bool>,
+    pub(super) warnings: Vec<String>,
+    /// What no call gets past.
+    pub(super) fatal: Option<String>,
+}
+
+/// The code of a hooks file, when it is ready.
+pub(super) struct Code {
+    file: String,
+    made: Mutex<Receiver<Made>>,
+}
+
+/// What came of making it.
+struct Made {
+    linked: Result<Linked>,
+    size: u64,
+    /// How long it was compiled; none where it was there already.
+    compiled: Option<Duration>,
+    notes: Vec<String>,
+}
+
+impl Preload {
+    /// Begins with the hooks file of `task` in `build_dir`; nothing where there is none. What
+    /// exports none of the task's hooks is not compiled.
+    #[must_use]
+    pub fn start(build_dir: &Path, task: Task, cache_dir: &Path) -> Option<Self> {
+        let path = build_dir.join(task.hooks_file());
+        fs::symlink_metadata(&path).ok()?;
+        Some(Self::of(path, task, cache_dir.to_owned()))
+    }
+
+    /// Begins with a hooks file.
+    pub(super) fn of(path: PathBuf, task: Task, cache_dir: PathBuf) -> Self {
+        let (tell_look, looked) = mpsc::channel();
+        let (tell_code, made) = mpsc::channel();
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        thread::spawn(move || {
+            let cache = Cache::open(&cache_dir);
+            let mut source = Source { path, bytes: None, engine: None };
+            let looked = source.look(task, cache.as_ref());
+            let wanted = looked.as_ref().ok().filter(|looked| {
+                looked.fatal.is_none() && task.hooks().any(|hook| looked.hooks.contains_key(&hook.export()))
+            });
+            let wanted = wanted.cloned();
+            // Whoever doesn't wait any more has found something else that ends the run.
+            _ = tell_look.send(looked);
+            if let Some(looked) = wanted {
+                _ = tell_code.send(source.make(&looked, cache.as_ref(), &cache_dir));
+            }
+        });
+        Self { looked, code: Code { file, made: Mutex::new(made) } }
+    }
+
+    /// What the file shows.
+    pub(super) fn looked(&self) -> Result<Looked> {
+        self.looked.recv().map_err(|_| anyhow!("looking into it ended without a word"))?
+    }
+}
+
+impl Code {
+    /// Waits until the code is ready, and says so where that takes long enough to be noticed.
+    pub(super) fn wait(&self, log: &RunLog) -> Result<Linked> {
+        self.wait_timed(log).map(|(linked, _)| linked)
+    }
+
+    /// As [`Code::wait`]; tells as well how long it was compiled, where it was.
+    pub(super) fn wait_timed(&self, log: &RunLog) -> Result<(Linked, Option<Duration>)> {
+        let made = self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let made = match made.recv_timeout(UNNOTICED) {
+            Ok(made) => made,
+            Err(RecvTimeoutError::Disconnected) => return Err(anyhow!(SILENT)),
+            Err(RecvTimeoutError::Timeout) => {
+                log.output(&format!("waiting until {} is compiled, which it is the first time it is used", self.file));
+                made.recv().map_err(|_| anyhow!(SILENT))?
+            }
+        };
+        if let Some(time) = made.compiled {
+            let kilobytes = made.size.div_ceil(1024);
+            log.debug(&format!("{}, {kilobytes} KB, was compiled in {}", self.file, log::duration(time)));
+        }
+        for note in &made.notes {
+            log.output(note);
+        }
+        made.linked.map(|linked| (linked, made.compiled))
+    }
+
+    /// Waits until the code is ready, and tells how long it took to compile it; none where that
+    /// had been done before.
+    pub(super) fn compiled(&self) -> Result<Option<Duration>> {
+        let made = self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let made = made.recv().map_err(|_| anyhow!(SILENT))?;
+        made.linked.map(|_| made.compiled)
+    }
+}
+
+/// What is wrong with the code in a hooks file. Nothing that wasmtime can run is refused here.
+fn invalid(bytes: &[u8]) -> Option<String> {
+    let error = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).err()?;
+    Some(format!("it is not valid: {error}"))
+}
+
+/// A hooks file, read when there is need.
+struct Source {
+    path: PathBuf,
+    bytes: Option<Vec<u8>>,
+    engine: Option<Engine>,
+}
+
+impl Source {
+    fn bytes(&mut self) -> Result<&[u8]> {
+        let bytes = match self.bytes.take() {
+            Some(bytes) => bytes,
+            None => read(&self.path)?,
+        };
+        Ok(self.bytes.insert(bytes))
+    }
+
+    fn engine(&mut self) -> Result<Engine> {
+        if let Some(engine) = &self.engine {
+            return Ok(engine.clone());
+        }
+        Ok(self.engine.insert(call::engine()?).clone())
+    }
+
+    /// Looks into the file, or into what is known of it.
+    fn look(&mut self, task: Task, cache: Option<&Cache>) -> Result<Looked> {
+        let cannot = || format!("cannot read {}", self.path.display());
+        let before = fs::metadata(&self.path).with_context(cannot)?;
+        let key = self.path.clone();
+        if let Some(known) = cache.and_then(|cache| cache.recall(&key, &before)) {
+            return Ok(known);
+        }
+        let engine = self.engine()?;
+        let bytes = self.bytes()?;
+        let inspection = Inspection::of(bytes, task).map_err(|error| anyhow!(error))?;
+        let unknown = inspection.hooks.iter().filter(|report| report.status == Status::Unknown);
+        let mut looked = Looked {
+            digest: digest(bytes),
+            size: bytes.len() as u64,
+            hooks: inspection.callable().map(|(report, fallible)| (report.export(), fallible)).collect(),
+            warnings: unknown.map(|report| report.message.clone()).collect(),
+            fatal: inspection.fatal_problem().map(str::to_owned),
+        };
+        // Compiling goes on beside the first steps. What it would refuse is to be known before them.
+        if looked.fatal.is_none() && !cache.is_some_and(|cache| cache.has(&engine, &looked.digest)) {
+            looked.fatal = invalid(bytes);
+        }
+        if let Some(cache) = cache.filter(|_| looked.fatal.is_none()) {
+            cache.remember(&key, &before, &looked);
+        }
+        Ok(looked)
+    }
+
+    /// Loads the file's code, or compiles it.
+    fn make(mut self, looked: &Looked, cache: Option<&Cache>, cache_dir: &Path) -> Made {
+        let mut made = Made { linked: Err(anyhow!("")), size: looked.size, compiled: None, notes: Vec::new() };
+        made.linked = self.link(looked, cache, cache_dir, &mut made.compiled, &mut made.notes);
+        made
+    }
+
+    fn link(
+        &mut self,
+        looked: &Looked,
+        cache: Option<&Cache>,
+        cache_dir: &Path,
+        compiled: &mut Option<Duration>,
+        notes: &mut Vec<String>,
+    ) -> Result<Linked> {
+        let engine = self.engine()?;
+        match cache.map(|cache| cache.load(&engine, &looked.digest)) {
+            Some(Ok(component)) => return Linked::new(engine, &component),
+            Some(Err(why)) => tracing::debug!(why, "compiling"),
+            None => notes.push(format!(
+                "compiled hooks cannot be kept: {} has to be yours, and writable for nobody else",
+                cache_dir.display()
+            )),
+        }
+        let begun = Instant::now();
+        let component = Component::new(&engine, self.bytes()?).map_err(anyhow::Error::from)?;
+        *compiled = Some(begun.elapsed());
+        if let Some(Err(error)) = cache.map(|cache| cache.store(&engine, &looked.digest, &component)) {
+            notes.push(format!("compiled hooks cannot be kept in {}: {error:#}", cache_dir.display()));
+        }
+        Linked::new(engine, &component)
+    }
+}

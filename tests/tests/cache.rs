@@ -1,0 +1,168 @@
+//! The cache of compiled hooks, and compiling beside the first steps.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use gatling_tests::{Sandbox, places};
+
+#[path = "component/mod.rs"]
+mod component;
+
+use component::{USE, component_of};
+
+/// Calls a hook that does nothing else than to log, and returns whether it was compiled for that.
+fn was_compiled(sandbox: &Sandbox, file: &Path) -> bool {
+    let args = ["hooks", "run", &file.display().to_string(), "before_mix_compile", "--json"];
+    let output = sandbox.run(&args).unwrap().expect_success().unwrap();
+    let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(report["ok"], true);
+    !report["compiled_milliseconds"].is_null()
+}
+
+fn hooks_file(sandbox: &Sandbox) -> PathBuf {
+    let file = sandbox.root().join("upgrade.wasm");
+    fs::copy(places::guest("hello-hooks").unwrap(), &file).unwrap();
+    file
+}
+
+fn entries(sandbox: &Sandbox, extension: &str) -> Vec<PathBuf> {
+    let cache = sandbox.home().join(".gatling/cache");
+    let files = fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+}
+
+#[test]
+fn what_is_torn_foreign_or_rubbish_in_the_cache_is_made_anew() {
+    let (sandbox, other) = (Sandbox::new().unwrap(), Sandbox::new().unwrap());
+    let file = hooks_file(&sandbox);
+    assert!(was_compiled(&sandbox, &file));
+    assert!(!was_compiled(&sandbox, &file));
+    let [code] = &entries(&sandbox, "cwasm")[..] else { panic!("one hooks file, one entry") };
+    let good = fs::read(code).unwrap();
+    let mut changed = good.clone();
+    let middle = good.len() / 2;
+    changed[middle] ^= 0xff;
+
+    for (what, bytes) in [("torn", &good[..middle]), ("empty", &[]), ("changed", &changed), ("rubbish", b"rubbish")] {
+        fs::write(code, bytes).unwrap();
+        assert!(was_compiled(&sandbox, &file), "{what}");
+        assert!(!was_compiled(&sandbox, &file), "{what}");
+    }
+    for extension in ["record", "seen"] {
+        for entry in entries(&sandbox, extension) {
+            fs::write(entry, "rubbish").unwrap();
+        }
+        was_compiled(&sandbox, &file);
+        assert!(!was_compiled(&sandbox, &file), "{extension}");
+    }
+
+    // Somebody else's code, brought here with its record.
+    assert!(was_compiled(&other, &hooks_file(&other)));
+    for extension in ["cwasm", "record"] {
+        let (from, to) = (&entries(&other, extension)[0], &entries(&sandbox, extension)[0]);
+        fs::remove_file(to).unwrap();
+        fs::copy(from, to).unwrap();
+    }
+    assert!(was_compiled(&sandbox, &file), "it is trusted though it is not from here");
+}
+
+#[test]
+fn without_a_cache_that_can_be_trusted_hooks_are_compiled_each_time_and_that_is_said() {
+    let sandbox = Sandbox::new().unwrap();
+    let file = hooks_file(&sandbox);
+    let cache = sandbox.home().join(".gatling/cache");
+    fs::create_dir_all(&cache).unwrap();
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).unwrap();
+    for _ in 0..2 {
+        assert!(was_compiled(&sandbox, &file));
+    }
+    let args = ["hooks", "run", &file.display().to_string(), "before_mix_compile"];
+    assert!(sandbox.run(&args).unwrap().says("compiled hooks cannot be kept"));
+}
+
+#[test]
+fn a_file_that_changes_is_looked_at_again() {
+    let sandbox = Sandbox::new().unwrap();
+    let file = hooks_file(&sandbox);
+    for _ in 0..2 {
+        was_compiled(&sandbox, &file);
+    }
+    fs::copy(places::guest("failing").unwrap(), &file).unwrap();
+    let args = ["hooks", "run", &file.display().to_string(), "before_mix_compile"];
+    let output = sandbox.run(&args).unwrap();
+    assert!(output.says("does not export before_mix_compile"), "{output:?}");
+}
+
+/// A component that takes its time to compile, with a hook after `mix_compile`.
+fn slow() -> Vec<u8> {
+    let body = "i32.const 42 drop i32.const 7 ".to_owned() + &"local.get 0 i32.mul local.get 0 i32.add ".repeat(20);
+    let functions = format!("(func (param i32) (result i32) {body})\n").repeat(40_000);
+    let module = format!(
+        r#"(module
+            (memory (export "memory") 16)
+            (global $next (mut i32) (i32.const 1024))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (global.set $next (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+                (global.get $next)
+                (global.set $next (i32.add (global.get $next) (local.get 3))))
+            (func (export "after-mix-compile") (param i32))
+            {functions})"#
+    );
+    component_of(&module, &format!("{USE} export after-mix-compile: func(env: env);"))
+}
+
+#[test]
+fn compiling_goes_on_beside_the_first_steps_and_is_told_only_where_it_is_waited_for() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    fs::write(hello.dir().join("deploy.wasm"), slow()).unwrap();
+    hello.commit("A hook that takes long to compile").unwrap();
+
+    let output = hello.deploy().unwrap();
+
+    let lines = output.lines();
+    let at = |text: &str| lines.iter().position(|line| line.starts_with(text));
+    let step = at("mix_deps_get").unwrap_or_else(|| panic!("{output:?}"));
+    assert!(at("after_mix_compile").unwrap() > step);
+    if let Some(wait) = at("    waiting until deploy.wasm is compiled") {
+        assert!(wait > step, "no step waits for it: {output:?}");
+    }
+    let log = sandbox.runs("hello").unwrap();
+    assert_eq!(log.len(), 1);
+    // The next run finds it.
+    hello.set_version("0.1.1").unwrap();
+    hello.commit("0.1.1").unwrap();
+    assert!(!hello.deploy().unwrap().says("waiting until"));
+}
+
+#[test]
+fn a_component_with_invalid_code_ends_the_run_before_its_first_step() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    let mut bytes = slow();
+    // The last `end` of the last function's body: without it the function has none.
+    let at = bytes.windows(4).position(|bytes| bytes == [0x41, 0x2a, 0x1a, 0x41]).unwrap();
+    bytes[at + 2] = 0x6a;
+    fs::write(hello.dir().join("deploy.wasm"), bytes).unwrap();
+    hello.commit("Invalid hooks").unwrap();
+
+    let output = hello.push().unwrap();
+
+    assert!(output.says("the hooks file deploy.wasm cannot be used"), "{output:?}");
+    assert!(output.says("it is not valid"), "{output:?}");
+    assert!(!output.says("$ mix deps.get"), "no step was begun: {output:?}");
+}
+
+#[test]
+fn a_file_without_hooks_of_the_task_is_not_compiled() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.copy_hooks(&places::guest("recorder-unload").unwrap(), "deploy.wasm").unwrap();
+    hello.commit("Hooks of another task").unwrap();
+
+    let output = hello.deploy().unwrap();
+
+    assert!(output.says("hooks: deploy.wasm has none for this task"), "{output:?}");
+    assert_eq!(entries(&sandbox, "cwasm"), Vec::<PathBuf>::new());
+}

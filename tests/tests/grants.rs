@@ -1,0 +1,336 @@
+//! What hooks may do and what they may not, asked for by a hook that is tried with
+//! `gatling hooks run`.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::thread;
+
+use gatling_tests::{Output, Sandbox, places};
+use serde_json::{Value, json};
+
+/// A project's folder with the hook in it, its settings and its files, in a sandbox without a
+/// server.
+struct Trial {
+    sandbox: Sandbox,
+}
+
+impl Trial {
+    fn new(grants: &str) -> Self {
+        let trial = Self { sandbox: Sandbox::new().unwrap() };
+        for folder in [trial.build_dir().join("priv/static"), trial.deploy_dir().join("log")] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        for (file, text) in [("mix.exs", "the project"), ("priv/static/app.css", "body {}"), ("priv/note", "a note")] {
+            fs::write(trial.build_dir().join(file), text).unwrap();
+        }
+        fs::write(trial.deploy_dir().join("log/hello.log"), "up").unwrap();
+        fs::write(trial.deploy_dir().join(".env"), "SLACK_TOKEN='xoxb-1'\nSECRET='s'\n").unwrap();
+        fs::write(trial.build_dir().join("gatling.toml"), format!("[hooks.grants]\n{grants}\n")).unwrap();
+        fs::copy(places::guest("asker").unwrap(), trial.build_dir().join("upgrade.wasm")).unwrap();
+        trial
+    }
+
+    fn build_dir(&self) -> PathBuf {
+        self.sandbox.home().join("hello")
+    }
+
+    fn deploy_dir(&self) -> PathBuf {
+        self.sandbox.home().join("deployments/hello")
+    }
+
+    fn run(&self, wishes: &[&str], flags: &[&str]) -> Output {
+        let env = self.sandbox.root().join("env.json");
+        fs::write(&env, json!({ "domains": wishes }).to_string()).unwrap();
+        let file = self.build_dir().join("upgrade.wasm");
+        let (file, env) = (file.to_string_lossy(), env.to_string_lossy());
+        let mut args = vec!["hooks", "run", &file, "before_mix_compile", "--env", &env];
+        args.extend(flags);
+        self.sandbox.run(&args).unwrap().expect_success().unwrap()
+    }
+
+    /// What came of a wish.
+    fn ask(&self, wish: &str) -> String {
+        let output = self.run(&[wish], &[]);
+        let prefix = format!("    {wish} -> ");
+        let answer = output.lines().iter().find_map(|line| Some(line.strip_prefix(&prefix)?.to_owned()));
+        answer.unwrap_or_else(|| panic!("{wish}: {output:?}"))
+    }
+
+    /// What is said of a wish that is not granted: the grant's line.
+    #[track_caller]
+    fn assert_denied(&self, wish: &str, line: &str) {
+        let output = self.run(&[wish], &[]);
+        let lines = output.lines();
+        assert!(lines.iter().any(|said| said.starts_with(&format!("    {wish} -> error: "))), "{wish}: {output:?}");
+        let denied = lines.iter().find(|said| said.trim_start().starts_with("denied: "));
+        assert!(denied.is_some_and(|said| said.contains(line)), "{wish}: {line} is not in {output:?}");
+    }
+}
+
+#[test]
+fn without_a_grant_a_hook_sees_no_file_and_is_told_what_to_add() {
+    let trial = Trial::new("");
+    for (wish, line) in [
+        ("read mix.exs", r#"read = ["mix.exs"]"#),
+        ("list priv", r#"read = ["priv"]"#),
+        ("write priv/new", r#"write = ["priv/new"]"#),
+        ("remove mix.exs", r#"write = ["mix.exs"]"#),
+        ("make tmp", r#"write = ["tmp"]"#),
+        ("read deploy:log/hello.log", r#"read = ["$deploy_dir/log/hello.log"]"#),
+    ] {
+        trial.assert_denied(wish, line);
+    }
+    assert_eq!(fs::read_to_string(trial.build_dir().join("mix.exs")).unwrap(), "the project");
+    assert!(!trial.build_dir().join("tmp").exists() && !trial.build_dir().join("priv/new").exists());
+}
+
+#[test]
+fn what_is_granted_to_read_is_read_and_not_written() {
+    let trial = Trial::new(r#"read = ["priv", "mix.exs", "$deploy_dir/log"]"#);
+    assert_eq!(trial.ask("read priv/static/app.css"), "body {}");
+    assert_eq!(trial.ask("read mix.exs"), "the project");
+    assert_eq!(trial.ask("read deploy:log/hello.log"), "up");
+    assert_eq!(trial.ask("list priv"), "note,static");
+    assert_eq!(trial.ask("exists priv/static"), "true");
+    trial.assert_denied("write priv/note", r#"write = ["priv/note"]"#);
+    trial.assert_denied("append mix.exs", r#"write = ["mix.exs"]"#);
+    trial.assert_denied("read gatling.toml", r#"read = ["priv", "mix.exs", "$deploy_dir/log", "gatling.toml"]"#);
+    // The folder that it is in may be passed, and not be listed.
+    trial.assert_denied("list deploy:.", r#""$deploy_dir"]"#);
+    assert!(trial.run(&["read priv/note"], &[]).says("debug: reads "), "each use is in the log");
+}
+
+#[test]
+fn what_is_granted_to_write_is_written_and_nothing_else() {
+    let trial = Trial::new(r#"write = ["priv/static", "tmp", "VERSION.txt"]"#);
+    let read = |path: &str| fs::read_to_string(trial.build_dir().join(path)).unwrap();
+    assert_eq!(trial.ask("write priv/static/new.css"), "written");
+    assert_eq!(trial.ask("append priv/static/app.css"), "appended");
+    assert_eq!((read("priv/static/new.css"), read("priv/static/app.css")), ("written".into(), "body {}more".into()));
+    assert_eq!(trial.ask("make tmp/a/b"), "made");
+    assert!(trial.build_dir().join("tmp/a/b").is_dir(), "a granted folder that isn't there can be made");
+    assert_eq!(trial.ask("rename priv/static/new.css tmp/a/moved.css"), "renamed");
+    assert_eq!(read("tmp/a/moved.css"), "written");
+    assert_eq!(trial.ask("link tmp/a/moved.css tmp/linked.css"), "linked");
+    assert_eq!(trial.ask("remove tmp/linked.css"), "removed");
+    assert_eq!(trial.ask("remove-folder tmp/a/b"), "removed");
+    assert_eq!(trial.ask("write VERSION.txt"), "written");
+    assert_eq!(read("VERSION.txt"), "written");
+    trial.assert_denied("rename tmp/a/moved.css priv/moved.css", r#""priv/moved.css"]"#);
+    trial.assert_denied("link mix.exs tmp/mix.exs", r#""mix.exs"]"#);
+    trial.assert_denied("write priv/note", r#""priv/note"]"#);
+    assert_eq!((read("mix.exs"), read("priv/note")), ("the project".into(), "a note".into()));
+}
+
+#[test]
+fn nothing_leads_out_of_what_is_granted() {
+    let trial = Trial::new("read = ['priv', 'out', 'out.txt', 'beside']\nwrite = ['priv', 'beside']");
+    let outside = trial.sandbox.root().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("secret"), "secret").unwrap();
+    symlink(&outside, trial.build_dir().join("out")).unwrap();
+    symlink(outside.join("secret"), trial.build_dir().join("out.txt")).unwrap();
+    symlink("../mix.exs", trial.build_dir().join("priv/up.txt")).unwrap();
+    symlink("../../../outside", trial.build_dir().join("priv/far")).unwrap();
+    symlink("../.git", trial.build_dir().join("priv/git")).unwrap();
+    fs::create_dir(trial.build_dir().join(".git")).unwrap();
+
+    let secret = outside.join("secret").display().to_string();
+    for wish in [
+        "read out/secret",
+        "read out.txt",
+        "list out",
+        "read priv/up.txt",
+        "read priv/far/secret",
+        "write priv/far/new",
+        "write priv/git/hook",
+        "write priv/up.txt",
+        "raw ../mix.exs",
+        "raw priv/../../deployments/hello/.env",
+        "raw /etc/passwd",
+        "read /etc/passwd",
+        &format!("read {secret}"),
+        "read priv/../mix.exs",
+        "symlink ../mix.exs priv/mine",
+        "symlink /etc/passwd priv/mine",
+    ] {
+        let answer = trial.ask(wish);
+        assert!(answer.starts_with("error: "), "{wish}: {answer}");
+    }
+    assert_eq!(fs::read_to_string(trial.build_dir().join("mix.exs")).unwrap(), "the project");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(trial.build_dir().join(".git")).unwrap().count(), 0);
+    assert!(trial.build_dir().join("priv/mine").symlink_metadata().is_err());
+    // Within what is granted, `..` is as good as any other way.
+    assert_eq!(trial.ask("raw priv/static/../note"), "opened");
+}
+
+#[test]
+fn the_secrets_of_a_project_are_not_among_the_files_of_its_folder() {
+    let trial = Trial::new("read = ['.', '$deploy_dir']\nwrite = ['.', '$deploy_dir']");
+    fs::create_dir_all(trial.build_dir().join(".git/hooks")).unwrap();
+    trial.assert_denied("read deploy:.env", "`env`");
+    trial.assert_denied("write .git/hooks/post-update", "git would run");
+    assert_eq!(trial.ask("write lib.ex"), "written");
+}
+
+#[test]
+fn a_hook_that_holds_too_many_files_is_ended() {
+    let trial = Trial::new("read = ['mix.exs']");
+    assert_eq!(trial.ask("hold mix.exs 100"), "held 100");
+    let output = trial.run_to_failure("hold mix.exs 1000");
+    assert!(output.says("it held more than 256 things open at once"), "{output:?}");
+}
+
+impl Trial {
+    fn run_to_failure(&self, wish: &str) -> Output {
+        let env = self.sandbox.root().join("env.json");
+        fs::write(&env, json!({ "domains": [wish] }).to_string()).unwrap();
+        let file = self.build_dir().join("upgrade.wasm");
+        let args = ["hooks", "run", &file.to_string_lossy(), "before_mix_compile", "--env", &env.to_string_lossy()];
+        let output = self.sandbox.run(&args).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        output
+    }
+}
+
+#[test]
+fn variables_are_known_by_name_and_no_others() {
+    let trial = Trial::new("env = ['SLACK_TOKEN', 'UNSET']");
+    assert_eq!(trial.ask("variable SLACK_TOKEN"), "xoxb-1");
+    assert_eq!(trial.ask("getenv SLACK_TOKEN"), "xoxb-1");
+    assert_eq!(trial.ask("environment"), "SLACK_TOKEN", "nothing of Gatling's own environment");
+    assert!(trial.ask("variable UNSET").contains("gatling config set hello UNSET=..."));
+    trial.assert_denied("variable SECRET", r#"env = ["SLACK_TOKEN", "UNSET", "SECRET"]"#);
+    assert!(trial.ask("getenv SECRET").starts_with("error: "));
+}
+
+/// A server that answers every request with what it was sent last.
+fn echo() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = Vec::new();
+            let mut buffer = [0; 1024];
+            while !request.windows(5).any(|bytes| bytes == b"it is") {
+                match stream.read(&mut buffer).unwrap() {
+                    0 => break,
+                    read => request.extend(&buffer[..read]),
+                }
+            }
+            let text = String::from_utf8_lossy(&request);
+            let body = format!(
+                "{} with {}",
+                text.lines().next().unwrap(),
+                if text.contains("it is up") { "a text" } else { "nothing" }
+            );
+            write!(stream, "HTTP/1.1 201 Created\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+                .unwrap();
+        }
+    });
+    port
+}
+
+#[test]
+fn requests_go_to_servers_that_are_granted_and_to_no_others() {
+    let port = echo();
+    let trial = Trial::new(&format!("http = ['127.0.0.1:{port}']"));
+    let output = trial.run(&[&format!("post http://127.0.0.1:{port}/services/T0/secret")], &[]);
+    assert!(output.says("-> 201 POST /services/T0/secret HTTP/1.1 with a text"), "{output:?}");
+    let logged = format!("    POST http://127.0.0.1:{port}: 201 Created");
+    assert!(output.lines().contains(&logged.as_str()), "the path, which may be a secret, is not logged: {output:?}");
+
+    trial.assert_denied("post https://hooks.slack.com/x", r#""hooks.slack.com"]"#);
+    trial.assert_denied("post http://127.0.0.1:1/", r#""127.0.0.1:1"]"#);
+    // By another name it is another server.
+    trial.assert_denied(&format!("post http://localhost:{port}/"), &format!(r#""localhost:{port}"]"#));
+    let output = trial.run(&["post https://hooks.slack.com/x"], &[]);
+    let message = r#"InternalError(Some("hooks may not send requests to \"hooks.slack.com\""#;
+    assert!(output.says(&message[..60]), "the hook itself is told: {output:?}");
+}
+
+#[test]
+fn a_request_that_is_never_answered_ends_with_the_hook() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let trial = Trial::new(&format!("http = ['127.0.0.1:{port}']\n[hooks]\ntimeout = '1s'"));
+    let begun = std::time::Instant::now();
+    let output = trial.run_to_failure(&format!("post http://127.0.0.1:{port}/"));
+    assert!(output.says("it took longer than 1.0 s, and was stopped"), "{output:?}");
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn the_arguments_of_programs_are_granted_too() {
+    let trial = Trial::new("run = [{ program = 'echo', args = ['a*'] }]");
+    assert_eq!(trial.ask("run echo abc"), "abc");
+    trial.assert_denied("run echo bcd", r#"{ program = "echo", args = ["bcd"] }]"#);
+    trial.assert_denied("run sh abc", r#""sh"]"#);
+}
+
+#[test]
+fn the_operators_file_caps_every_grant() {
+    let trial = Trial::new("run = ['echo']\nread = ['.']\nwrite = ['.']\nhttp = ['127.0.0.1:1']\nenv = ['SECRET']");
+    let caps = "[hooks.grants]\nrun = []\nread = ['priv']\nwrite = []\nhttp = []\nenv = []\n";
+    let operators = fs::read_to_string(trial.sandbox.config()).unwrap() + caps;
+    fs::write(trial.sandbox.config(), operators).unwrap();
+    let file = trial.sandbox.config().display().to_string();
+    assert_eq!(trial.ask("read priv/note"), "a note");
+    for wish in ["read mix.exs", "write priv/note", "post http://127.0.0.1:1/", "variable SECRET", "run echo a"] {
+        trial.assert_denied(wish, &file);
+    }
+}
+
+#[test]
+fn a_dry_run_lists_what_a_hook_asks_for_and_does_nothing_of_it() {
+    let port = echo();
+    let trial =
+        Trial::new(&format!("run = ['touch']\nread = ['.']\nwrite = ['priv', 'tmp']\nhttp = ['127.0.0.1:{port}']"));
+    let url = format!("post http://127.0.0.1:{port}/hook");
+    let wishes = [
+        "run touch made-by-a-program",
+        "write priv/note",
+        "read priv/note",
+        "append priv/static/app.css",
+        "read priv/static/app.css",
+        "make tmp",
+        "write tmp/new",
+        "rename tmp/new tmp/newer",
+        "read tmp/newer",
+        "remove priv/note",
+        "read priv/note",
+        "write mix.exs",
+        &url,
+    ];
+    let output = trial.run(&wishes, &["--dry-run", "--json"]);
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+
+    let build_dir = trial.build_dir().canonicalize().unwrap();
+    let file = |how: &str, name: &str| json!({ "write": format!("{how} {}", build_dir.join(name).display()) });
+    let expected = json!([
+        { "run": "touch made-by-a-program" },
+        file("write", "priv/note"),
+        file("write", "priv/static/app.css"),
+        file("make the folder", "tmp"),
+        file("write", "tmp/new"),
+        file("rename a file to", "tmp/newer"),
+        file("remove", "priv/note"),
+        { "request": format!("POST http://127.0.0.1:{port}/hook") },
+    ]);
+    assert_eq!(report["asked_for"], expected, "{output:?}");
+    // The hook believes that it was done.
+    let log = report["log"].as_array().unwrap();
+    for line in ["read priv/note -> written", "read priv/static/app.css -> body {}more", "read tmp/newer -> written"] {
+        assert!(log.iter().any(|said| said == line), "{line} is not in {log:?}");
+    }
+    assert!(log.iter().any(|said| said.as_str().unwrap().starts_with("read priv/note -> error: ")), "{log:?}");
+    assert!(log.iter().any(|said| said.as_str().unwrap().starts_with("write mix.exs -> error: ")), "{log:?}");
+    let read = |path: &str| fs::read_to_string(trial.build_dir().join(path)).unwrap();
+    assert_eq!((read("priv/note"), read("priv/static/app.css")), ("a note".into(), "body {}".into()));
+    assert!(!trial.build_dir().join("tmp").exists() && !trial.build_dir().join("made-by-a-program").exists());
+}
