@@ -9,6 +9,7 @@ pub mod inspect;
 mod limits;
 mod output;
 mod program;
+mod surface;
 mod types;
 
 use std::collections::HashMap;
@@ -176,3 +177,6 @@ impl HookReport {
         self.name.replace('_', "-")
     }
 }
+
+#[cfg(test)]
+mod tests;
