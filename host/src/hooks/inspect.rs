@@ -5,11 +5,16 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use serde::Serialize;
-use wit_parser::decoding::{DecodedWasm, decode};
-use wit_parser::{Function, FunctionKind, PackageName, Resolve, Type, WorldId, WorldItem, WorldKey};
+use wasmparser::component_types::{
+    ComponentAnyTypeId, ComponentEntityType, ComponentFuncType, ComponentInstanceTypeId, ComponentItem,
+};
+use wasmparser::names::{ComponentName, ComponentNameKind, InterfaceName};
+use wasmparser::types::TypesRef;
+use wit_parser::{PackageName, Resolve, Type};
 
 use super::contract::WIT;
-use super::types::{is_plain_result, same, signature};
+use super::surface::Surface;
+use super::types::{Comparison, is_plain_result};
 use crate::task::{Hook, Task};
 
 /// The contract's package, without its version.
@@ -17,6 +22,12 @@ const NAMESPACE: &str = "gatling";
 const PACKAGE: &str = "hooks";
 /// Names further from every hook than this many typing errors are somebody's own.
 const LIKENESS: usize = 3;
+/// More problems than this help nobody.
+const MOST_PROBLEMS: usize = 100;
+/// Of how many exports that are no hooks it is guessed whether they were meant for one.
+const MOST_GUESSES: usize = 1000;
+/// Names longer than this, in bytes, are cut where people read them.
+const LONGEST_NAME: usize = 200;
 
 /// What a component shows of itself.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -105,19 +116,21 @@ impl Inspection {
     /// # Errors
     /// When they are no component: the text says what they are, and what to do.
     pub fn of(bytes: &[u8], task: Task) -> Result<Self, String> {
-        let (resolve, world) = component(bytes)?;
+        let surface = Surface::of(bytes)?;
         let mut inspection = Self::default();
-        inspection.look_at_imports(&resolve, world);
-        inspection.look_at_exports(&resolve, world, task);
-        for report in &inspection.hooks {
+        inspection.look_at_imports(&surface);
+        inspection.look_at_exports(&surface, task);
+        for report in inspection.hooks.clone() {
             match report.status {
                 Status::Ok => {}
-                Status::WrongType => {
-                    inspection.fatal.push(report.message.clone());
-                    inspection.problems.push(report.message.clone());
-                }
-                Status::Unknown => inspection.problems.push(report.message.clone()),
+                Status::WrongType => inspection.refuse(report.message),
+                Status::Unknown => inspection.add_problem(report.message),
             }
+        }
+        if let Some(lacking) = surface.lacking {
+            inspection.refuse(format!(
+                "it uses a part of WebAssembly that gatling does not have: {lacking}. Build the hooks without it"
+            ));
         }
         Ok(inspection)
     }
@@ -152,71 +165,83 @@ impl Inspection {
     }
 
     fn refuse(&mut self, problem: String) {
-        self.fatal.push(problem.clone());
-        self.problems.push(problem);
+        if self.fatal.len() < MOST_PROBLEMS {
+            self.fatal.push(problem.clone());
+        }
+        self.add_problem(problem);
     }
 
-    fn look_at_imports(&mut self, resolve: &Resolve, world: WorldId) {
+    fn add_problem(&mut self, problem: String) {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(problem);
+        }
+    }
+
+    fn look_at_imports(&mut self, surface: &Surface) {
         let mut names = BTreeSet::new();
-        for (key, item) in &resolve.worlds[world].imports {
-            let WorldItem::Interface { id, .. } = item else {
-                if let WorldItem::Function(function) = item {
-                    names.insert(function.name.clone());
-                    self.refuse(format!("it imports the function {}, which gatling does not have", function.name));
+        for (name, item) in surface.imports() {
+            let shown = shown(name);
+            match item.ty {
+                // A type that it has a name for: whatever it is, others have it.
+                ComponentEntityType::Type { created, .. } if !matches!(created, ComponentAnyTypeId::Resource(_)) => {
+                    continue;
                 }
-                continue;
-            };
-            let interface = &resolve.interfaces[*id];
-            let name = resolve.name_world_key(key);
-            names.insert(name.clone());
-            let Some(package) = interface.package.map(|package| &resolve.packages[package].name) else {
-                self.refuse(format!("it imports {name}, which gatling does not have"));
-                continue;
-            };
-            if package.namespace == NAMESPACE && package.name == PACKAGE {
-                let functions = interface.functions.values();
-                self.look_at_contract(
-                    &name,
-                    package,
-                    interface.name.as_deref().unwrap_or_default(),
-                    resolve,
-                    functions,
-                );
-            } else if package.namespace != "wasi" || !is_linked(&package.name, interface.name.as_deref()) {
-                self.refuse(format!("it imports {name}, which gatling does not have: build the hooks without it"));
-            } else if !package
-                .version
-                .as_ref()
-                .is_some_and(|version| version.major == 0 && version.minor == 2 && version.pre.is_empty())
-            {
-                self.refuse(format!("it imports {name}, and gatling has WASI 0.2: build the hooks for it"));
+                ComponentEntityType::Instance(instance) => self.look_at_import(surface, name, item, instance),
+                ComponentEntityType::Func(_) => {
+                    self.refuse(format!("it imports the function {shown}, which gatling does not have"));
+                }
+                _ => self.refuse(format!("it imports {shown}, which gatling does not have")),
             }
+            names.insert(shown);
         }
         self.imports = names.into_iter().collect();
     }
 
-    /// Whether the contract that the component was built against is one that this Gatling keeps.
-    fn look_at_contract<'a>(
+    fn look_at_import(
         &mut self,
+        surface: &Surface,
         name: &str,
-        package: &PackageName,
-        interface: &str,
-        resolve: &Resolve,
-        functions: impl Iterator<Item = &'a Function>,
+        item: &ComponentItem,
+        instance: ComponentInstanceTypeId,
+    ) {
+        let parsed = ComponentName::new_with_features(name, 0, wasmparser::WasmFeatures::all());
+        let parsed = parsed.as_ref().map(ComponentName::kind);
+        let Ok(ComponentNameKind::Interface(interface)) = parsed else {
+            return self.refuse(format!("it imports {}, which gatling does not have", shown(name)));
+        };
+        let (namespace, package) = (interface.namespace(), interface.package());
+        if namespace.as_str() == NAMESPACE && package.as_str() == PACKAGE {
+            self.look_at_contract(surface.types(), &interface, item, instance);
+        } else if namespace.as_str() != "wasi" || !is_linked(&interface, item) {
+            let name = shown(name);
+            self.refuse(format!("it imports {name}, which gatling does not have: build the hooks without it"));
+        }
+    }
+
+    /// Whether the contract that the component was built against is one that this Gatling keeps.
+    fn look_at_contract(
+        &mut self,
+        types: TypesRef<'_>,
+        interface: &InterfaceName<'_>,
+        item: &ComponentItem,
+        instance: ComponentInstanceTypeId,
     ) {
         let ours = CONTRACT.package.version.as_ref().expect("the contract has a version");
-        let Some(theirs) = &package.version else {
+        let name = shown(interface.as_str());
+        let Ok(Some(theirs)) = interface.version(item.version_suffix.as_deref()) else {
             return self.refuse(format!(
                 "it imports {name} without a version: this gatling has gatling:hooks@{ours}; write the version into the world"
             ));
         };
-        self.contract = Some(theirs.to_string());
-        if theirs.major != ours.major || theirs.minor > ours.minor {
-            let remedy = if theirs > ours {
+        self.contract = Some(shown(&theirs.to_string()));
+        let is_kept = theirs.major == ours.major && theirs.minor <= ours.minor && theirs.pre.is_empty();
+        if !is_kept {
+            let remedy = if theirs > *ours {
                 "upgrade gatling on the server, or build the hooks against the older contract"
             } else {
                 "build the hooks anew against this contract"
             };
+            let theirs = shown(&theirs.to_string());
             let problem = format!(
                 "it needs the contract gatling:hooks@{theirs}, and this gatling has gatling:hooks@{ours}: {remedy}"
             );
@@ -225,37 +250,48 @@ impl Inspection {
             }
             return;
         }
-        let Some(id) = CONTRACT.resolve.packages.iter().find_map(|(_, package)| package.interfaces.get(interface))
-        else {
+        let interface = interface.interface();
+        let known =
+            CONTRACT.resolve.packages.iter().find_map(|(_, package)| package.interfaces.get(interface.as_str()));
+        let Some(known) = known.map(|id| &CONTRACT.resolve.interfaces[*id]) else {
+            let interface = shown(interface.as_str());
             return self.refuse(format!("it imports {name}, and gatling:hooks@{ours} has no interface {interface}"));
         };
-        for function in functions {
-            match CONTRACT.resolve.interfaces[*id].functions.get(&function.name) {
+        let comparison = Comparison { types, contract: &CONTRACT.resolve };
+        for (function, item) in &types[instance].exports {
+            let ComponentEntityType::Func(theirs) = item.ty else { continue };
+            match known.functions.get(function) {
                 None => self.refuse(format!(
                     "it imports the function {} of {name}, which gatling:hooks@{ours} does not have",
-                    function.name
+                    shown(function)
                 )),
-                Some(own) if signature(resolve, function) != signature(&CONTRACT.resolve, own) => self.refuse(format!(
-                    "it imports the function {} of {name} with another type than it has in gatling:hooks@{ours}: build the hooks \
-                     against the contract as gatling ships it",
-                    function.name
+                Some(own) if !comparison.is_same_function(&types[theirs], own) => self.refuse(format!(
+                    "it imports the function {function} of {name} with another type than it has in gatling:hooks@{ours}: build the                      hooks against the contract as gatling ships it"
                 )),
                 Some(_) => {}
             }
         }
     }
 
-    fn look_at_exports(&mut self, resolve: &Resolve, world: WorldId, task: Task) {
+    fn look_at_exports(&mut self, surface: &Surface, task: Task) {
         // The file's own task first: many hooks have the same name in several tasks.
         let mut tasks = Task::ALL.to_vec();
         tasks.sort_by_key(|other| *other != task);
-        let known: Vec<Hook> = tasks.iter().flat_map(|task| task.hooks()).collect();
+        let known: Vec<_> = tasks.iter().flat_map(|task| task.hooks()).map(|hook| (hook.export(), hook)).collect();
         let mut found: Vec<(usize, HookReport)> = Vec::new();
-        for (key, item) in &resolve.worlds[world].exports {
-            let (WorldKey::Name(export), WorldItem::Function(function)) = (key, item) else { continue };
-            if let Some(place) = known.iter().position(|hook| hook.export() == *export) {
-                found.push((place, hook_report(resolve, function, known[place], task)));
-            } else if let Some(nearest) = meant(export, &known) {
+        let types = surface.types();
+        let mut guesses = 0..MOST_GUESSES;
+        for (export, item) in surface.exports() {
+            if matches!(item.ty, ComponentEntityType::Component(_)) {
+                let export = shown(export);
+                self.refuse(format!("it exports the component {export}, and can export only what is in components"));
+            }
+            let ComponentEntityType::Func(function) = item.ty else { continue };
+            if let Some(place) = known.iter().position(|(name, _)| name == export) {
+                found.push((place, hook_report(types, &types[function], known[place].1, task)));
+            } else if guesses.next().is_some()
+                && let Some(nearest) = meant(export, &known)
+            {
                 found.push((known.len(), unknown_report(export, nearest)));
             }
         }
@@ -264,49 +300,28 @@ impl Inspection {
     }
 }
 
-/// Whether this Gatling gives hooks the WASI package of that name.
-fn is_linked(package: &str, interface: Option<&str>) -> bool {
-    match package {
-        "http" => interface.is_some_and(|name| ["outgoing-handler", "types"].contains(&name)),
-        _ => ["cli", "clocks", "filesystem", "io", "random", "sockets"].contains(&package),
-    }
+/// Whether this Gatling gives hooks that interface of WASI.
+fn is_linked(interface: &InterfaceName<'_>, item: &ComponentItem) -> bool {
+    let version = interface.version(item.version_suffix.as_deref()).ok().flatten();
+    let is_ours = version.is_some_and(|version| (version.major, version.minor) == (0, 2) && version.pre.is_empty());
+    let package = interface.package();
+    is_ours
+        && match package.as_str() {
+            "http" => ["outgoing-handler", "types"].contains(&interface.interface().as_str()),
+            package => ["cli", "clocks", "filesystem", "io", "random", "sockets"].contains(&package),
+        }
 }
 
-/// The interface of the component in `bytes`.
-fn component(bytes: &[u8]) -> Result<(Resolve, WorldId), String> {
-    const MODULE: &[u8] = b"\0asm\x01\0\0\0";
-    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
-    if bytes.is_empty() {
-        return Err("it is empty: build the hooks again, and look whether the disk was full".to_owned());
+/// A name of the component's, as people can read it.
+fn shown(name: &str) -> String {
+    if name.len() <= LONGEST_NAME {
+        return name.to_owned();
     }
-    if bytes.starts_with(MODULE) {
-        return Err("it is a core WebAssembly module, and a hooks file is a component: build it for the target wasm32-wasip2, or \
-                    make it one with `wasm-tools component new`"
-            .to_owned());
-    }
-    if !bytes.starts_with(COMPONENT) {
-        let what = if COMPONENT.starts_with(bytes) || bytes.starts_with(b"\0asm") {
-            "it is cut off, or of a WebAssembly version that gatling does not know"
-        } else if bytes.starts_with(b"version https://git-lfs") {
-            "it is a pointer of Git LFS, and the file itself was not pushed"
-        } else {
-            "it is no WebAssembly at all"
-        };
-        return Err(format!("{what}: a hooks file is a WebAssembly component"));
-    }
-    match decode(bytes) {
-        Ok(DecodedWasm::Component(resolve, world)) => Ok((resolve, world)),
-        Ok(DecodedWasm::WitPackage(..)) => {
-            Err("it is a WIT package in binary form, and has no code: build the hooks themselves".to_owned())
-        }
-        Err(error) => {
-            Err(format!("it is a damaged component: {error:#}. Build the hooks again, and copy the file whole"))
-        }
-    }
+    format!("{}… (cut here: it has {} bytes)", &name[..name.floor_char_boundary(LONGEST_NAME)], name.len())
 }
 
-fn hook_report(resolve: &Resolve, function: &Function, hook: Hook, task: Task) -> HookReport {
-    let (status, fallible, message) = match returns(resolve, function) {
+fn hook_report(types: TypesRef<'_>, function: &ComponentFuncType, hook: Hook, task: Task) -> HookReport {
+    let (status, fallible, message) = match returns(types, function) {
         Ok(fallible) if hook.task == task => (Status::Ok, fallible, String::new()),
         Ok(fallible) => {
             let place = format!("belongs to the task {}: it is not called from {}", hook.task, task.hooks_file());
@@ -334,43 +349,50 @@ fn hook_report(resolve: &Resolve, function: &Function, hook: Hook, task: Task) -
 }
 
 fn unknown_report(export: &str, nearest: String) -> HookReport {
+    let name = shown(export).replace('-', "_");
     HookReport {
-        name: export.replace('-', "_"),
+        message: format!("{name} is no hook, and is never called: did you mean {nearest}?"),
+        name,
         task: None,
         step: None,
         phase: None,
         status: Status::Unknown,
-        message: format!("{} is no hook, and is never called: did you mean {nearest}?", export.replace('-', "_")),
         fallible: false,
     }
 }
 
 /// The hook that an export with another name may have been meant for; none if it was meant for
 /// something else, as what toolchains add is.
-fn meant(export: &str, known: &[Hook]) -> Option<String> {
+fn meant(export: &str, known: &[(String, Hook)]) -> Option<String> {
     let looks_like_one = export.starts_with("before-") || export.starts_with("after-");
+    let longest = known.iter().map(|(name, _)| name.len()).max()?;
+    if !looks_like_one && export.len() > longest + LIKENESS {
+        return None;
+    }
+    // How the end of a long name is spelt makes no hook any nearer.
+    let start = &export[..export.floor_char_boundary(2 * longest)];
     let (distance, nearest) = known
         .iter()
-        .map(|hook| (strsim::damerau_levenshtein(export, &hook.export()), hook))
+        .map(|(name, hook)| (strsim::damerau_levenshtein(start, name), hook))
         .min_by_key(|(distance, _)| *distance)?;
     (looks_like_one || distance <= LIKENESS).then(|| nearest.name())
 }
 
 /// Whether a hook of this type returns a result. What is wrong with the type, if it is none.
-fn returns(resolve: &Resolve, function: &Function) -> Result<bool, String> {
-    if !matches!(function.kind, FunctionKind::Freestanding) {
+fn returns(types: TypesRef<'_>, function: &ComponentFuncType) -> Result<bool, String> {
+    if function.async_ {
         return Err("it is async".to_owned());
     }
-    let [parameter] = function.params.as_slice() else {
+    let [(_, parameter)] = &*function.params else {
         return Err(format!("it takes {} parameters", function.params.len()));
     };
-    same(resolve, &parameter.ty, &CONTRACT.resolve, &CONTRACT.env, "env")?;
+    Comparison { types, contract: &CONTRACT.resolve }.same(parameter, &CONTRACT.env, "env")?;
     match &function.result {
         None => Ok(false),
-        Some(result) if is_plain_result(resolve, result) => Ok(true),
+        Some(result) if is_plain_result(types, result) => Ok(true),
         Some(_) => Err("it returns something else".to_owned()),
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

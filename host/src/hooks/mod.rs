@@ -13,6 +13,7 @@ mod preload;
 mod program;
 mod requests;
 pub mod sample;
+mod surface;
 mod types;
 
 use std::cell::OnceCell;
@@ -323,3 +324,6 @@ impl HookReport {
         self.name.replace('_', "-")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use serde::{Deserialize, Serialize};
-use wasmparser::{Validator, WasmFeatures};
+use wasmparser::Validator;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::cache::Cache;
 use super::call::{self, Linked};
 use super::inspect::{Inspection, Status};
+use super::surface::FEATURES;
 use super::{digest, read};
 use crate::run::log::{self, RunLog};
 use crate::task::Task;
@@ -135,9 +136,9 @@ impl Code {
     }
 }
 
-/// What is wrong with the code in a hooks file. Nothing that wasmtime can run is refused here.
+/// What is wrong with the code in a hooks file, which a look at its outside doesn't show.
 fn invalid(bytes: &[u8]) -> Option<String> {
-    let error = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).err()?;
+    let error = Validator::new_with_features(FEATURES).validate_all(bytes).err()?;
     Some(format!("it is not valid: {error}"))
 }
 

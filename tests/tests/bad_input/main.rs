@@ -3,6 +3,7 @@
 
 #[path = "../component/mod.rs"]
 mod component;
+mod damaged;
 mod hooks_file;
 mod project;
 mod refs;

@@ -6,7 +6,7 @@ use wit_parser::ManglingAndAbi;
 
 /// A component with the exports and imports of a world, whose functions all trap. `contract`
 /// is the text of the contract that it is built against.
-fn built(world: &str, contract: &str) -> Vec<u8> {
+pub(in crate::hooks) fn built(world: &str, contract: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     resolve.push_str("hooks.wit", contract).expect("the contract is well-formed");
     let package = resolve
@@ -18,7 +18,8 @@ fn built(world: &str, contract: &str) -> Vec<u8> {
     ComponentEncoder::default().module(&module).expect("it is a module").encode().expect("it is a component")
 }
 
-const USE: &str = "use gatling:hooks/types@1.1.0.{env}; include gatling:hooks/imports@1.1.0;";
+/// What a world begins with whose hooks take the contract's env.
+pub(in crate::hooks) const USE: &str = "use gatling:hooks/types@1.1.0.{env}; include gatling:hooks/imports@1.1.0;";
 
 fn of(exports: &str, task: Task) -> Inspection {
     Inspection::of(&built(&format!("{USE} {exports}"), WIT), task).expect("it is a component")
