@@ -1,6 +1,9 @@
 //! `gatling hooks`: what authors of hooks work with.
 
+mod build;
 mod check;
+mod new;
+mod wit;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -14,11 +17,17 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    New(new::Args),
+    Build(build::Args),
     Check(check::Args),
+    Wit(wit::Args),
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
     match &args.command {
+        Command::New(args) => new::main(args),
+        Command::Build(args) => build::main(args),
         Command::Check(args) => check::main(args),
+        Command::Wit(args) => wit::main(args),
     }
 }
