@@ -6,6 +6,7 @@ pub mod new;
 
 mod bindings;
 mod component;
+mod packages;
 mod toolchain;
 mod world;
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use minijinja::{Value, context};
 
 use super::world::{self, World};
-use super::{CONTRACT, Language, toolchain};
+use super::{Language, toolchain};
 use crate::hooks::inspect::contract_version;
 use crate::task::{Hook, Task};
 use crate::templates;
@@ -59,8 +59,7 @@ pub fn create(dir: &Path, language: Language, task: Task, hooks: &[Hook]) -> Res
     for (name, text) in &files {
         write(dir, name, text)?;
     }
-    write(dir, world::CONTRACT, CONTRACT)?;
-    // So that the first look at it in an editor finds no names that nobody has heard of.
+    // The contract and the bindings: an editor finds no names in the hooks that it can't explain.
     let world = World::read(dir)?.context("the project has no world")?;
     toolchain::write_bindings(language, &dir.canonicalize()?, &world)?;
     let shown = files.iter().map(|(name, _)| *name).filter(|name| !name.starts_with('.'));

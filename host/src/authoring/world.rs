@@ -7,14 +7,13 @@ use anyhow::{Result, bail};
 use minijinja::context;
 use wit_parser::{Function, Resolve, WorldId, WorldItem, WorldKey};
 
+use super::packages;
 use crate::hooks::inspect::contract_version;
 use crate::task::{Hook, Task};
 use crate::templates;
 
 /// The folder of the world, below the project's.
 pub(super) const FOLDER: &str = "wit";
-/// Where the contract is in it: toolchains look for packages there.
-pub(super) const CONTRACT: &str = "wit/deps/gatling-hooks/hooks.wit";
 
 /// The world of a project of hooks.
 pub(super) struct World {
@@ -33,12 +32,14 @@ pub(super) fn text(task: Task, hooks: &[Hook]) -> Result<String> {
 }
 
 impl World {
-    /// Reads the world of the project in `dir`; none where it has no folder `wit`.
+    /// Reads the world of the project in `dir`, with the packages that it names; none where it has no
+    /// folder `wit`.
     pub(super) fn read(dir: &Path) -> Result<Option<Self>> {
         let folder = dir.join(FOLDER);
         if !folder.is_dir() {
             return Ok(None);
         }
+        packages::provide(dir)?;
         let mut resolve = Resolve::default();
         let package = match resolve.push_dir(&folder) {
             Ok((package, _)) => package,
