@@ -5,6 +5,7 @@
 //! [`task`] lists the steps; each step says, as values, what is to be done ([`steps::Action`]);
 //! [`run`] carries it out under a lock, and calls [`hooks`] around each step.
 
+pub mod authoring;
 pub mod command;
 pub mod dotenv;
 pub mod env;

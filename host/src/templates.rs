@@ -1,4 +1,4 @@
-//! The files that Gatling writes for others to read: git, init and nginx.
+//! The files that Gatling writes for others to read: git, init, nginx, and authors of hooks.
 
 use std::path::Path;
 
@@ -82,7 +82,25 @@ pub fn nginx_site(paths: &ProjectPaths, listen: &[String], domains: &[String], p
     )
 }
 
-fn render(template: &str, values: minijinja::Value) -> Result<String> {
+/// `before-mix-compile` as a name in JavaScript: `beforeMixCompile`.
+#[must_use]
+pub(crate) fn camel(name: &str) -> String {
+    let mut words = name.split('-');
+    words.next().into_iter().map(str::to_owned).chain(words.map(pascal)).collect()
+}
+
+/// `before-mix-compile` as a name in Go: `BeforeMixCompile`.
+#[must_use]
+pub(crate) fn pascal(name: &str) -> String {
+    let capitalized = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
+    };
+    name.split('-').filter_map(capitalized).collect()
+}
+
+/// Fills in a template; the text ends with one line end.
+pub(crate) fn render(template: &str, values: minijinja::Value) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_filter("sh", |text: &str| shell::quoted(text));

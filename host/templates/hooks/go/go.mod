@@ -1,0 +1,5 @@
+module {{ module }}
+
+go 1.25
+
+require {{ go_requirement }}

@@ -1,0 +1,29 @@
+//! The hooks of {{ file }}.
+
+const std = @import("std");
+const gatling = @import("bindings/{{ task }}.zig");
+
+const Env = gatling.{{ task }}_env_t;
+const String = gatling.{{ task }}_string_t;
+
+fn text(string: String) []const u8 {
+    return string.ptr[0..string.len];
+}
+
+/// Writes a line to the log of the deployment.
+fn info(comptime format: []const u8, values: anytype) void {
+    var buffer: [1024]u8 = undefined;
+    const line = std.fmt.bufPrint(&buffer, format, values) catch "(this line is too long)";
+    var message = String{ .ptr = @constCast(line.ptr), .len = line.len };
+    gatling.gatling_hooks_log_log(gatling.GATLING_HOOKS_LOG_LEVEL_INFO, &message);
+}
+{%- for hook in hooks %}
+
+/// To end the deployment here: `gatling.{{ task }}_string_dup(err, "why")`, and return false.
+export fn exports_{{ task }}_{{ hook.name }}(env: *Env, err: *String) bool {
+    defer gatling.{{ task }}_env_free(env);
+    _ = err;
+    info("{s} {s}: {{ hook.name }}", .{ text(env.project), text(env.version) });
+    return true;
+}
+{%- endfor %}
