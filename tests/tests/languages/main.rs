@@ -1,0 +1,3 @@
+//! Hooks in every language: the examples, and projects that `gatling hooks new` starts.
+
+mod examples;
