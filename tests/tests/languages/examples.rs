@@ -43,37 +43,29 @@ fn says_and_does_the_same(language: &str) {
     assert_eq!(said_by_hooks(&output), expected, "{output:?}");
     assert!(sandbox.get("/assets/build.txt").unwrap().1.contains(&format!("version 0.2.0\ncommit {commit}\n")));
 
-    // Without the grant to run the script, without the file, and told to fail.
-    hello.set_version("0.3.0").unwrap();
+    // Tried where they stand, without the grant to run the script: each copes, in the same words.
+    let run = |hook: &str| {
+        let mut command = sandbox.gatling(&["hooks", "run", "upgrade.wasm", hook]);
+        Output::of(command.current_dir(hello.dir())).unwrap()
+    };
     hello.write("gatling.toml", "[hooks.grants]\nread = [\".\"]\n").unwrap();
+    let output = run("before_mix_digest").expect_success().unwrap();
+    assert!(output.says("warning: the assets are not built: hooks may not run \"sh\": to grant it,"), "{output:?}");
+
     hello.remove("CHANGES").unwrap();
+    let output = run("after_mix_release").expect_success().unwrap();
+    assert!(output.says("there is no file CHANGES"), "{output:?}");
+
+    run("before_upgrade_service").expect_success().unwrap();
     hello.write("FAIL", "").unwrap();
-    hello.commit("Told to fail").unwrap();
+    let output = run("before_upgrade_service");
+    assert!(output.status.code() == Some(1) && output.says("it returned an error: told to fail"), "{output:?}");
 
-    let output = hello.push().unwrap();
-
-    let denied = "hooks may not run \"sh\": to grant it, write into gatling.toml, under [hooks.grants]: run = [\"sh\"]";
-    let expected = [
-        &format!("hello 0.2.0 -> 0.3.0 (main {})", &hello.head().unwrap()[..7]),
-        "served at www.example.com, hello.example.com",
-        "$ sh script/build_assets.sh",
-        &format!("denied: {denied}"),
-        &format!("warning: the assets are not built: {denied}"),
-        "there is no file CHANGES",
-    ];
-    assert_eq!(said_by_hooks(&output), expected, "{output:?}");
-    assert!(output.says("hello failed: the hook before_upgrade_service of upgrade.wasm"), "{output:?}");
-    assert!(output.says("it returned an error: told to fail"), "{output:?}");
-    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.2.0\n".to_owned()));
-
-    // A script that fails.
-    hello.write("gatling.toml", "[hooks.grants]\nrun = [\"sh\"]\nread = [\".\"]\n").unwrap();
+    hello.write("gatling.toml", "[hooks.grants]\nrun = [\"sh\"]\n").unwrap();
     hello.write("script/build_assets.sh", "exit 3\n").unwrap();
-    hello.commit("Break the script").unwrap();
-
-    let output = hello.push().unwrap();
-
-    assert!(output.says("it returned an error: building the assets: sh ended with status 3"), "{output:?}");
+    let output = run("before_mix_digest");
+    let error = "it returned an error: building the assets: sh ended with status 3";
+    assert!(output.status.code() == Some(1) && output.says(error), "{output:?}");
 }
 
 #[test]
