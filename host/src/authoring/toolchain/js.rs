@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Job, missing};
 use crate::authoring::world::{FOLDER, World};
 use crate::command::Command;
+use crate::templates;
 
 const INSTALL: &str = "`apt-get install nodejs npm` installs it";
 
@@ -68,9 +69,14 @@ pub(super) fn build(job: &mut Job<'_>, world: &World) -> Result<Vec<u8>> {
     let Some(program) = installed(job.dir, tool) else {
         bail!("npm has installed no {}: remove node_modules, and try again", tool.program());
     };
+    let source = package["main"].as_str().unwrap_or("hooks.js");
+    if tool == Tool::Qjs {
+        let path = job.dir.join(source);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        refuse_lost_awaits(&text, world)?;
+    }
     let out = tempfile::tempdir().context("cannot make a folder for the component")?;
     let file = out.path().join("hooks.wasm");
-    let source = package["main"].as_str().unwrap_or("hooks.js");
     job.run(&command(tool, &program, source, world.name(), &file, job.dir), INSTALL)?;
     fs::read(&file).with_context(|| format!("{} wrote no component", tool.program()))
 }
@@ -80,6 +86,26 @@ fn installed(dir: &Path, tool: Tool) -> Option<String> {
     let programs = dir.ancestors().map(|folder| folder.join("node_modules/.bin").join(tool.program()));
     let program = programs.into_iter().find(|program| program.is_file())?;
     Some(program.strip_prefix(dir).unwrap_or(&program).display().to_string())
+}
+
+/// With QuickJS an asynchronous hook ends well at its first `await`, and nobody ever sees the rest
+/// of it missing.
+fn refuse_lost_awaits(source: &str, world: &World) -> Result<()> {
+    for (export, _) in world.exports() {
+        let name = templates::camel(export);
+        let is_lost = |words: &[&str]| words[..3] == ["export", "async", "function"] && words[3] == name;
+        let words: Vec<_> =
+            source.split(|c: char| c.is_whitespace() || c == '(').filter(|word| !word.is_empty()).collect();
+        if words.windows(4).any(is_lost) {
+            bail!(
+                "the hook {name} is `async`: with {}, all that follows its first `await` would never run. Write it without `async`, or \
+                 have package.json depend on {} instead",
+                Tool::Qjs.package(),
+                Tool::Js.package()
+            );
+        }
+    }
+    Ok(())
 }
 
 fn command(tool: Tool, program: &str, source: &str, world: &str, file: &Path, dir: &Path) -> Command {
@@ -105,6 +131,21 @@ mod tests {
         assert_eq!(tool(json!({"devDependencies": {"componentize-qjs": "^0.4"}})), Some(Tool::Qjs));
         assert_eq!(tool(json!({"dependencies": {"@bytecodealliance/componentize-js": "*"}})), Some(Tool::Js));
         assert_eq!(tool(json!({"devDependencies": {"left-pad": "1"}})), None);
+    }
+
+    #[test]
+    fn a_hook_of_quickjs_that_would_lose_its_awaits_is_refused_and_a_helper_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(FOLDER)).unwrap();
+        let world = "package my:hooks;\nworld upgrade {\n  export before-mix-compile: func();\n}\n";
+        fs::write(dir.path().join(FOLDER).join("world.wit"), world).unwrap();
+        let world = World::read(dir.path()).unwrap().unwrap();
+
+        let error = refuse_lost_awaits("export async function beforeMixCompile(env) {}", &world).unwrap_err();
+        assert!(error.to_string().contains("the hook beforeMixCompile is `async`"), "{error}");
+        for source in ["export function beforeMixCompile(env) {}", "export async function helper() {}"] {
+            refuse_lost_awaits(source, &world).unwrap();
+        }
     }
 
     #[test]
