@@ -20,6 +20,7 @@ pub mod mounts;
 pub mod places;
 pub mod processes;
 pub mod server;
+pub mod tools;
 pub mod waiting;
 
 mod exit;

@@ -7,6 +7,7 @@ mod interrupt;
 mod setup;
 mod shell;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -42,7 +43,7 @@ enum Task {
     Bench,
     /// Installs what the demo and the tests need and this machine lacks
     Setup,
-    /// Builds the hooks of the tests and of the example app, and says where they are
+    /// Builds the hooks of the tests and of the examples, and says where they are
     Guests,
 }
 
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
         Task::Test { arguments } => test::test(&arguments),
         Task::Bench => bench::bench(),
         Task::Setup => setup::ensure(&setup::ALL).map(|()| println!("Everything is there.")),
-        Task::Guests => setup::ensure(&[setup::GUESTS]).and_then(|()| guests::list()),
+        Task::Guests => setup::ensure(&setup::HOOKS).and_then(|()| guests::list()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

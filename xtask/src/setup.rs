@@ -3,23 +3,33 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use gatling_tests::tools::rust::Toolchain;
 use rustix::process::geteuid;
 
-use crate::{guests, shell};
+use crate::{shell, tools};
 
 /// Something that the demo or the tests can't do without.
 pub(crate) struct Need {
     name: &'static str,
     why: &'static str,
-    packages: &'static [&'static str],
+    source: Source,
     is_met: fn() -> bool,
+}
+
+/// Where to get it.
+#[derive(Clone, Copy)]
+enum Source {
+    /// These packages of Debian's.
+    Apt(&'static [&'static str]),
+    /// Something that is put into the target folder.
+    Target(fn() -> Result<()>),
 }
 
 /// Elixir; Debian's package brings the parts of Erlang that `mix release` needs.
 pub(crate) const ELIXIR: Need = Need {
     name: "Elixir",
     why: "to build and run the example app",
-    packages: &["elixir"],
+    source: Source::Apt(&["elixir"]),
     is_met: || shell::is_installed("mix"),
 };
 
@@ -27,19 +37,19 @@ pub(crate) const ELIXIR: Need = Need {
 pub(crate) const NGINX: Need = Need {
     name: "nginx",
     why: "to serve the app",
-    packages: &["nginx-light"],
+    source: Source::Apt(&["nginx-light"]),
     is_met: || shell::is_installed("nginx"),
 };
 
 /// git, for pushing.
 pub(crate) const GIT: Need =
-    Need { name: "git", why: "to push the app", packages: &["git"], is_met: || shell::is_installed("git") };
+    Need { name: "git", why: "to push the app", source: Source::Apt(&["git"]), is_met: || shell::is_installed("git") };
 
 /// curl, with which init scripts and the demo ask the app.
 pub(crate) const CURL: Need = Need {
     name: "curl",
     why: "to ask the app whether it answers",
-    packages: &["curl"],
+    source: Source::Apt(&["curl"]),
     is_met: || shell::is_installed("curl"),
 };
 
@@ -47,7 +57,7 @@ pub(crate) const CURL: Need = Need {
 pub(crate) const SSHD: Need = Need {
     name: "sshd",
     why: "to push over ssh in the tests",
-    packages: &["openssh-server"],
+    source: Source::Apt(&["openssh-server"]),
     is_met: || shell::is_installed("sshd"),
 };
 
@@ -55,7 +65,7 @@ pub(crate) const SSHD: Need = Need {
 pub(crate) const SUDO: Need = Need {
     name: "sudo",
     why: "to deploy as a user without root's rights in the tests",
-    packages: &["sudo"],
+    source: Source::Apt(&["sudo"]),
     is_met: || shell::is_installed("sudo"),
 };
 
@@ -63,15 +73,59 @@ pub(crate) const SUDO: Need = Need {
 pub(crate) const GUESTS: Need = Need {
     name: "Rust for WebAssembly",
     why: "to build hooks; `rustup target add wasm32-wasip2` does as well",
-    packages: &["rustc-web", "rust-web-src", "libstd-rust-web-dev", "wasi-libc"],
-    is_met: || guests::Toolchain::find().is_ok(),
+    source: Source::Apt(&["rustc-web", "rust-web-src", "libstd-rust-web-dev", "wasi-libc"]),
+    is_met: || Toolchain::find().is_ok(),
 };
+
+/// What compiles C to components.
+const C: Need = Need {
+    name: "clang for WebAssembly",
+    why: "to build hooks in C",
+    source: Source::Apt(&["clang", "lld", "wasi-libc", "libclang-rt-dev-wasm32"]),
+    is_met: tools::can_compile_c,
+};
+
+/// Node, with npm, which gets the rest of what JavaScript needs.
+const NODE: Need = Need {
+    name: "Node",
+    why: "to build hooks in JavaScript",
+    source: Source::Apt(&["nodejs", "npm"]),
+    is_met: || shell::is_installed("node") && shell::is_installed("npm"),
+};
+
+/// Python, with what makes virtual environments.
+const PYTHON: Need = Need {
+    name: "Python",
+    why: "to install tools for hooks into the target folder",
+    source: Source::Apt(&["python3", "python3-venv"]),
+    is_met: tools::has_venv,
+};
+
+/// Tools that are Python packages, whatever their language.
+const PYTHON_TOOLS: Need = Need {
+    name: "componentize-py, Zig, Go",
+    why: "to build hooks in Python, Zig and Go; from pip",
+    source: Source::Target(tools::install_python_tools),
+    is_met: tools::has_python_tools,
+};
+
+/// The module that bindings for Go need.
+const GO_MODULE: Need = Need {
+    name: "a module of Go's",
+    why: "to build hooks in Go; from the crate that writes their bindings",
+    source: Source::Target(tools::install_go_module),
+    is_met: tools::has_go_module,
+};
+
+/// What building all hooks needs. What is made with others comes after them.
+pub(crate) const HOOKS: [Need; 6] = [GUESTS, C, NODE, PYTHON, PYTHON_TOOLS, GO_MODULE];
 
 /// What the demo needs.
 pub(crate) const DEMO: [Need; 5] = [ELIXIR, NGINX, GIT, CURL, GUESTS];
 
 /// What the demo or the tests need.
-pub(crate) const ALL: [Need; 7] = [ELIXIR, NGINX, GIT, CURL, SSHD, SUDO, GUESTS];
+pub(crate) const ALL: [Need; 12] =
+    [ELIXIR, NGINX, GIT, CURL, SSHD, SUDO, GUESTS, C, NODE, PYTHON, PYTHON_TOOLS, GO_MODULE];
 
 /// Installs `$@`. A `policy-rc.d` that says 101 keeps Debian's packages from starting their
 /// services. It is put there only where there is none, and goes again however this ends: left
@@ -98,20 +152,36 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     }
     println!("This machine lacks:");
     for need in &missing {
-        println!("  {:22}{}", need.name, need.why);
+        println!("  {:26}{}", need.name, need.why);
     }
-    let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages).copied().collect();
-    if !shell::is_installed("apt-get") {
-        bail!(
-            "there is no apt-get here to install it with: install it yourself, then try again \
-             (on Debian the packages are {})",
-            packages.join(" ")
-        );
+    let packages: Vec<&str> = missing.iter().flat_map(|need| need.source.packages()).copied().collect();
+    if !packages.is_empty() {
+        if !shell::is_installed("apt-get") {
+            bail!(
+                "there is no apt-get here to install it with: install it yourself, then try again \
+                 (on Debian the packages are {})",
+                packages.join(" ")
+            );
+        }
+        install(&packages)?;
     }
-    install(&packages)?;
+    for need in &missing {
+        if let Source::Target(make) = need.source {
+            make().with_context(|| format!("installing {}", need.name))?;
+        }
+    }
     match missing.iter().find(|need| !(need.is_met)()) {
         Some(need) => bail!("{} is still not to be found after installing it", need.name),
         None => Ok(()),
+    }
+}
+
+impl Source {
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Apt(packages) => packages,
+            Self::Target(_) => &[],
+        }
     }
 }
 

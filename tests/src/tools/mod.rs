@@ -1,0 +1,66 @@
+//! The tools that build hooks, as `cargo xtask setup` installs them into the target folder, and the
+//! environment in which they use nothing of the machine's but what setup installed there.
+
+pub mod rust;
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::places;
+
+/// The folder of the tools and of what they keep from one build to the next.
+pub fn dir() -> Result<PathBuf> {
+    Ok(places::target_dir()?.join("tools"))
+}
+
+/// The virtual environment of the tools that are Python packages.
+pub fn python() -> Result<PathBuf> {
+    Ok(dir()?.join("python"))
+}
+
+/// A module proxy in a folder: the Go module that the bindings need, from the sources of the crate
+/// that generates them.
+pub fn go_proxy() -> Result<PathBuf> {
+    Ok(dir()?.join("go-proxy"))
+}
+
+/// `command` with the tools on its `PATH`, and their caches in the target folder.
+pub fn with(command: &mut Command) -> Result<&mut Command> {
+    let tools = dir()?;
+    command
+        .env("PATH", prepended(&[python()?.join("bin")])?)
+        .env("ZIG_GLOBAL_CACHE_DIR", tools.join("zig-cache"))
+        .env("GOCACHE", tools.join("go-cache"))
+        .env("GOMODCACHE", tools.join("go-modules"))
+        // Else nobody could remove the target folder.
+        .env("GOFLAGS", "-modcacherw")
+        .env("GOPROXY", format!("file://{}", go_proxy()?.display()))
+        .env("GOSUMDB", "off")
+        .env("GOTOOLCHAIN", "local")
+        .env("npm_config_prefer_offline", "true");
+    for name in ["ZIG", "WASI_SDK_PATH", "GOWORK"] {
+        command.env_remove(name);
+    }
+    Ok(command)
+}
+
+/// `PATH` with `folders` before the others.
+pub(crate) fn prepended(folders: &[PathBuf]) -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = folders.iter().cloned().chain(env::split_paths(&path));
+    env::join_paths(folders).context("putting tools on the PATH")
+}
+
+/// `gatling hooks build` of the project in `project`, with the tools.
+pub fn build(gatling: &Path, project: &Path) -> Result<Command> {
+    let mut command = Command::new(gatling);
+    with(&mut command)?.args(["hooks", "build"]).arg(project);
+    if project.join("Cargo.toml").is_file() {
+        rust::Toolchain::find()?.set_up(&mut command)?;
+    }
+    Ok(command)
+}

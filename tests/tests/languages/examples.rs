@@ -1,0 +1,99 @@
+//! The examples: the same hooks in every language say and do the same.
+
+use gatling_tests::{Output, Sandbox, places};
+
+/// What Gatling itself says in the place of a hook whose code isn't ready yet.
+const WAITING: &str = "waiting until upgrade.wasm is compiled";
+
+/// What whoever pushes sees of the hooks, step after step.
+fn said_by_hooks(output: &Output) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut in_hook = false;
+    for line in output.lines() {
+        if !line.starts_with(' ') {
+            in_hook = line.ends_with("(upgrade.wasm)");
+        } else if in_hook && line.starts_with("    ") && !line.contains(WAITING) {
+            said.push(line.trim_start().to_owned());
+        }
+    }
+    said
+}
+
+fn says_and_does_the_same(language: &str) {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    hello.set_version("0.2.0").unwrap();
+    hello.write("gatling.toml", "[hooks.grants]\nrun = [\"sh\"]\nread = [\".\"]\n").unwrap();
+    hello.write("CHANGES", "Hello in six languages\nand more\n").unwrap();
+    hello.copy_hooks(&places::guest(language).unwrap(), "upgrade.wasm").unwrap();
+    hello.commit("Hooks").unwrap();
+
+    let output = hello.deploy().unwrap();
+
+    let commit = hello.head().unwrap();
+    let expected = [
+        &format!("hello 0.1.0 -> 0.2.0 (main {})", &commit[..7]),
+        "served at www.example.com, hello.example.com",
+        "$ sh script/build_assets.sh",
+        "wrote assets/build.txt",
+        "assets: wrote assets/build.txt",
+        "changes: Hello in six languages",
+    ];
+    assert_eq!(said_by_hooks(&output), expected, "{output:?}");
+    assert!(sandbox.get("/assets/build.txt").unwrap().1.contains(&format!("version 0.2.0\ncommit {commit}\n")));
+
+    // Tried where they stand, without the grant to run the script: each copes, in the same words.
+    let run = |hook: &str| {
+        let mut command = sandbox.gatling(&["hooks", "run", "upgrade.wasm", hook]);
+        Output::of(command.current_dir(hello.dir())).unwrap()
+    };
+    hello.write("gatling.toml", "[hooks.grants]\nread = [\".\"]\n").unwrap();
+    let output = run("before_mix_digest").expect_success().unwrap();
+    assert!(output.says("warning: the assets are not built: hooks may not run \"sh\": to grant it,"), "{output:?}");
+
+    hello.remove("CHANGES").unwrap();
+    let output = run("after_mix_release").expect_success().unwrap();
+    assert!(output.says("there is no file CHANGES"), "{output:?}");
+
+    run("before_upgrade_service").expect_success().unwrap();
+    hello.write("FAIL", "").unwrap();
+    let output = run("before_upgrade_service");
+    assert!(output.status.code() == Some(1) && output.says("it returned an error: told to fail"), "{output:?}");
+
+    hello.write("gatling.toml", "[hooks.grants]\nrun = [\"sh\"]\n").unwrap();
+    hello.write("script/build_assets.sh", "exit 3\n").unwrap();
+    let output = run("before_mix_digest");
+    let error = "it returned an error: building the assets: sh ended with status 3";
+    assert!(output.status.code() == Some(1) && output.says(error), "{output:?}");
+}
+
+#[test]
+fn the_example_in_rust_says_and_does_what_all_do() {
+    says_and_does_the_same("rust");
+}
+
+#[test]
+fn the_example_in_javascript_says_and_does_what_all_do() {
+    says_and_does_the_same("js");
+}
+
+#[test]
+fn the_example_in_python_says_and_does_what_all_do() {
+    says_and_does_the_same("python");
+}
+
+#[test]
+fn the_example_in_c_says_and_does_what_all_do() {
+    says_and_does_the_same("c");
+}
+
+#[test]
+fn the_example_in_go_says_and_does_what_all_do() {
+    says_and_does_the_same("go");
+}
+
+#[test]
+fn the_example_in_zig_says_and_does_what_all_do() {
+    says_and_does_the_same("zig");
+}
