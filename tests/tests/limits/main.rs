@@ -1,5 +1,9 @@
 //! Hooks that would hang or eat the server, each ended by a limit of its own.
 
+mod by_hand;
+#[path = "../component/mod.rs"]
+mod component;
+
 use std::fs;
 
 use gatling_tests::places;
@@ -14,16 +18,25 @@ const SETTINGS: &str = "[hooks]\ntimeout = \"2s\"\nmemory = \"64MiB\"\nlog_lines
 /// version is to go on serving.
 #[track_caller]
 fn assert_ended(server: &Server, what: &str, words: &str) {
+    let hostile = fs::read(places::guest("hostile").unwrap()).unwrap();
+    assert_hooks_end(server, &hostile, SETTINGS, what, &["the hook before_mix_deps_get of upgrade.wasm", words]);
+}
+
+/// Pushes a version with these hooks and settings, which is to end the run with `words` before
+/// any step, and the old version is to go on serving.
+#[track_caller]
+fn assert_hooks_end(server: &Server, hooks: &[u8], settings: &str, what: &str, words: &[&str]) {
     let before = server.serving().unwrap();
-    server.hello.write("gatling.toml", SETTINGS).unwrap();
+    server.hello.write("gatling.toml", settings).unwrap();
     server.hello.set_version(&format!("0.2.0-{what}")).unwrap();
-    server.hello.copy_hooks(&places::guest("hostile").unwrap(), "upgrade.wasm").unwrap();
+    fs::write(server.hello.dir().join("upgrade.wasm"), hooks).unwrap();
 
     let run = server.push().unwrap().expect_code(1).unwrap();
 
     let text = run.text();
-    assert!(text.contains("the hook before_mix_deps_get of upgrade.wasm"), "{what}:\n{text}");
-    assert!(text.contains(words), "{what}: {words:?} is not in\n{text}");
+    for word in words {
+        assert!(text.contains(word), "{what}: {word:?} is not in\n{text}");
+    }
     assert!(!text.contains("$ mix deps.get"), "{what}: a step was begun after it");
     assert_eq!(server.serving().unwrap(), before, "{what}");
 }
