@@ -50,6 +50,9 @@ pub enum Environment {
     Only(&'static [&'static str]),
 }
 
+/// A command with more bytes than this is cut where people read it.
+const LONGEST_SHOWN: usize = 4096;
+
 /// Why a command didn't end well.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -280,8 +283,19 @@ impl Command {
 /// The command as a person would type it.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shell::word(&self.program))?;
-        self.args.iter().try_for_each(|arg| write!(f, " {}", shell::word(arg)))
+        let mut line = shell::word(&self.program).into_owned();
+        for arg in &self.args {
+            if line.len() > LONGEST_SHOWN {
+                break;
+            }
+            line.push(' ');
+            line.push_str(&shell::word(arg));
+        }
+        if line.len() <= LONGEST_SHOWN {
+            return f.write_str(&line);
+        }
+        let shown = &line[..line.floor_char_boundary(LONGEST_SHOWN)];
+        write!(f, "{shown}… (cut here: it has {} arguments)", self.args.len())
     }
 }
 

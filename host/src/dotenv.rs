@@ -143,6 +143,10 @@ fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n')
 }
 
+fn windows_line_end(line: usize) -> String {
+    format!("line {line} ends as lines of Windows do: take that out with `sed -i 's/\\r$//' FILE`")
+}
+
 /// Takes the words of a shell text apart, with quotes but without expansions.
 struct Parser<'a> {
     rest: &'a str,
@@ -165,7 +169,10 @@ impl Parser<'_> {
                 None => return Ok(None),
                 Some('#') => {
                     self.next();
-                    let text = self.rest.lines().next().unwrap_or_default().to_owned();
+                    let text = self.rest.split('\n').next().unwrap_or_default().to_owned();
+                    if text.ends_with('\r') {
+                        bail!(windows_line_end(self.line));
+                    }
                     self.rest = &self.rest[text.len()..];
                     lines.push(Line::Comment(text));
                 }
@@ -178,7 +185,7 @@ impl Parser<'_> {
         while let Some(c) = self.rest.chars().next().filter(|c| !is_blank(*c)) {
             self.next();
             match c {
-                '\r' => bail!("line {start} ends as lines of Windows do: take that out with `sed -i 's/\\r$//' FILE`"),
+                '\r' => bail!(windows_line_end(start)),
                 '\'' | '"' | '\\' if !word.contains('=') => {
                     bail!("line {start}: quotes belong behind the =, as in KEY='some value'")
                 }
@@ -287,11 +294,19 @@ mod tests {
             "OK=1\nA='open",
             "OK=1\n1A=x",
             "OK=1\nA=x\r\n",
+            "OK=1\n# a comment\r\n",
+            "OK=1\n# at the end\r\r",
             "OK=1\n\"A=x\"",
         ] {
             let error = format!("{:#}", Dotenv::parse(text).expect_err(text));
             assert!(error.contains("line 2"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_comment_can_have_anything_in_it_but_a_line_end_of_windows() {
+        let env = Dotenv::parse("# a\rb '\"$(\u{a0}\nA=1\n#").expect("it is understood");
+        assert_eq!(Dotenv::parse(&env.to_string()).expect("what was written can be read"), env);
     }
 
     #[test]

@@ -8,7 +8,6 @@ use anyhow::{Context, Result, bail};
 use bytesize::ByteSize;
 use jiff::SignedDuration;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use crate::grants::{GrantCaps, GrantSettings};
 
@@ -142,9 +141,16 @@ impl ProjectSettings {
     /// # Errors
     /// When it can't be read or understood: the error says where and which keys there are.
     pub fn read(build_dir: &Path) -> Result<Self> {
-        let file = build_dir.join(PROJECT_FILE);
-        let settings: Self = read(&file)?;
-        settings.health.check().with_context(|| format!("in {}", file.display()))?;
+        read(&build_dir.join(PROJECT_FILE), Self::parse)
+    }
+
+    /// Understands the text of the file.
+    ///
+    /// # Errors
+    /// Says where it can't be understood, and which keys there are.
+    pub fn parse(text: &str) -> Result<Self> {
+        let settings: Self = toml::from_str(text)?;
+        settings.health.check()?;
         Ok(settings)
     }
 }
@@ -169,18 +175,26 @@ impl OperatorSettings {
     /// # Errors
     /// When it can't be read or understood: the error says where and which keys there are.
     pub fn read(file: &Path) -> Result<Self> {
-        let settings: Self = read(file)?;
+        read(file, Self::parse)
+    }
+
+    /// Understands the text of the file.
+    ///
+    /// # Errors
+    /// Says where it can't be understood, and which keys there are.
+    pub fn parse(text: &str) -> Result<Self> {
+        let settings: Self = toml::from_str(text)?;
         let fit = |address: &String| !address.is_empty() && !address.contains([';', '{', '}', '\n']);
         if settings.nginx.listen.is_empty() || !settings.nginx.listen.iter().all(fit) {
-            bail!("in {}: [nginx] listen: name addresses as nginx does, such as [\"80\", \"[::]:80\"]", file.display());
+            bail!("[nginx] listen: name addresses as nginx does, such as [\"80\", \"[::]:80\"]");
         }
         Ok(settings)
     }
 }
 
-fn read<T: DeserializeOwned + Default>(file: &Path) -> Result<T> {
+fn read<T: Default>(file: &Path, parse: impl FnOnce(&str) -> Result<T>) -> Result<T> {
     match fs::read_to_string(file) {
-        Ok(text) => toml::from_str(&text).with_context(|| format!("cannot understand {}", file.display())),
+        Ok(text) => parse(&text).with_context(|| format!("cannot understand {}", file.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
     }

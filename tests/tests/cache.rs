@@ -9,7 +9,7 @@ use gatling_tests::{Sandbox, places};
 #[path = "component/mod.rs"]
 mod component;
 
-use component::{USE, component_of};
+use component::{USE, component_around, contract};
 
 /// Calls a hook that does nothing else than to log, and returns whether it was compiled for that.
 fn was_compiled(sandbox: &Sandbox, file: &Path) -> bool {
@@ -109,7 +109,7 @@ fn slow() -> Vec<u8> {
             (func (export "after-mix-compile") (param i32))
             {functions})"#
     );
-    component_of(&module, &format!("{USE} export after-mix-compile: func(env: env);"))
+    component_around(&module, &format!("{USE} export after-mix-compile: func(env: env);"), &[&contract()])
 }
 
 #[test]

@@ -223,7 +223,7 @@ mod tests {
                 "{code}"
             );
             let readme = fs::read_to_string(dir.join("README.md")).unwrap();
-            assert!(readme.contains("deploy.wasm") && readme.contains("The trap: "), "{readme}");
+            assert!(readme.contains("deploy.wasm") && readme.contains("The trap"), "{readme}");
         }
     }
 

@@ -20,6 +20,15 @@ fn both_outputs_arrive_in_the_order_they_were_written() {
 }
 
 #[test]
+fn of_a_command_that_is_too_long_to_read_the_start_is_shown() {
+    let many = Command::new("true", vec!["ä"; 1_000_000], Path::new("/")).to_string();
+    assert!(many.starts_with("true 'ä' 'ä'") && many.ends_with("… (cut here: it has 1000000 arguments)"), "{many}");
+    let long = Command::new(&"x".repeat(1_000_000), [""; 0], Path::new("/")).to_string();
+    assert!(many.len() < 5000 && long.len() < 5000, "{} and {} bytes", many.len(), long.len());
+    assert_eq!(sh("exit 0").to_string(), "sh -c 'exit 0'");
+}
+
+#[test]
 fn lines_arrive_while_the_program_runs() {
     let start = std::time::Instant::now();
     let mut first = None;

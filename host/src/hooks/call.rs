@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::runtime::Runtime;
@@ -138,13 +138,24 @@ impl Caller {
 
     /// Calls a hook; `fallible` says whether it returns a result.
     pub(super) fn call(&self, call: &Call, scene: &Scene, fallible: bool) -> Result<()> {
+        self.call_timed(call, scene, fallible, &mut Duration::default())
+    }
+
+    /// As [`Caller::call`]; tells as well how long it took to make the instance.
+    pub(super) fn call_timed(
+        &self,
+        call: &Call,
+        scene: &Scene,
+        fallible: bool,
+        instantiated: &mut Duration,
+    ) -> Result<()> {
         let log = HookLog::new(call.log.clone(), &self.limits);
         let stdout = Lines::new(log.clone());
         let stderr = Lines::new(log.clone());
         let state = self.state(call, scene, log, &stdout, &stderr);
         let outcome = self.runtime.as_ref().context("the runtime is there until the end")?.block_on(async {
             let export = call.hook.export();
-            let invoked = self.invoke(state, &export, &scene.env, fallible);
+            let invoked = self.invoke(state, &export, &scene.env, fallible, instantiated);
             // When the time is up the call is dropped as it stands, and what it waits for with it.
             match tokio::time::timeout(self.limits.timeout, invoked).await {
                 Ok(outcome) => outcome,
@@ -199,13 +210,16 @@ impl Caller {
         export: &str,
         env: &EnvRecord,
         fallible: bool,
+        instantiated: &mut Duration,
     ) -> wasmtime::Result<Result<(), String>> {
+        let begun = Instant::now();
         let mut store = Store::new(&self.linked.engine, state);
         store.limiter(|state| &mut state.meter);
         store.set_hostcall_fuel(LARGEST_HANDOVER);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         let instance = self.linked.ready.instantiate_async(&mut store).await?;
+        *instantiated = begun.elapsed();
         if fallible {
             let hook = instance.get_typed_func::<(&EnvRecord,), (Result<(), String>,)>(&mut store, export)?;
             Ok(hook.call_async(&mut store, (env,)).await?.0)

@@ -20,7 +20,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use jiff::Timestamp;
@@ -209,6 +209,8 @@ pub struct Trial {
     pub hook: Hook,
     /// What it is called with.
     pub scene: Scene,
+    /// How often it is called, with a new instance each time; the first call that fails is the last.
+    pub times: u32,
     /// Whether what it asks for is only listed.
     pub dry: bool,
     /// The project's settings.
@@ -221,8 +223,13 @@ pub struct Trial {
 pub struct Verdict {
     /// What the hook returned.
     pub result: Result<()>,
-    /// How long it ran, without what came before its call.
-    pub time: Duration,
+    /// How long each call took, the making of its instance included.
+    pub calls: Vec<Duration>,
+    /// How long it took to make each instance.
+    pub instances: Vec<Duration>,
+    /// How long it took until the hook could be called: to look at the file, and to load or
+    /// compile its code.
+    pub ready: Duration,
     /// How long it took to compile it; none where that had been done before.
     pub compiled: Option<Duration>,
     /// What it asked for, where that was only listed.
@@ -237,6 +244,7 @@ impl Trial {
     /// in the verdict.
     pub fn run(self, roots: &Roots, log: &RunLog) -> Result<Verdict> {
         let task = self.hook.task;
+        let begun = Instant::now();
         let preload = Preload::of(self.file.clone(), task, roots.cache_dir());
         let cannot = || format!("the hooks file {} cannot be used", self.file.display());
         let looked = preload.looked().with_context(cannot)?;
@@ -261,9 +269,20 @@ impl Trial {
             started_at: Timestamp::now(),
             log: log.clone(),
         };
-        let begun = std::time::Instant::now();
-        let result = caller.call(&call, &self.scene, *fallible);
-        Ok(Verdict { result, time: begun.elapsed(), compiled, wishes: caller.wishes() })
+        let ready = begun.elapsed();
+        let (mut calls, mut instances) = (Vec::new(), Vec::new());
+        let mut result = Ok(());
+        for _ in 0..self.times {
+            let begun = Instant::now();
+            let mut instance = Duration::default();
+            result = caller.call_timed(&call, &self.scene, *fallible, &mut instance);
+            calls.push(begun.elapsed());
+            instances.push(instance);
+            if result.is_err() {
+                break;
+            }
+        }
+        Ok(Verdict { result, calls, instances, ready, compiled, wishes: caller.wishes() })
     }
 }
 

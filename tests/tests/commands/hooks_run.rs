@@ -87,12 +87,36 @@ fn the_report_in_json_has_just_the_documented_keys() {
     let (sandbox, file) = with("failing");
     let report = json(&sandbox, &["hooks", "run", &file, "before_mix_release", "--json"], 1);
     let keys: Vec<_> = report.as_object().unwrap().keys().map(String::as_str).collect();
-    let documented = ["asked_for", "compiled_milliseconds", "error", "hook", "log", "milliseconds", "ok"];
+    let documented = [
+        "asked_for",
+        "calls",
+        "compiled_milliseconds",
+        "error",
+        "hook",
+        "instance_milliseconds",
+        "log",
+        "milliseconds",
+        "ok",
+        "peak_memory",
+        "ready_milliseconds",
+    ];
     let mut sorted = keys.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, documented);
     assert_eq!((&report["ok"], &report["hook"]), (&false.into(), &"before_mix_release".into()));
     assert!(report["milliseconds"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn a_hook_can_be_called_many_times_until_it_fails() {
+    let (sandbox, file) = with("hello-hooks");
+    let args = ["hooks", "run", &file, "before_mix_compile", "--repeat", "20"];
+    let text = run(&sandbox, &args, 0, &["the median of 20 calls"]);
+    assert_eq!(text.matches("0.1.0 -> 0.2.0").count(), 20, "{text}");
+    let (sandbox, file) = with("failing");
+    let report = json(&sandbox, &["hooks", "run", &file, "before_mix_release", "--repeat", "20", "--json"], 1);
+    assert_eq!(report["calls"], 1);
+    run(&sandbox, &["hooks", "run", &file, "before_mix_release", "--repeat", "0"], 2, &[]);
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! Components made from their WIT alone: whatever they export traps.
+//! Components made from their WIT: whatever they export traps, or is written by hand.
+
+#![allow(dead_code, reason = "not every program of tests has all kinds of components")]
 
 use std::fs;
 
@@ -15,22 +17,23 @@ pub(crate) fn contract() -> String {
 }
 
 /// A component with the imports and exports of `world`, built against the text of a contract.
-#[allow(dead_code, reason = "not every test that has this module needs it")]
 pub(crate) fn component(world: &str, contract: &str) -> Vec<u8> {
-    let (resolve, world) = resolved(world, contract);
+    let (resolve, world) = resolved(world, &[contract]);
     encoded(dummy_module(&resolve, world, ManglingAndAbi::Standard32), &resolve, world)
 }
 
-/// A component with the imports and exports of `world`, whose code is a module as text.
-#[allow(dead_code, reason = "not every test that has this module needs it")]
-pub(crate) fn component_of(module: &str, world: &str) -> Vec<u8> {
-    let (resolve, world) = resolved(world, &contract());
+/// A component around a core module in the text format. `packages` are the texts of those that
+/// the world uses.
+pub(crate) fn component_around(module: &str, world: &str, packages: &[&str]) -> Vec<u8> {
+    let (resolve, world) = resolved(world, packages);
     encoded(wat::parse_str(module).unwrap(), &resolve, world)
 }
 
-fn resolved(world: &str, contract: &str) -> (Resolve, WorldId) {
+fn resolved(world: &str, packages: &[&str]) -> (Resolve, WorldId) {
     let mut resolve = Resolve::default();
-    resolve.push_str("hooks.wit", contract).unwrap();
+    for package in packages {
+        resolve.push_str("package.wit", package).unwrap();
+    }
     let package = resolve.push_str("mine.wit", &format!("package my:hooks;\nworld mine {{ {world} }}")).unwrap();
     let world = resolve.select_world(&[package], None).unwrap();
     (resolve, world)

@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// List what the hook asks for - programs, changes of files, requests - and do nothing of it
     #[arg(long)]
     dry_run: bool,
+    /// Call it so many times, each time with a new instance, and tell the medians
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -49,8 +52,16 @@ struct Report {
     hook: String,
     ok: bool,
     error: Option<String>,
+    calls: usize,
+    /// Of one call, the making of its instance included: the median.
     milliseconds: f64,
+    /// Of the making of an instance: the median.
+    instance_milliseconds: f64,
+    /// Until the hook could be called.
+    ready_milliseconds: f64,
     compiled_milliseconds: Option<f64>,
+    /// The most memory that the whole program had.
+    peak_memory: Option<u64>,
     log: Vec<String>,
     asked_for: Option<Vec<Wish>>,
 }
@@ -67,7 +78,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     };
     let lines = Lines::new(!args.json);
     let log = RunLog::new(lines.clone());
-    let trial = Trial { file, hook, scene, dry: args.dry_run, settings, operator };
+    let trial = Trial { file, hook, scene, times: args.repeat, dry: args.dry_run, settings, operator };
     let verdict = trial.run(&roots, &log)?;
     if args.json {
         print_json(&report(hook, &verdict, args.dry_run, lines.take()))?;
@@ -116,11 +127,29 @@ fn report(hook: Hook, verdict: &Verdict, dry: bool, log: Vec<String>) -> Report 
         hook: hook.name(),
         ok: verdict.result.is_ok(),
         error: verdict.result.as_ref().err().map(|error| format!("{error:#}")),
-        milliseconds: milliseconds(verdict.time),
+        calls: verdict.calls.len(),
+        milliseconds: milliseconds(median(&verdict.calls)),
+        instance_milliseconds: milliseconds(median(&verdict.instances)),
+        ready_milliseconds: milliseconds(verdict.ready),
+        peak_memory: peak_memory(),
         compiled_milliseconds: verdict.compiled.map(milliseconds),
         log,
         asked_for: dry.then(|| verdict.wishes.clone()),
     }
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// In bytes, as the system counted it.
+fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 fn milliseconds(time: Duration) -> f64 {
@@ -139,7 +168,7 @@ fn text(hook: Hook, verdict: &Verdict, dry: bool) -> String {
             text += &format!("  {wish}\n");
         }
     }
-    let time = match verdict.time {
+    let time = match median(&verdict.calls) {
         short if short < Duration::from_millis(10) => format!("{:.2} ms", milliseconds(short)),
         long => duration(long),
     };
@@ -148,7 +177,11 @@ fn text(hook: Hook, verdict: &Verdict, dry: bool) -> String {
         Ok(()) => "ok".to_owned(),
         Err(error) => format!("FAILED: {error:#}"),
     };
-    text + &format!("{}: {outcome}  ({time}{})\n", hook.name(), compiled.unwrap_or_default())
+    let calls = match verdict.calls.len() {
+        1 => String::new(),
+        calls => format!(", the median of {calls} calls"),
+    };
+    text + &format!("{}: {outcome}  ({time}{calls}{})\n", hook.name(), compiled.unwrap_or_default())
 }
 
 /// Where the lines of the log go: shown as they come, or kept for the report.

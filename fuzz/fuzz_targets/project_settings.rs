@@ -1,0 +1,10 @@
+//! The text of a project's `gatling.toml`.
+
+#![no_main]
+
+use gatling::settings::ProjectSettings;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    _ = ProjectSettings::parse(text);
+});

@@ -1,0 +1,86 @@
+//! Hooks that would hang or eat the server, each ended by a limit of its own.
+
+mod by_hand;
+#[path = "../component/mod.rs"]
+mod component;
+
+use std::fs;
+
+use gatling_tests::places;
+use gatling_tests::server::{Server, Shared};
+
+static SERVER: Shared = Shared::new();
+
+const SETTINGS: &str = "[hooks]\ntimeout = \"2s\"\nmemory = \"64MiB\"\nlog_lines = 2000\n\n\
+    [hooks.grants]\nrun = [\"sh\", \"yes\"]\n\n[health]\npath = \"/health\"\n";
+
+/// Pushes a version whose hook does `what`, which is to end the run with `words`, and the old
+/// version is to go on serving.
+#[track_caller]
+fn assert_ended(server: &Server, what: &str, words: &str) {
+    let hostile = fs::read(places::guest("hostile").unwrap()).unwrap();
+    assert_hooks_end(server, &hostile, SETTINGS, what, &["the hook before_mix_deps_get of upgrade.wasm", words]);
+}
+
+/// Pushes a version with these hooks and settings, which is to end the run with `words` before
+/// any step, and the old version is to go on serving.
+#[track_caller]
+fn assert_hooks_end(server: &Server, hooks: &[u8], settings: &str, what: &str, words: &[&str]) {
+    let before = server.serving().unwrap();
+    server.hello.write("gatling.toml", settings).unwrap();
+    server.hello.set_version(&format!("0.2.0-{what}")).unwrap();
+    fs::write(server.hello.dir().join("upgrade.wasm"), hooks).unwrap();
+
+    let run = server.push().unwrap().expect_code(1).unwrap();
+
+    let text = run.text();
+    for word in words {
+        assert!(text.contains(word), "{what}: {word:?} is not in\n{text}");
+    }
+    assert!(!text.contains("$ mix deps.get"), "{what}: a step was begun after it");
+    assert_eq!(server.serving().unwrap(), before, "{what}");
+}
+
+#[test]
+fn a_hook_that_never_ends_is_stopped_in_time() {
+    let server = SERVER.lock();
+    for what in ["loop", "sleep"] {
+        assert_ended(&server, what, "it took longer than 2.0 s, and was stopped");
+    }
+}
+
+#[test]
+fn the_programs_of_a_hook_end_with_it() {
+    let server = SERVER.lock();
+    assert_ended(&server, "program", "it took longer than 2.0 s, and was stopped");
+    let commands =
+        fs::read_dir("/proc").unwrap().filter_map(|process| fs::read(process.ok()?.path().join("cmdline")).ok());
+    let left = commands.filter(|command| command.starts_with(b"sleep\x0098765\0"));
+    assert_eq!(left.count(), 0, "what the hook's program had started goes on");
+}
+
+#[test]
+fn a_hook_that_wants_too_much_memory_is_ended() {
+    let server = SERVER.lock();
+    for what in ["memory", "huge"] {
+        assert_ended(&server, what, "it asked for more than 64.0 MiB of memory");
+    }
+}
+
+#[test]
+fn a_hook_that_calls_itself_for_ever_is_ended() {
+    assert_ended(&SERVER.lock(), "recursion", "call stack exhausted");
+}
+
+#[test]
+fn a_hook_that_floods_the_log_is_ended_whichever_way_it_writes() {
+    let server = SERVER.lock();
+    for what in ["log", "print", "chatter"] {
+        assert_ended(&server, what, "it wrote more than 2000 lines to the log");
+    }
+}
+
+#[test]
+fn an_error_of_any_length_is_cut_to_what_people_can_read() {
+    assert_ended(&SERVER.lock(), "error", "(cut here: it has 20000000 bytes)");
+}
