@@ -94,6 +94,11 @@ pub struct HookSettings<G> {
     pub output: Option<ByteSize>,
     /// Bytes of an error's text.
     pub error: Option<ByteSize>,
+    /// Wall-clock time of compiling the hooks file.
+    #[serde(deserialize_with = "some_duration")]
+    pub compile_timeout: Option<Duration>,
+    /// Memory of compiling it.
+    pub compile_memory: Option<ByteSize>,
 }
 
 /// The operator's file: what holds for this server. Every key is optional.
@@ -233,7 +238,7 @@ mod tests {
 
     #[test]
     fn every_documented_key_is_read() {
-        let text = "strategy = 'restart'\n[mix]\nforce_compile = true\n[health]\npath = '/health'\ntimeout = '1m 30s'\n[hooks]\ntimeout = '5m'\nmemory = '64MiB'\ntable = 1\nlog_lines = 2\nlog_bytes = '3kB'\noutput = '4MiB'\nerror = 512\n[hooks.grants]\nrun = ['npm']";
+        let text = "strategy = 'restart'\n[mix]\nforce_compile = true\n[health]\npath = '/health'\ntimeout = '1m 30s'\n[hooks]\ntimeout = '5m'\nmemory = '64MiB'\ntable = 1\nlog_lines = 2\nlog_bytes = '3kB'\noutput = '4MiB'\nerror = 512\ncompile_timeout = '2m'\ncompile_memory = '1GiB'\n[hooks.grants]\nrun = ['npm']";
         let settings = project(text).expect("it is understood");
         assert!(settings.mix.force_compile);
         assert_eq!(settings.health, Health { path: "/health".into(), timeout: Duration::from_secs(90) });

@@ -97,7 +97,11 @@ fn a_file_that_changes_is_looked_at_again() {
 /// A component that takes its time to compile, with a hook after `mix_compile`.
 fn slow() -> Vec<u8> {
     let body = "i32.const 42 drop i32.const 7 ".to_owned() + &"local.get 0 i32.mul local.get 0 i32.add ".repeat(20);
-    let functions = format!("(func (param i32) (result i32) {body})\n").repeat(40_000);
+    with_functions(&format!("(func (param i32) (result i32) {body})\n").repeat(40_000))
+}
+
+/// A component with a hook after `mix_compile`, and these functions that nothing calls.
+fn with_functions(functions: &str) -> Vec<u8> {
     let module = format!(
         r#"(module
             (memory (export "memory") 16)
@@ -152,6 +156,33 @@ fn a_component_with_invalid_code_ends_the_run_before_its_first_step() {
     assert!(output.says("the hooks file deploy.wasm cannot be used"), "{output:?}");
     assert!(output.says("it is not valid"), "{output:?}");
     assert!(!output.says("$ mix deps.get"), "no step was begun: {output:?}");
+}
+
+#[test]
+fn what_takes_too_long_or_too_much_memory_to_compile_is_stopped() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    // What this takes to compile grows with the square of its size.
+    let body = "local.get 1 if local.get 2 local.set 3 end ".repeat(40_000);
+    let function = format!("(func (param i32) (local i32 i32 i32 i32) {body})");
+    fs::write(hello.dir().join("deploy.wasm"), with_functions(&function)).unwrap();
+
+    for (key, value, words) in [
+        ("compile_timeout", "1s", "compiling it took longer than 1.0 s, and was stopped"),
+        ("compile_memory", "40MiB", "compiling it took more than 40.0 MiB of memory"),
+    ] {
+        hello.write("gatling.toml", &format!("[hooks]\n{key} = '{value}'\n")).unwrap();
+        hello.commit(key).unwrap();
+        let output = hello.push().unwrap();
+        assert!(output.says("the hooks file deploy.wasm cannot be compiled"), "{output:?}");
+        assert!(output.says(words), "{key}: {output:?}");
+        assert!(output.says("hello is not deployed: nothing serves"), "{output:?}");
+    }
+    let compilers =
+        fs::read_dir("/proc").unwrap().filter_map(|process| fs::read(process.ok()?.path().join("cmdline")).ok());
+    let home = sandbox.home().display().to_string();
+    let left = compilers.filter(|line| String::from_utf8_lossy(line).contains(&format!("compile\0{home}")));
+    assert_eq!(left.count(), 0, "nothing goes on compiling");
 }
 
 #[test]

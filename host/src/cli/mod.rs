@@ -1,5 +1,6 @@
 //! The command line. Each command has a file of its own that talks to people and decides nothing.
 
+mod compile;
 mod config;
 mod deploy;
 mod env;
@@ -55,6 +56,8 @@ enum Command {
     Plan(plan::Args),
     Hooks(hooks::Args),
     #[command(hide = true)]
+    Compile(compile::Args),
+    #[command(hide = true)]
     Worker(worker::Args),
 }
 
@@ -77,6 +80,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Env(args) => env::main(&args),
         Command::Plan(args) => plan::main(&args),
         Command::Hooks(args) => hooks::main(&args),
+        Command::Compile(args) => compile::main(&args),
         Command::Worker(args) => worker::main(&args),
     };
     match result {

@@ -26,6 +26,10 @@ pub(super) struct Limits {
     pub(super) output: usize,
     /// Bytes of an error's text.
     pub(super) error: usize,
+    /// Wall-clock time of compiling the hooks file.
+    pub(super) compile_timeout: Duration,
+    /// Memory of compiling it, in bytes.
+    pub(super) compile_memory: usize,
 }
 
 impl Limits {
@@ -49,6 +53,8 @@ impl Limits {
             log_bytes: bytes(project.log_bytes, operator.log_bytes, ByteSize::mib(4)),
             output: bytes(project.output, operator.output, ByteSize::mib(4)),
             error: bytes(project.error, operator.error, ByteSize::kib(8)),
+            compile_timeout: least(project.compile_timeout, operator.compile_timeout, Duration::from_secs(300)),
+            compile_memory: bytes(project.compile_memory, operator.compile_memory, ByteSize::gib(2)),
         }
     }
 }
@@ -58,6 +64,10 @@ impl Limits {
 pub(super) enum LimitHit {
     #[error("it took longer than {}, and was stopped: give it more with `timeout` under [hooks] in gatling.toml", log::duration(*.0))]
     Time(Duration),
+    #[error("compiling it took longer than {}, and was stopped: give it more with `compile_timeout` under [hooks] in gatling.toml, or compile it ahead with `gatling hooks check --precompile`", log::duration(*.0))]
+    CompileTime(Duration),
+    #[error("compiling it took more than {} of memory: give it more with `compile_memory` under [hooks] in gatling.toml", ByteSize::b(*.0 as u64).display().iec())]
+    CompileMemory(usize),
     #[error("it asked for more than {} of memory: give it more with `memory` under [hooks] in gatling.toml", ByteSize::b(*.0 as u64).display().iec())]
     Memory(usize),
     #[error("it asked for a table of more than {0} elements: give it more with `table` under [hooks] in gatling.toml")]

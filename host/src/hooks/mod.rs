@@ -3,6 +3,7 @@
 
 mod cache;
 mod call;
+pub mod compile;
 mod contract;
 mod dry;
 mod files;
@@ -245,7 +246,8 @@ impl Trial {
     pub fn run(self, roots: &Roots, log: &RunLog) -> Result<Verdict> {
         let task = self.hook.task;
         let begun = Instant::now();
-        let preload = Preload::of(self.file.clone(), task, roots.cache_dir());
+        let limits = Limits::of(&self.settings.hooks, &self.operator.hooks);
+        let preload = Preload::of(self.file.clone(), task, roots.cache_dir(), limits);
         let cannot = || format!("the hooks file {} cannot be used", self.file.display());
         let looked = preload.looked().with_context(cannot)?;
         if let Some(problem) = looked.fatal {
@@ -258,7 +260,6 @@ impl Trial {
             bail!("{} does not export {}: it exports {there}", self.file.display(), self.hook.name());
         };
         let (linked, compiled) = preload.code.wait_timed(log).with_context(cannot)?;
-        let limits = Limits::of(&self.settings.hooks, &self.operator.hooks);
         let grants = Grants::of(&self.settings.hooks.grants, &self.operator.hooks.grants, &roots.config);
         let deeds = if self.dry { Deeds::listed() } else { Deeds::default() };
         let caller = Caller::new(linked, grants, limits, deeds)?;
@@ -292,7 +293,10 @@ impl Trial {
 /// # Errors
 /// When it can't be used.
 pub fn precompile(file: &Path, task: Task, roots: &Roots) -> Result<Option<Duration>> {
-    let preload = Preload::of(file.to_owned(), task, roots.cache_dir());
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (settings, operator) = (ProjectSettings::read(folder)?, OperatorSettings::read(&roots.config)?);
+    let limits = Limits::of(&settings.hooks, &operator.hooks);
+    let preload = Preload::of(file.to_owned(), task, roots.cache_dir(), limits);
     let looked = preload.looked()?;
     if let Some(problem) = looked.fatal {
         bail!("{problem}");

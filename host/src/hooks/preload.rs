@@ -13,14 +13,17 @@ use anyhow::{Context as _, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use wasmparser::Validator;
 use wasmtime::Engine;
-use wasmtime::component::Component;
 
 use super::cache::Cache;
 use super::call::{self, Linked};
+use super::compile;
 use super::inspect::{Inspection, Status};
+use super::limits::Limits;
 use super::surface::FEATURES;
 use super::{digest, read};
+use crate::roots::ProjectPaths;
 use crate::run::log::{self, RunLog};
+use crate::settings::{OperatorSettings, ProjectSettings};
 use crate::task::Task;
 
 /// A wait that people don't notice.
@@ -63,17 +66,21 @@ struct Made {
 }
 
 impl Preload {
-    /// Begins with the hooks file of `task` in `build_dir`; nothing where there is none. What
+    /// Begins with the project's hooks file for `task`; nothing where there is none. What
     /// exports none of the task's hooks is not compiled.
     #[must_use]
-    pub fn start(build_dir: &Path, task: Task, cache_dir: &Path) -> Option<Self> {
-        let path = build_dir.join(task.hooks_file());
+    pub fn start(paths: &ProjectPaths, task: Task) -> Option<Self> {
+        let path = paths.build_dir().join(task.hooks_file());
         fs::symlink_metadata(&path).ok()?;
-        Some(Self::of(path, task, cache_dir.to_owned()))
+        // Where settings are wrong, the run ends before there is use for the code.
+        let settings = ProjectSettings::read(&paths.build_dir()).unwrap_or_default();
+        let operator = OperatorSettings::read(&paths.roots.config).unwrap_or_default();
+        let limits = Limits::of(&settings.hooks, &operator.hooks);
+        Some(Self::of(path, task, paths.roots.cache_dir(), limits))
     }
 
     /// Begins with a hooks file.
-    pub(super) fn of(path: PathBuf, task: Task, cache_dir: PathBuf) -> Self {
+    pub(super) fn of(path: PathBuf, task: Task, cache_dir: PathBuf, limits: Limits) -> Self {
         let (tell_look, looked) = mpsc::channel();
         let (tell_code, made) = mpsc::channel();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -88,7 +95,7 @@ impl Preload {
             // Whoever doesn't wait any more has found something else that ends the run.
             _ = tell_look.send(looked);
             if let Some(looked) = wanted {
-                _ = tell_code.send(source.make(&looked, cache.as_ref(), &cache_dir));
+                _ = tell_code.send(source.make(&looked, cache.as_ref(), &cache_dir, &limits));
             }
         });
         Self { looked, code: Code { file, made: Mutex::new(made) } }
@@ -194,36 +201,46 @@ impl Source {
         Ok(looked)
     }
 
-    /// Loads the file's code, or compiles it.
-    fn make(mut self, looked: &Looked, cache: Option<&Cache>, cache_dir: &Path) -> Made {
-        let mut made = Made { linked: Err(anyhow!("")), size: looked.size, compiled: None, notes: Vec::new() };
-        made.linked = self.link(looked, cache, cache_dir, &mut made.compiled, &mut made.notes);
+    /// Loads the file's code, or has it compiled.
+    fn make(mut self, looked: &Looked, cache: Option<&Cache>, cache_dir: &Path, limits: &Limits) -> Made {
+        let mut made = Made { linked: Err(anyhow!(SILENT)), size: looked.size, compiled: None, notes: Vec::new() };
+        made.linked = match cache {
+            Some(cache) => self.load_or_compile(looked, cache, cache_dir, limits, &mut made.compiled),
+            None => {
+                made.notes.push(format!(
+                    "compiled hooks cannot be kept: {} has to be yours, and writable for nobody else",
+                    cache_dir.display()
+                ));
+                tempfile::tempdir().context("cannot make a folder for compiled hooks").and_then(|folder| {
+                    let cache = Cache::open(folder.path()).context("cannot use a folder of its own")?;
+                    self.load_or_compile(looked, &cache, folder.path(), limits, &mut made.compiled)
+                })
+            }
+        };
         made
     }
 
-    fn link(
+    fn load_or_compile(
         &mut self,
         looked: &Looked,
-        cache: Option<&Cache>,
+        cache: &Cache,
         cache_dir: &Path,
+        limits: &Limits,
         compiled: &mut Option<Duration>,
-        notes: &mut Vec<String>,
     ) -> Result<Linked> {
         let engine = self.engine()?;
-        match cache.map(|cache| cache.load(&engine, &looked.digest)) {
-            Some(Ok(component)) => return Linked::new(engine, &component),
-            Some(Err(why)) => tracing::debug!(why, "compiling"),
-            None => notes.push(format!(
-                "compiled hooks cannot be kept: {} has to be yours, and writable for nobody else",
-                cache_dir.display()
-            )),
-        }
-        let begun = Instant::now();
-        let component = Component::new(&engine, self.bytes()?).map_err(anyhow::Error::from)?;
-        *compiled = Some(begun.elapsed());
-        if let Some(Err(error)) = cache.map(|cache| cache.store(&engine, &looked.digest, &component)) {
-            notes.push(format!("compiled hooks cannot be kept in {}: {error:#}", cache_dir.display()));
-        }
+        let component = match cache.load(&engine, &looked.digest) {
+            Ok(component) => component,
+            Err(why) => {
+                tracing::debug!(why, "compiling");
+                let begun = Instant::now();
+                compile::apart(&self.path, cache_dir, limits)?;
+                *compiled = Some(begun.elapsed());
+                cache
+                    .load(&engine, &looked.digest)
+                    .map_err(|why| anyhow!("it changed while it was compiled, or the disk is full: {why}"))?
+            }
+        };
         Linked::new(engine, &component)
     }
 }

@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
         self.settle_killed()?;
         let source = Source { commit: commit.clone(), branch };
         // It is made ready while mix is asked about the project, and beside the first steps.
-        let preload = Preload::start(&paths.build_dir(), task, &paths.roots.cache_dir());
+        let preload = Preload::start(paths, task);
         let result = Env::build(paths, task, &source).and_then(|env| self.run_pipeline(&env, preload, log));
         if let Err(error) = repository.take_back_changes(&commit, log) {
             log.line(&format!("  what the build changed in the build dir could not be taken back: {error:#}"));
@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
         self.settle_killed()?;
         let source = repository.checked_out().unwrap_or_default();
         let paths = &self.request.paths;
-        let preload = Preload::start(&paths.build_dir(), Task::Unload, &paths.roots.cache_dir());
+        let preload = Preload::start(paths, Task::Unload);
         let env = Env::build(paths, Task::Unload, &source)?;
         self.run_pipeline(&env, preload, log)
     }

@@ -1,0 +1,91 @@
+//! Compiling hooks files in a process of its own: what somebody pushed can be made so that
+//! compiling it takes hours and all memory. The process ends in time, and leaves its code in the
+//! cache.
+
+use std::env;
+use std::io::Read as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use wasmtime::component::Component;
+
+use super::cache::Cache;
+use super::limits::{LimitHit, Limits};
+use super::{call, digest, read};
+
+/// How often the process is looked at.
+const GLANCE: Duration = Duration::from_millis(2);
+
+/// Compiles a hooks file, and puts the code into the cache.
+///
+/// # Errors
+/// When it doesn't compile, or the cache can't be used.
+pub fn here(file: &Path, cache_dir: &Path) -> Result<()> {
+    let cache = Cache::open(cache_dir).with_context(|| format!("{} cannot be used", cache_dir.display()))?;
+    let bytes = read(file)?;
+    let engine = call::engine()?;
+    let component = Component::new(&engine, &bytes).map_err(anyhow::Error::from)?;
+    cache.store(&engine, &digest(&bytes), &component)
+}
+
+/// Has another process do that, within the limits.
+pub(super) fn apart(file: &Path, cache_dir: &Path, limits: &Limits) -> Result<()> {
+    let memory = limits.compile_memory as u64;
+    let mut command = Command::new(env::current_exe().context("cannot find the gatling program itself")?);
+    command.arg("compile").arg(file).arg("--cache").arg(cache_dir);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // SAFETY: between fork and exec this makes two system calls and allocates nothing.
+    unsafe {
+        command.pre_exec(move || {
+            setrlimit(Resource::Data, Rlimit { current: Some(memory), maximum: Some(memory) })?;
+            // It is of no use to anybody when the run is gone.
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            Ok(())
+        });
+    }
+    let mut child = command.spawn().context("cannot start what compiles it")?;
+    let words = child.stderr.take();
+    let words = thread::spawn(move || {
+        let mut text = String::new();
+        // What isn't UTF-8 is of no help.
+        _ = words.map(|mut words| words.read_to_string(&mut text));
+        text
+    });
+    let outcome = wait(&mut child, limits.compile_timeout);
+    let words = words.join().unwrap_or_default();
+    if outcome? {
+        return Ok(());
+    }
+    if words.contains("memory allocation") || words.contains("out of memory") {
+        return Err(LimitHit::CompileMemory(limits.compile_memory).into());
+    }
+    let words = words.trim().trim_start_matches("gatling: ");
+    Err(anyhow!("{}", if words.is_empty() { "what compiles it ended without a word" } else { words }))
+}
+
+/// Waits until the process has ended, and tells whether it did so well.
+fn wait(child: &mut Child, timeout: Duration) -> Result<bool> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().context("cannot wait for what compiles it")? {
+            return match status.signal() {
+                Some(signal) if signal != Signal::ABORT.as_raw() => {
+                    bail!("what compiles it was ended by the signal {signal}; is there too little memory?")
+                }
+                _ => Ok(status.success()),
+            };
+        }
+        if begun.elapsed() > timeout {
+            // It may have ended by itself just now.
+            _ = child.kill();
+            _ = child.wait();
+            return Err(LimitHit::CompileTime(timeout).into());
+        }
+        thread::sleep(GLANCE);
+    }
+}
