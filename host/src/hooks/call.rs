@@ -241,10 +241,14 @@ impl Drop for Caller {
 
 /// The limit that ended a call, if one did.
 fn limit(error: &wasmtime::Error) -> Option<LimitHit> {
-    match error.downcast_ref::<ResourceTableError>() {
-        Some(ResourceTableError::Full) => Some(LimitHit::Handles(MOST_HANDLES)),
-        _ => error.downcast_ref::<LimitHit>().cloned(),
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        return Some(LimitHit::Handles(MOST_HANDLES));
     }
+    // wasmtime has no type for this one.
+    if error.root_cause().to_string().contains("fuel allocated for hostcalls") {
+        return Some(LimitHit::Handover(LARGEST_HANDOVER));
+    }
+    error.downcast_ref::<LimitHit>().cloned()
 }
 
 /// A trap with all that helps its author: why, what the guest wrote last, and where it was.

@@ -3,10 +3,12 @@
 //! cache.
 
 use std::env;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -48,28 +50,37 @@ pub(super) fn apart(file: &Path, cache_dir: &Path, limits: &Limits) -> Result<()
             Ok(())
         });
     }
+    // A trace is taken with memory that there isn't.
+    command.env("RUST_BACKTRACE", "0");
     let mut child = command.spawn().context("cannot start what compiles it")?;
     let words = child.stderr.take();
+    let starved = Arc::new(AtomicBool::new(false));
+    let starves = Arc::clone(&starved);
     let words = thread::spawn(move || {
         let mut text = String::new();
-        // What isn't UTF-8 is of no help.
-        _ = words.map(|mut words| words.read_to_string(&mut text));
+        for line in words.into_iter().flat_map(|words| BufReader::new(words).lines()).map_while(Result::ok) {
+            if ["memory allocation of", "out-of-memory", "out of memory"].iter().any(|words| line.contains(words)) {
+                starves.store(true, Ordering::Relaxed);
+            }
+            text.push_str(&line);
+            text.push('\n');
+        }
         text
     });
-    let outcome = wait(&mut child, limits.compile_timeout);
+    let outcome = wait(&mut child, limits.compile_timeout, &starved);
     let words = words.join().unwrap_or_default();
+    if starved.load(Ordering::Relaxed) {
+        return Err(LimitHit::CompileMemory(limits.compile_memory).into());
+    }
     if outcome? {
         return Ok(());
-    }
-    if words.contains("memory allocation") || words.contains("out of memory") {
-        return Err(LimitHit::CompileMemory(limits.compile_memory).into());
     }
     let words = words.trim().trim_start_matches("gatling: ");
     Err(anyhow!("{}", if words.is_empty() { "what compiles it ended without a word" } else { words }))
 }
 
 /// Waits until the process has ended, and tells whether it did so well.
-fn wait(child: &mut Child, timeout: Duration) -> Result<bool> {
+fn wait(child: &mut Child, timeout: Duration, starved: &AtomicBool) -> Result<bool> {
     let begun = Instant::now();
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for what compiles it")? {
@@ -80,11 +91,13 @@ fn wait(child: &mut Child, timeout: Duration) -> Result<bool> {
                 _ => Ok(status.success()),
             };
         }
-        if begun.elapsed() > timeout {
+        let late = begun.elapsed() > timeout;
+        // Without memory a program can hang over saying so.
+        if late || starved.load(Ordering::Relaxed) {
             // It may have ended by itself just now.
             _ = child.kill();
             _ = child.wait();
-            return Err(LimitHit::CompileTime(timeout).into());
+            return if late { Err(LimitHit::CompileTime(timeout).into()) } else { Ok(false) };
         }
         thread::sleep(GLANCE);
     }

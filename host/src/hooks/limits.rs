@@ -64,7 +64,7 @@ impl Limits {
 pub(super) enum LimitHit {
     #[error("it took longer than {}, and was stopped: give it more with `timeout` under [hooks] in gatling.toml", log::duration(*.0))]
     Time(Duration),
-    #[error("compiling it took longer than {}, and was stopped: give it more with `compile_timeout` under [hooks] in gatling.toml, or compile it ahead with `gatling hooks check --precompile`", log::duration(*.0))]
+    #[error("compiling it took longer than {}, and was stopped: give it more with `compile_timeout` under [hooks] in gatling.toml", log::duration(*.0))]
     CompileTime(Duration),
     #[error("compiling it took more than {} of memory: give it more with `compile_memory` under [hooks] in gatling.toml", ByteSize::b(*.0 as u64).display().iec())]
     CompileMemory(usize),
@@ -76,6 +76,8 @@ pub(super) enum LimitHit {
         "it held more than {0} things open at once: files, folders, streams or requests; close what is no longer needed"
     )]
     Handles(usize),
+    #[error("it handed over more than {} at once, in a text or a list", ByteSize::b(*.0 as u64).display().iec())]
+    Handover(usize),
     #[error("it wrote more than {0} lines to the log: give it more with `log_lines` under [hooks] in gatling.toml")]
     LogLines(usize),
     #[error("it wrote more than {} to the log: give it more with `log_bytes` under [hooks] in gatling.toml", ByteSize::b(*.0 as u64).display().iec())]

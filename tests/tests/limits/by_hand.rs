@@ -27,7 +27,7 @@ const GIGABYTE: usize = 1 << 30;
 
 /// What is said of a hook that hands over too much in one go.
 const TOO_MUCH: [&str; 2] =
-    ["the hook before_mix_deps_get of upgrade.wasm", "too much data is being copied between the host and the guest"];
+    ["the hook before_mix_deps_get of upgrade.wasm", "it handed over more than 64.0 MiB at once"];
 
 /// A component with the hook `before_mix_deps_get`, which is these instructions. What it returns
 /// is where its result lies: at 0 there is none but `ok`.
@@ -219,6 +219,6 @@ fn a_hook_that_holds_more_and_more_handles_is_ended() {
         &hook,
         SETTINGS,
         "handles",
-        &["the hook before_mix_deps_get of upgrade.wasm", "resource table has no free keys"],
+        &["the hook before_mix_deps_get of upgrade.wasm", "it held more than 256 things open at once"],
     );
 }

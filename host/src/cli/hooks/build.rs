@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use gatling::authoring::build::Project;
+use gatling::hooks;
+use gatling::roots::Roots;
+use gatling::run::log::duration;
 
 use crate::cli::print;
 
@@ -20,6 +23,9 @@ pub(super) struct Args {
     /// or in its own folder where there is none]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Compile it too, and keep the code, so that the first call of its hooks here need not
+    #[arg(long)]
+    precompile: bool,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
@@ -37,5 +43,11 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         project.language.title(),
         built.hooks().join(", ")
     ))?;
+    if args.precompile {
+        let compiled = hooks::precompile(&file, built.task, &Roots::from_environment()?)?;
+        let how = compiled
+            .map_or("its code was compiled before".to_owned(), |time| format!("compiled in {}", duration(time)));
+        print(&format!("  {how}\n"))?;
+    }
     Ok(0)
 }
