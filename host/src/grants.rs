@@ -49,14 +49,46 @@ pub struct ProgramGrant {
     program: String,
     /// One pattern for each argument; none lets all arguments through.
     args: Option<Vec<String>>,
+    /// The variables that a hook may set for it; none lets all through, unless arguments are
+    /// named: variables can have a program do something else altogether.
+    env: Option<Vec<String>>,
+    /// The folders beside the build dir that a hook may run it in, as the hook names them; none
+    /// lets all through, unless arguments are named: in another folder they can mean other files.
+    cd: Option<Vec<String>>,
+}
+
+/// What a hook wants to run.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// The program, as the hook names it.
+    pub program: &'a str,
+    /// Its arguments.
+    pub args: &'a [String],
+    /// The names of the variables that the hook sets for it.
+    pub env: &'a [&'a str],
+    /// The folder to run it in, as the hook names it; none is the build dir.
+    pub cd: Option<&'a str>,
 }
 
 /// The last pattern of a list, for any number of further arguments.
 const ANY_FURTHER: &str = "**";
 
 impl ProgramGrant {
-    fn covers(&self, program: &str, args: &[String]) -> bool {
-        self.program == program && self.args.as_ref().is_none_or(|patterns| all_match(patterns, args))
+    fn covers(&self, run: Run<'_>) -> bool {
+        let variables = || match (&self.env, &self.args) {
+            (Some(names), _) => run.env.iter().all(|name| names.iter().any(|granted| granted == name)),
+            (None, Some(_)) => run.env.is_empty(),
+            (None, None) => true,
+        };
+        let folder = || match (&self.cd, &self.args, run.cd) {
+            (_, _, None) | (None, None, _) => true,
+            (Some(folders), _, Some(cd)) => folders.iter().any(|folder| folder == cd),
+            (None, Some(_), Some(_)) => false,
+        };
+        self.program == run.program
+            && self.args.as_ref().is_none_or(|patterns| all_match(patterns, run.args))
+            && variables()
+            && folder()
     }
 }
 
@@ -85,13 +117,21 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 impl fmt::Display for ProgramGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.args {
-            None => write!(f, "{}", quoted(&self.program)),
-            Some(args) => {
-                let args: Vec<_> = args.iter().map(|arg| quoted(arg)).collect();
-                write!(f, "{{ program = {}, args = [{}] }}", quoted(&self.program), args.join(", "))
-            }
+        let list = |texts: &[String]| texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ");
+        if self.args.is_none() && self.env.is_none() && self.cd.is_none() {
+            return f.write_str(&quoted(&self.program));
         }
+        write!(f, "{{ program = {}", quoted(&self.program))?;
+        if let Some(args) = &self.args {
+            write!(f, ", args = [{}]", list(args))?;
+        }
+        if let Some(env) = self.env.as_ref().filter(|env| !env.is_empty()) {
+            write!(f, ", env = [{}]", list(env))?;
+        }
+        if let Some(cd) = self.cd.as_ref().filter(|cd| !cd.is_empty()) {
+            write!(f, ", cd = [{}]", list(cd))?;
+        }
+        f.write_str(" }")
     }
 }
 
@@ -104,6 +144,8 @@ impl<'de> Deserialize<'de> for ProgramGrant {
         struct Table {
             program: String,
             args: Option<Vec<String>>,
+            env: Option<Vec<String>>,
+            cd: Option<Vec<String>>,
         }
 
         impl<'de> Visitor<'de> for Program {
@@ -114,15 +156,15 @@ impl<'de> Deserialize<'de> for ProgramGrant {
             }
 
             fn visit_str<E: de::Error>(self, program: &str) -> Result<ProgramGrant, E> {
-                Ok(ProgramGrant { program: program.to_owned(), args: None })
+                Ok(ProgramGrant { program: program.to_owned(), args: None, env: None, cd: None })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ProgramGrant, A::Error> {
-                let Table { program, args } = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                let Table { program, args, env, cd } = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 if args.iter().flatten().rev().skip(1).any(|pattern| pattern == ANY_FURTHER) {
                     return Err(de::Error::custom("\"**\", any further arguments, is the last of `args`"));
                 }
-                Ok(ProgramGrant { program, args })
+                Ok(ProgramGrant { program, args, env, cd })
             }
         }
 
@@ -381,20 +423,27 @@ impl Grants {
         ]
     }
 
-    /// Whether a hook may run a program with these arguments.
+    /// Whether a hook may run a program with these arguments and variables.
     ///
     /// # Errors
     /// A message that says what to add where.
-    pub fn may_run(&self, program: &str, args: &[String]) -> Result<(), String> {
-        let covers = |grant: &ProgramGrant| grant.covers(program, args);
-        // Where the program is granted with other arguments, what is missing is these.
+    pub fn may_run(&self, run: Run<'_>) -> Result<(), String> {
+        let covers = |grant: &ProgramGrant| grant.covers(run);
+        // Where the program is granted with other arguments or variables, what is missing is these.
         let wanted = |grants: &[ProgramGrant]| {
-            let others = grants.iter().any(|grant| grant.program == program);
-            ProgramGrant { program: program.to_owned(), args: others.then(|| args.to_vec()) }
+            let others = grants.iter().any(|grant| grant.program == run.program);
+            ProgramGrant {
+                program: run.program.to_owned(),
+                args: others.then(|| run.args.to_vec()),
+                env: others.then(|| run.env.iter().map(|name| (*name).to_owned()).collect()),
+                cd: others.then(|| run.cd.iter().map(|folder| (*folder).to_owned()).collect()),
+            }
         };
-        let what = |wanted: &ProgramGrant| match &wanted.args {
-            Some(args) => format!("run {program:?} with the arguments {args:?}"),
-            None => format!("run {program:?}"),
+        let what = |wanted: &ProgramGrant| {
+            let Some(args) = &wanted.args else { return format!("run {:?}", run.program) };
+            let env = if run.env.is_empty() { String::new() } else { format!(" and the variables {:?}", run.env) };
+            let cd = run.cd.map(|folder| format!(" in {folder:?}")).unwrap_or_default();
+            format!("run {:?} with the arguments {args:?}{env}{cd}", run.program)
         };
         let cap = self.caps.run.as_deref();
         if let Some(cap) = cap {
@@ -525,8 +574,9 @@ mod tests {
         Grants::of(&granted, &caps, Path::new("/etc/gatling/gatling.toml"))
     }
 
-    fn args(args: &[&str]) -> Vec<String> {
-        args.iter().map(|arg| (*arg).to_owned()).collect()
+    fn run(grants: &Grants, program: &str, args: &[&str], env: &[&str]) -> Result<(), String> {
+        let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        grants.may_run(Run { program, args: &args, env, cd: None })
     }
 
     fn refused(text: &str) -> String {
@@ -536,9 +586,9 @@ mod tests {
     #[test]
     fn nothing_may_be_run_that_is_not_granted_by_its_very_name() {
         let grants = grants("run = ['npm']", "");
-        assert_eq!(grants.may_run("npm", &args(&["run", "x"])), Ok(()));
+        assert_eq!(run(&grants, "npm", &["run", "x"], &[]), Ok(()));
         for program in ["np", "npmx", "/usr/bin/npm", "./npm", "", "NPM"] {
-            let error = grants.may_run(program, &[]).expect_err(program);
+            let error = run(&grants, program, &[], &[]).expect_err(program);
             assert!(error.contains(&format!("run = [\"npm\", {program:?}]")), "{error}");
         }
     }
@@ -549,15 +599,46 @@ mod tests {
             "run = [{ program = 'npm', args = ['run', 'build-*'] }, { program = 'git', args = ['log', '**'] }]",
             "",
         );
-        assert_eq!(grants.may_run("npm", &args(&["run", "build-css"])), Ok(()));
+        assert_eq!(run(&grants, "npm", &["run", "build-css"], &[]), Ok(()));
         for denied in [&["run"][..], &["run", "deploy"], &["run", "build-css", "--force"], &[]] {
-            let error = grants.may_run("npm", &args(denied)).expect_err("other arguments");
+            let error = run(&grants, "npm", denied, &[]).expect_err("other arguments");
             let wanted: Vec<_> = denied.iter().map(|arg| format!("{arg:?}")).collect();
             assert!(error.contains(&format!("{{ program = \"npm\", args = [{}] }}]", wanted.join(", "))), "{error}");
         }
-        assert_eq!(grants.may_run("git", &args(&["log"])), Ok(()));
-        assert_eq!(grants.may_run("git", &args(&["log", "-1", "--oneline"])), Ok(()));
-        assert!(grants.may_run("git", &args(&["push"])).is_err());
+        assert_eq!(run(&grants, "git", &["log"], &[]), Ok(()));
+        assert_eq!(run(&grants, "git", &["log", "-1", "--oneline"], &[]), Ok(()));
+        assert!(run(&grants, "git", &["push"], &[]).is_err());
+    }
+
+    #[test]
+    fn where_arguments_are_granted_variables_are_too() {
+        let text = "run = ['sh', { program = 'npm', args = ['ci'] }, { program = 'mix', args = ['x'], env = ['A', 'B'] }, { program = 'go', env = [] }]";
+        let grants = grants(text, "");
+        assert_eq!(run(&grants, "sh", &["-c", "x"], &["ANY"]), Ok(()));
+        assert_eq!(run(&grants, "npm", &["ci"], &[]), Ok(()));
+        let error = run(&grants, "npm", &["ci"], &["NODE_OPTIONS"]).expect_err("it isn't granted");
+        let line = r#"{ program = "npm", args = ["ci"], env = ["NODE_OPTIONS"] }]"#;
+        assert!(error.contains("the variables [\"NODE_OPTIONS\"]") && error.ends_with(line), "{error}");
+        assert_eq!(run(&grants, "mix", &["x"], &["B"]), Ok(()));
+        assert!(run(&grants, "mix", &["x"], &["B", "C"]).is_err());
+        assert_eq!(run(&grants, "go", &["x"], &[]), Ok(()));
+        assert!(run(&grants, "go", &["x"], &["C"]).is_err());
+    }
+
+    #[test]
+    fn where_arguments_are_granted_folders_are_too() {
+        let grants = grants(
+            "run = ['npm', { program = 'sh', args = ['x.sh'] }, { program = 'make', args = [], cd = ['assets'] }]",
+            "",
+        );
+        let run_in = |program, args: &[String], cd| grants.may_run(Run { program, args, env: &[], cd });
+        let script = ["x.sh".to_owned()];
+        assert_eq!(run_in("npm", &[], Some("/anywhere")), Ok(()));
+        assert_eq!(run_in("sh", &script, None), Ok(()));
+        let error = run_in("sh", &script, Some("priv")).expect_err("there the script is another");
+        assert!(error.ends_with(r#"{ program = "sh", args = ["x.sh"], cd = ["priv"] }]"#), "{error}");
+        assert_eq!(run_in("make", &[], Some("assets")), Ok(()));
+        assert!(run_in("make", &[], Some("assets/..")).is_err());
     }
 
     #[test]
@@ -676,12 +757,12 @@ mod tests {
             "run = ['npm', 'sh']\nread = ['.']\nwrite = ['.']\nhttp = ['a.org']\nenv = ['A', 'B']",
             "run = ['npm']\nread = ['priv']\nwrite = []\nhttp = []\nenv = ['A']",
         );
-        assert_eq!(grants.may_run("npm", &[]), Ok(()));
+        assert_eq!(run(&grants, "npm", &[], &[]), Ok(()));
         assert_eq!(grants.may_access(Access::Read, Base::Build, Path::new("priv/x")), Ok(()));
         assert_eq!(grants.may_know("A"), Ok(()));
         assert_eq!(grants.variables().collect::<Vec<_>>(), ["A"]);
         for denied in [
-            grants.may_run("sh", &[]),
+            run(&grants, "sh", &[], &[]),
             grants.may_access(Access::Read, Base::Build, Path::new("lib")),
             grants.may_access(Access::Write, Base::Build, Path::new("priv/x")),
             grants.may_ask("a.org", 443),

@@ -148,19 +148,23 @@ impl Cache {
 
     /// Removes all but the latest.
     fn clear_out(&self) {
-        let Ok(entries) = fs::read_dir(&self.dir) else { return };
-        let mut old: Vec<_> = entries
-            .flatten()
-            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "cwasm"))
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.file_name())))
-            .collect();
-        old.sort();
-        for (_, name) in old.iter().rev().skip(KEPT) {
-            let name = name.to_string_lossy();
+        for old in self.older("cwasm").into_iter().chain(self.older("seen")) {
             // Whoever uses it has it open.
-            _ = fs::remove_file(self.dir.join(&*name));
-            _ = fs::remove_file(self.dir.join(record_name(&name)));
+            _ = fs::remove_file(self.dir.join(&old));
+            _ = fs::remove_file(self.dir.join(record_name(&old)));
         }
+    }
+
+    /// The names of the files of a kind, but for the latest.
+    fn older(&self, kind: &str) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
+        let mut files: Vec<_> = entries
+            .flatten()
+            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == kind))
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.file_name().into_string().ok()?)))
+            .collect();
+        files.sort();
+        files.into_iter().rev().skip(KEPT).map(|(_, name)| name).collect()
     }
 
     fn mac(&self, name: &str) -> Hmac<Sha256> {

@@ -12,7 +12,7 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceTable
 use wasmtime::{Config, Engine, Store, WasmBacktrace};
 use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::p2::bindings::filesystem;
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::contract::{EnvRecord, Imports, deployment, log, process, types, variables};
@@ -24,7 +24,7 @@ use super::program;
 use super::requests::Requests;
 use super::{Call, Scene};
 use crate::command::{Command, CommandError, Environment};
-use crate::grants::Grants;
+use crate::grants::{Grants, Run};
 
 /// How often a running hook is interrupted to see whether its time is up.
 const TICK: Duration = Duration::from_millis(20);
@@ -166,6 +166,7 @@ impl Caller {
         let last_lines = stderr.finish();
         match outcome {
             Ok(Ok(())) => Ok(()),
+            Ok(Err(text)) if text.is_empty() => bail!("it returned an error, and no text with it"),
             Ok(Err(text)) => bail!("it returned an error: {}", shortened(&text, self.limits.error)),
             Err(error) => match limit(&error) {
                 Some(hit) => Err(hit.into()),
@@ -253,7 +254,10 @@ fn limit(error: &wasmtime::Error) -> Option<LimitHit> {
 
 /// A trap with all that helps its author: why, what the guest wrote last, and where it was.
 fn trap(error: &wasmtime::Error, last_lines: &[String]) -> anyhow::Error {
-    let mut text = format!("it trapped: {}", error.root_cause());
+    let mut text = match error.downcast_ref::<I32Exit>() {
+        Some(I32Exit(status)) => format!("it called exit, with the status {status}, where it should have returned"),
+        None => format!("it trapped: {}", error.root_cause()),
+    };
     if !last_lines.is_empty() {
         text.push_str(&format!("\nIt wrote last:\n    {}", last_lines.join("\n    ")));
     }
@@ -367,7 +371,10 @@ impl process::Host for State {
         command.environment = Environment::Only(&["PATH", "HOME", "LANG"]);
         let place = if dir == self.build_dir { String::new() } else { format!("  (in {})", dir.display()) };
         self.log.output(&format!("$ {command}{place}"))?;
-        if let Err(message) = self.grants.may_run(&name, &command.args) {
+        let variables: Vec<_> = command.env.iter().map(|(name, _)| name.as_str()).collect();
+        let folder = options.cd.as_deref().filter(|_| dir != self.build_dir);
+        let run = Run { program: &name, args: &command.args, env: &variables, cd: folder };
+        if let Err(message) = self.grants.may_run(run) {
             self.log.denied(&message)?;
             return Ok(Err(process::Error::Denied(message)));
         }

@@ -20,6 +20,33 @@ use crate::task::{Hook, Task};
 /// The contract's package, without its version.
 const NAMESPACE: &str = "gatling";
 const PACKAGE: &str = "hooks";
+/// The interfaces of WASI 0.2 that hooks get.
+const LINKED: [(&str, &[&str]); 7] = [
+    (
+        "cli",
+        &[
+            "environment",
+            "exit",
+            "stderr",
+            "stdin",
+            "stdout",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stderr",
+            "terminal-stdin",
+            "terminal-stdout",
+        ],
+    ),
+    ("clocks", &["monotonic-clock", "wall-clock"]),
+    ("filesystem", &["preopens", "types"]),
+    ("http", &["outgoing-handler", "types"]),
+    ("io", &["error", "poll", "streams"]),
+    ("random", &["insecure", "insecure-seed", "random"]),
+    (
+        "sockets",
+        &["instance-network", "ip-name-lookup", "network", "tcp", "tcp-create-socket", "udp", "udp-create-socket"],
+    ),
+];
 /// Names further from every hook than this many typing errors are somebody's own.
 const LIKENESS: usize = 3;
 /// More problems than this help nobody.
@@ -304,12 +331,8 @@ impl Inspection {
 fn is_linked(interface: &InterfaceName<'_>, item: &ComponentItem) -> bool {
     let version = interface.version(item.version_suffix.as_deref()).ok().flatten();
     let is_ours = version.is_some_and(|version| (version.major, version.minor) == (0, 2) && version.pre.is_empty());
-    let package = interface.package();
-    is_ours
-        && match package.as_str() {
-            "http" => ["outgoing-handler", "types"].contains(&interface.interface().as_str()),
-            package => ["cli", "clocks", "filesystem", "io", "random", "sockets"].contains(&package),
-        }
+    let (package, name) = (interface.package(), interface.interface());
+    is_ours && LINKED.iter().any(|(linked, names)| *linked == package.as_str() && names.contains(&name.as_str()))
 }
 
 /// A name of the component's, as people can read it.

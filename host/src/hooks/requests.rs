@@ -1,11 +1,16 @@
 //! HTTP requests of hooks: to servers that are granted, and none to any other.
 
+use std::time::Duration;
+
 use http_body_util::{BodyExt, Empty};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
 
 use super::dry::{Deeds, Wish};
 use super::limits::HookLog;
 use crate::grants::Grants;
+
+/// How long a request that goes nowhere waits for the rest of its body.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The requests of one call of a hook.
 pub(super) struct Requests {
@@ -34,10 +39,14 @@ impl WasiHttpHooks for Requests {
         if let Err(message) = self.grants.may_ask(host, port) {
             let refused = log.output(&shown).and_then(|()| log.denied(&message));
             let error = refused.map_or_else(|hit| hit.to_string(), |()| message);
-            return Box::new(async move { Err(Error::InternalError(Some(error))) });
+            return Box::new(async move {
+                take(request.into_body()).await;
+                Err(Error::InternalError(Some(error)))
+            });
         }
         if self.deeds.list(|| Wish::Request(format!("{} {uri}", request.method()))) {
             return Box::new(async move {
+                take(request.into_body()).await;
                 let body = Empty::new().map_err(Error::from).boxed_unsync();
                 let rest: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
                 Ok((http::Response::new(body), rest))
@@ -55,4 +64,11 @@ impl WasiHttpHooks for Requests {
             Ok((response.map(BodyExt::boxed_unsync), rest))
         })
     }
+}
+
+/// Takes what a hook sends, for nobody: languages' own libraries break where nobody does.
+async fn take(mut body: WasiBody) {
+    let taken = async { while let Some(Ok(_)) = body.frame().await {} };
+    // A hook that waits for the answer before it has sent everything gets it all the same.
+    _ = tokio::time::timeout(PATIENCE, taken).await;
 }

@@ -93,10 +93,12 @@ fn installed(dir: &Path, tool: Tool) -> Option<String> {
 fn refuse_lost_awaits(source: &str, world: &World) -> Result<()> {
     for (export, _) in world.exports() {
         let name = templates::camel(export);
-        let is_lost = |words: &[&str]| words[..3] == ["export", "async", "function"] && words[3] == name;
+        let source = source.replace('=', " = ");
         let words: Vec<_> =
             source.split(|c: char| c.is_whitespace() || c == '(').filter(|word| !word.is_empty()).collect();
-        if words.windows(4).any(is_lost) {
+        // A function, or a function that is given to a name.
+        let is_lost = |words: &[&str]| *words == ["async", "function", &name] || *words == [&name, "=", "async"];
+        if words.windows(3).any(is_lost) {
             bail!(
                 "the hook {name} is `async`: with {}, all that follows its first `await` would never run. Write it without `async`, or \
                  have package.json depend on {} instead",
@@ -143,6 +145,12 @@ mod tests {
 
         let error = refuse_lost_awaits("export async function beforeMixCompile(env) {}", &world).unwrap_err();
         assert!(error.to_string().contains("the hook beforeMixCompile is `async`"), "{error}");
+        for source in [
+            "export const beforeMixCompile=async(env) => {}",
+            "async function beforeMixCompile() {}\nexport { beforeMixCompile }",
+        ] {
+            assert!(refuse_lost_awaits(source, &world).is_err(), "{source}");
+        }
         for source in ["export function beforeMixCompile(env) {}", "export async function helper() {}"] {
             refuse_lost_awaits(source, &world).unwrap();
         }

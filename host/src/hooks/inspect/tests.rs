@@ -111,6 +111,16 @@ fn imports_that_gatling_does_not_have_are_named() {
     let inspection = Inspection::of(&bytes, Task::Upgrade).expect("it is a component");
     assert!(inspection.fatal_problem().expect("there is no mood").contains("mood"), "{inspection:?}");
 
+    for name in [
+        "wasi:clocks/timezone@0.2.3",
+        "wasi:http/incoming-handler@0.2.0",
+        "wasi:cli/stdout@0.3.0",
+        "wasi:nn/graph@0.2.0",
+    ] {
+        let bytes = wat::parse_str(format!("(component (import \"{name}\" (instance)))")).expect("it is a component");
+        let inspection = Inspection::of(&bytes, Task::Upgrade).expect("it is a component");
+        assert!(inspection.fatal_problem().is_some_and(|problem| problem.contains(name)), "{inspection:?}");
+    }
     let inspection = of("import dance: func();", Task::Upgrade);
     assert!(inspection.fatal_problem().expect("there is no dance").contains("dance"), "{inspection:?}");
 }
