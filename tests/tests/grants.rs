@@ -203,6 +203,8 @@ fn variables_are_known_by_name_and_no_others() {
     assert_eq!(trial.ask("variable SLACK_TOKEN"), "xoxb-1");
     assert_eq!(trial.ask("getenv SLACK_TOKEN"), "xoxb-1");
     assert_eq!(trial.ask("environment"), "SLACK_TOKEN", "nothing of Gatling's own environment");
+    assert!(trial.run(&["getenv SLACK_TOKEN"], &[]).says("debug: has in its environment: SLACK_TOKEN"));
+    assert!(trial.run(&["variable SLACK_TOKEN"], &[]).says("debug: gets the variable SLACK_TOKEN"));
     assert!(trial.ask("variable UNSET").contains("gatling config set hello UNSET=..."));
     trial.assert_denied("variable SECRET", r#"env = ["SLACK_TOKEN", "UNSET", "SECRET"]"#);
     assert!(trial.ask("getenv SECRET").starts_with("error: "));

@@ -37,6 +37,8 @@ const MOST_HANDLES: usize = 256;
 pub(super) struct Linked {
     engine: Engine,
     ready: InstancePre<State>,
+    /// Whether it can look at its environment.
+    has_environment: bool,
 }
 
 /// Calls hooks of one component.
@@ -106,20 +108,23 @@ pub(super) fn engine() -> Result<Engine> {
 impl Linked {
     pub(super) fn new(engine: Engine, component: &Component) -> Result<Self> {
         let mut linker = Linker::new(&engine);
+        let imports =
+            |prefix: &str| component.component_type().imports(&engine).any(|(name, _)| name.starts_with(prefix));
+        let has_environment = imports("wasi:cli/environment");
         let link = |linker: &mut Linker<State>| {
             wasmtime_wasi::p2::add_to_linker_async(linker)?;
             // These take the place of WASI's own, which know no grants.
             linker.allow_shadowing(true);
             filesystem::types::add_to_linker::<State, HasFiles>(linker, State::files)?;
             filesystem::preopens::add_to_linker::<State, HasFiles>(linker, State::files)?;
-            if component.component_type().imports(&engine).any(|(name, _)| name.starts_with("wasi:http/")) {
+            if imports("wasi:http/") {
                 wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
             }
             Imports::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
         };
         link(&mut linker).map_err(anyhow::Error::from)?;
         let ready = linker.instantiate_pre(component).map_err(anyhow::Error::from)?;
-        Ok(Self { engine, ready })
+        Ok(Self { engine, ready, has_environment })
     }
 }
 
@@ -180,10 +185,13 @@ impl Caller {
         table.set_max_capacity(MOST_HANDLES);
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(stdout.clone()).stderr(stderr.clone());
-        for name in self.grants.variables() {
-            if let Some(value) = scene.variable(name) {
-                wasi.env(name, value);
-            }
+        let known = self.grants.variables().filter_map(|name| Some((name, scene.variable(name)?)));
+        let known: Vec<_> = known.collect();
+        wasi.envs(&known);
+        if self.linked.has_environment && !known.is_empty() {
+            let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+            // Where there is no room for it, there is none for what the hook says either.
+            _ = log.debug(&format!("has in its environment: {}", names.join(", ")));
         }
         let (grants, deeds) = (self.grants.clone(), self.deeds.clone());
         let build_dir = PathBuf::from(&scene.env.build_dir);
