@@ -17,7 +17,7 @@ use std::str::FromStr;
 use anyhow::{Result, bail};
 
 /// The text of the contract, as it stands in `wit/hooks.wit`.
-pub const CONTRACT: &str = include_str!("../../../wit/hooks.wit");
+pub const CONTRACT: &str = crate::hooks::WIT;
 
 /// A language that Gatling can start a project of hooks in, and build it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
