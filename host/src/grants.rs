@@ -101,6 +101,12 @@ fn all_match(patterns: &[String], args: &[String]) -> bool {
     }
 }
 
+/// Patterns that let these arguments through.
+fn patterns(args: &[String]) -> Vec<String> {
+    // As an argument it is itself, and as a pattern it would stand for any further ones.
+    args.iter().map(|arg| if arg == ANY_FURTHER { "*".to_owned() } else { arg.clone() }).collect()
+}
+
 /// Whether the whole text fits a pattern in which each `*` stands for any characters.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
@@ -217,6 +223,8 @@ impl fmt::Display for PathGrant {
         let path = self.path.to_string_lossy();
         let text = match (self.base, path.is_empty()) {
             (Base::Build, true) => ".".to_owned(),
+            // Else it would be taken for the name of a base.
+            (Base::Build, false) if path.starts_with('$') => format!("./{path}"),
             (Base::Build, false) => path.into_owned(),
             (base, true) => base.prefix().to_owned(),
             (base, false) => format!("{}/{path}", base.prefix()),
@@ -246,6 +254,9 @@ impl TryFrom<String> for PathGrant {
                 Component::ParentDir => return Err(format!("{text:?} leads out with `..`: {fit}")),
                 Component::RootDir | Component::Prefix(_) => return Err(format!("{text:?} is absolute: {fit}")),
             }
+        }
+        if base == Base::Deploy && path.starts_with(".env") {
+            return Err(format!("{text:?} is not granted as a file: grant variables by their names, with `env`"));
         }
         Ok(Self { base, path })
     }
@@ -346,11 +357,17 @@ fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
+/// Files in the root of a project that Gatling goes by.
+const GATLINGS_OWN: [&str; 6] = [PROJECT_FILE, "upgrade.wasm", "deploy.wasm", "unload.wasm", "domains", "nginx.conf"];
+
 /// What no grant of a whole folder means to give away.
 fn never(access: Access, base: Base, path: &Path) -> Option<&'static str> {
     match base {
-        Base::Build if access == Access::Write && path.starts_with(".git") => {
+        Base::Build if access == Access::Write && path.components().any(|name| name.as_os_str() == ".git") => {
             Some("hooks may not write into .git: git would run what they put there, outside the sandbox")
+        }
+        Base::Build if access == Access::Write && GATLINGS_OWN.iter().any(|file| path == Path::new(file)) => {
+            Some("hooks may not write the files that say what Gatling does: the next deployment would go by them")
         }
         Base::Deploy if path.starts_with(".env") => Some(
             "hooks may not open the project's .env: grant variables of it by their names, with `env` under [hooks.grants]",
@@ -434,7 +451,7 @@ impl Grants {
             let others = grants.iter().any(|grant| grant.program == run.program);
             ProgramGrant {
                 program: run.program.to_owned(),
-                args: others.then(|| run.args.to_vec()),
+                args: others.then(|| patterns(run.args)),
                 env: others.then(|| run.env.iter().map(|name| (*name).to_owned()).collect()),
                 cd: others.then(|| run.cd.iter().map(|folder| (*folder).to_owned()).collect()),
             }
@@ -496,11 +513,25 @@ impl Grants {
         }
     }
 
-    /// Whether this is a folder that something granted is in.
+    /// Whether this could only be a folder on the way to something that both files grant.
     #[must_use]
     pub fn is_on_the_way(&self, base: Base, path: &Path) -> bool {
-        let mut granted = self.granted.read.iter().chain(&self.granted.write);
-        granted.any(|grant| grant.base == base && grant.path != path && grant.path.starts_with(path))
+        let leads = |granted: &[PathGrant], caps: Option<&[PathGrant]>| {
+            granted.iter().filter(|grant| grant.base == base).any(|grant| {
+                let within = |cap: &PathGrant| {
+                    let inner = if cap.path.starts_with(&grant.path) { &cap.path } else { &grant.path };
+                    let both = cap.base == base && inner.starts_with(&cap.path) && inner.starts_with(&grant.path);
+                    both && inner != path && inner.starts_with(path)
+                };
+                match caps {
+                    Some(caps) => caps.iter().any(within),
+                    None => grant.path != path && grant.path.starts_with(path),
+                }
+            })
+        };
+        let (granted, caps) = (&self.granted, &self.caps);
+        never(Access::Read, base, path).is_none()
+            && (leads(&granted.read, caps.read.as_deref()) || leads(&granted.write, caps.write.as_deref()))
     }
 
     /// Whether a hook may send requests to a server.
@@ -510,7 +541,12 @@ impl Grants {
     pub fn may_ask(&self, host: &str, port: u16) -> Result<(), String> {
         let covers = |grant: &HostGrant| grant.covers(host, port);
         let port = Some(port).filter(|port| !HostGrant::PORTS.contains(port));
-        let wanted = HostGrant { host: host.to_ascii_lowercase(), port };
+        let wanted = match port {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        let wanted = HostGrant::try_from(wanted.to_ascii_lowercase())
+            .map_err(|error| format!("hooks may not send requests there: {error}"))?;
         let what = format!("send requests to {wanted}");
         self.check("http", &what, &self.granted.http, self.caps.http.as_deref(), covers, &wanted)
     }
@@ -520,7 +556,8 @@ impl Grants {
     /// # Errors
     /// A message that says what to add where.
     pub fn may_know(&self, name: &str) -> Result<(), String> {
-        let wanted = VariableGrant(name.to_owned());
+        let wanted = VariableGrant::try_from(name.to_owned())
+            .map_err(|error| format!("hooks may not know the variable {name:?}: {error}"))?;
         let covers = |grant: &VariableGrant| *grant == wanted;
         let what = format!("know the variable {name:?}");
         self.check("env", &what, &self.granted.env, self.caps.env.as_deref(), covers, &wanted)
@@ -611,6 +648,18 @@ mod tests {
     }
 
     #[test]
+    fn what_no_line_can_grant_is_said_without_one() {
+        let grants = grants("http = ['a.org']\nenv = ['A']\nrun = [{ program = 'ls', args = [] }]", "");
+        for error in [grants.may_know("A-B"), grants.may_know(""), grants.may_ask("a!b", 443), grants.may_ask("", 80)] {
+            let error = error.expect_err("it is no name");
+            assert!(!error.contains("[hooks.grants]"), "{error}");
+        }
+        let error = run(&grants, "ls", &["**", "b"], &[]).expect_err("it isn't granted");
+        let line = error.split("[hooks.grants]: ").nth(1).expect("it names the line");
+        assert_eq!(run(&self::grants(line, ""), "ls", &["**", "b"], &[]), Ok(()));
+    }
+
+    #[test]
     fn where_arguments_are_granted_variables_are_too() {
         let text = "run = ['sh', { program = 'npm', args = ['ci'] }, { program = 'mix', args = ['x'], env = ['A', 'B'] }, { program = 'go', env = [] }]";
         let grants = grants(text, "");
@@ -692,13 +741,16 @@ mod tests {
     fn a_whole_folder_is_granted_without_the_secrets_and_without_gits_own() {
         let grants = grants("read = ['.', '$deploy_dir']\nwrite = ['.', '$deploy_dir']", "");
         assert!(grants.may_access(Access::Read, Base::Deploy, Path::new(".env")).is_err());
-        assert!(grants.may_access(Access::Write, Base::Build, Path::new(".git/hooks/post-update")).is_err());
+        for path in [".git/hooks/post-update", "deps/x/.git/hooks/post-checkout", "unload.wasm", "gatling.toml"] {
+            assert!(grants.may_access(Access::Write, Base::Build, Path::new(path)).is_err(), "{path}");
+        }
         assert_eq!(grants.may_access(Access::Read, Base::Build, Path::new(".git/HEAD")), Ok(()));
         assert_eq!(grants.may_access(Access::Write, Base::Deploy, Path::new("log")), Ok(()));
     }
 
     #[test]
     fn a_path_stays_below_its_folder() {
+        assert!(refused("read = ['$deploy_dir/.env/x']").contains("by their names"));
         for path in ["/etc", "..", "priv/../../x", "$deploy_dir/../other", "$deploy_dirs", "$home/x", "", "a\0b"] {
             let error = refused(&format!("read = [{}]", quoted(path)));
             assert!(error.contains("build dir"), "{path}: {error}");
@@ -717,8 +769,23 @@ mod tests {
         assert_eq!(within(Access::Write, "priv/static/a"), Some("priv".into()));
         assert_eq!(within(Access::Write, "lib/a"), None);
         assert!(grants.is_on_the_way(Base::Build, Path::new("priv")));
-        assert!(!grants.is_on_the_way(Base::Build, Path::new("lib")));
+        assert!(!grants.is_on_the_way(Base::Build, Path::new("lib")), "it is granted itself, and nothing below it");
         assert!(!grants.is_on_the_way(Base::Deploy, Path::new("")));
+        let grants = self::grants(
+            "read = ['a/b/c', 'x/y']\nwrite = ['$deploy_dir/l/m']",
+            "read = ['a/b']\nwrite = ['$deploy_dir/l/m/n']",
+        );
+        for (base, path, leads) in [
+            (Base::Build, "a", true),
+            (Base::Build, "a/b", true),
+            (Base::Build, "a/b/c", false),
+            (Base::Build, "x", false),
+            (Base::Deploy, "l/m", true),
+            (Base::Deploy, "l/m/n", false),
+            (Base::Deploy, "a", false),
+        ] {
+            assert_eq!(grants.is_on_the_way(base, Path::new(path)), leads, "{path}");
+        }
     }
 
     #[test]

@@ -146,7 +146,12 @@ impl ProjectSettings {
     /// # Errors
     /// When it can't be read or understood: the error says where and which keys there are.
     pub fn read(build_dir: &Path) -> Result<Self> {
-        read(&build_dir.join(PROJECT_FILE), Self::parse)
+        let file = build_dir.join(PROJECT_FILE);
+        // What is wrong in the file is shown to whoever pushed, who may not know every file here.
+        if file.is_symlink() {
+            bail!("{} is a link: it is to be the file itself", file.display());
+        }
+        read(&file, Self::parse)
     }
 
     /// Understands the text of the file.
@@ -197,7 +202,15 @@ impl OperatorSettings {
     }
 }
 
+/// No settings are longer than this, in bytes.
+const LONGEST: u64 = 1024 * 1024;
+
 fn read<T: Default>(file: &Path, parse: impl FnOnce(&str) -> Result<T>) -> Result<T> {
+    if let Ok(metadata) = fs::metadata(file)
+        && (!metadata.is_file() || metadata.len() > LONGEST)
+    {
+        bail!("{} is to be a file of settings, and no larger than 1 MB", file.display());
+    }
     match fs::read_to_string(file) {
         Ok(text) => parse(&text).with_context(|| format!("cannot understand {}", file.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
@@ -246,6 +259,16 @@ mod tests {
         assert_eq!(settings.hooks.timeout, Some(Duration::from_secs(300)));
         assert_eq!(settings.hooks.memory, Some(ByteSize::mib(64)));
         assert_eq!(settings.hooks.log_bytes, Some(ByteSize::kb(3)));
+    }
+
+    #[test]
+    fn only_a_file_of_the_project_itself_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join(PROJECT_FILE)).expect("it can be made");
+        let error = ProjectSettings::read(folder.path()).expect_err("it is a link");
+        assert!(format!("{error:#}").contains("is a link"), "{error:#}");
+        let error = OperatorSettings::read(Path::new("/dev/zero")).expect_err("it is no file");
+        assert!(format!("{error:#}").contains("a file of settings"), "{error:#}");
     }
 
     #[test]

@@ -178,6 +178,99 @@ fn the_secrets_of_a_project_are_not_among_the_files_of_its_folder() {
 }
 
 #[test]
+fn what_is_on_the_way_to_a_grant_is_no_grant() {
+    // There is nothing below a file, and a grant that says so grants nothing of it.
+    let trial = Trial::new("read = ['priv/note/x', 'priv/static/app.css']\nwrite = ['mix.exs/x']");
+    for wish in ["read priv/note", "read mix.exs", "list priv", "exists priv/note", "raw priv/note"] {
+        assert!(trial.ask(wish).starts_with("error: "), "{wish}");
+    }
+    assert_eq!(trial.ask("exists priv"), "true", "the way itself is no secret");
+    assert_eq!(trial.ask("read priv/static/app.css"), "body {}");
+
+    let trial = Trial::new("read = ['mix.exs/x', 'lib/x']");
+    let caps = fs::read_to_string(trial.sandbox.config()).unwrap() + "[hooks.grants]\nread = ['priv']\n";
+    fs::write(trial.sandbox.config(), caps).unwrap();
+    fs::create_dir(trial.build_dir().join("lib")).unwrap();
+    for wish in ["read mix.exs", "exists lib"] {
+        assert!(trial.ask(wish).starts_with("error: "), "{wish}: the operator's file doesn't lead there");
+    }
+}
+
+#[test]
+fn the_dotenv_is_not_read_by_another_name() {
+    let trial = Trial::new("read = ['$deploy_dir', 'priv']\nwrite = ['priv', '$deploy_dir']");
+    let deploy_dir = trial.deploy_dir();
+    symlink(".env", deploy_dir.join("link")).unwrap();
+    symlink("..", deploy_dir.join("log/up")).unwrap();
+    fs::hard_link(deploy_dir.join(".env"), deploy_dir.join("hard")).unwrap();
+    symlink(".env", trial.build_dir().join("priv/x")).unwrap();
+
+    for wish in ["read deploy:link", "read deploy:log/up/.env", "read deploy:hard", "append deploy:hard"] {
+        let answer = trial.ask(wish);
+        assert!(answer.starts_with("error: "), "{wish}: {answer}");
+    }
+    // A link that came with the push stays where it leads to nothing.
+    assert!(trial.ask("rename priv/x deploy:moved").starts_with("error: "));
+    assert!(trial.ask("link priv/x deploy:moved").starts_with("error: "));
+    assert!(deploy_dir.join("moved").symlink_metadata().is_err());
+    assert!(!fs::read_to_string(deploy_dir.join(".env")).unwrap().contains("more"));
+}
+
+#[test]
+fn a_link_grants_nothing_of_what_it_leads_to() {
+    let trial = Trial::new("read = ['pub', 'priv']\nwrite = ['hooks']");
+    symlink(".", trial.build_dir().join("pub")).unwrap();
+    fs::create_dir_all(trial.build_dir().join(".git/hooks")).unwrap();
+    symlink(".git/hooks", trial.build_dir().join("hooks")).unwrap();
+    for wish in ["read pub/mix.exs", "list pub", "write hooks/post-update", "make hooks/x"] {
+        assert!(trial.ask(wish).starts_with("error: "), "{wish}");
+    }
+    assert_eq!(fs::read_dir(trial.build_dir().join(".git/hooks")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_dry_run_follows_no_link_and_copies_nothing_large() {
+    let trial = Trial::new("write = ['priv']");
+    symlink("/etc/passwd", trial.build_dir().join("priv/passwd")).unwrap();
+    symlink("/etc", trial.build_dir().join("priv/etc")).unwrap();
+    fs::File::create(trial.build_dir().join("priv/large")).unwrap().set_len(6 << 30).unwrap();
+    let wishes = [
+        "append priv/passwd",
+        "read priv/passwd",
+        "append priv/etc/passwd",
+        "read priv/etc/passwd",
+        "append priv/large",
+    ];
+    let begun = std::time::Instant::now();
+    let output = trial.run(&wishes, &["--dry-run"]);
+    for wish in wishes {
+        assert!(output.says(&format!("{wish} -> error: ")), "{wish}: {output:?}");
+    }
+    assert!(!output.says("root:"), "{output:?}");
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_folder_with_too_many_files_is_not_listed() {
+    let trial = Trial::new("read = ['priv']");
+    for number in 0..=100_000 {
+        fs::File::create(trial.build_dir().join(format!("priv/static/{number}"))).unwrap();
+    }
+    assert!(trial.ask("list priv").contains("static"));
+    let output = trial.run_to_failure("list priv/static");
+    assert!(output.says("it looked into a folder with more than 100000 files"), "{output:?}");
+}
+
+#[test]
+fn the_folders_on_the_way_to_what_may_be_written_are_made() {
+    let trial = Trial::new("write = ['deep/er/still', 'some/file.txt']");
+    assert_eq!(trial.ask("make deep/er/still/x"), "made");
+    assert_eq!(trial.ask("write some/file.txt"), "written");
+    assert!(trial.build_dir().join("deep/er/still/x").is_dir());
+    assert!(trial.ask("write deep/er/other").starts_with("error: "));
+}
+
+#[test]
 fn a_hook_that_holds_too_many_files_is_ended() {
     let trial = Trial::new("read = ['mix.exs']");
     assert_eq!(trial.ask("hold mix.exs 100"), "held 100");
@@ -320,7 +413,7 @@ fn a_dry_run_lists_what_a_hook_asks_for_and_does_nothing_of_it() {
         file("write", "priv/static/app.css"),
         file("make the folder", "tmp"),
         file("write", "tmp/new"),
-        file("rename a file to", "tmp/newer"),
+        file(&format!("rename {} to", build_dir.join("tmp/new").display()), "tmp/newer"),
         file("remove", "priv/note"),
         { "request": format!("POST http://127.0.0.1:{port}/hook") },
     ]);

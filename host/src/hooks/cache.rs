@@ -8,6 +8,7 @@
 use std::fs::{self, File, Metadata};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -123,14 +124,16 @@ impl Cache {
         let entry: Entry = self.unseal(&record_name(&name)).ok_or_else(|| unfit("nothing says where it is from"))?;
         if entry.stamp != stamp {
             // It may have been moved; what counts is what is in it.
-            let seal = self.seal_of_file(&name, file).map_err(|error| unfit(&error.to_string()))?;
+            let seal = self.seal_of_file(&name, &file).map_err(|error| unfit(&error.to_string()))?;
             if !is_same(&seal, &entry.seal) {
                 return Err(unfit("it is not what was written"));
             }
             _ = self.seal(&record_name(&name), &Entry { stamp, ..entry });
         }
+        // By its own name it might be another file by now.
+        let this = format!("/proc/self/fd/{}", file.as_raw_fd());
         // SAFETY: this code has written the file, for this engine: its seal says so.
-        unsafe { Component::deserialize_file(engine, &path) }.map_err(|error| unfit(&format!("{error:#}")))
+        unsafe { Component::deserialize_file(engine, this) }.map_err(|error| unfit(&format!("{error:#}")))
     }
 
     /// Keeps compiled code.
@@ -172,7 +175,7 @@ impl Cache {
         mac.chain_update(name.as_bytes()).chain_update([0])
     }
 
-    fn seal_of_file(&self, name: &str, mut file: File) -> io::Result<[u8; KEY]> {
+    fn seal_of_file(&self, name: &str, mut file: &File) -> io::Result<[u8; KEY]> {
         let mut mac = self.mac(name);
         let mut buffer = vec![0; 256 * 1024];
         loop {

@@ -18,7 +18,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::contract::{EnvRecord, Imports, deployment, log, process, types, variables};
 use super::dry::{Deeds, Wish};
 use super::files::{Files, FilesView, HasFiles};
-use super::limits::{HookLog, LimitHit, Limits, Meter};
+use super::limits::{HookLog, LimitHit, Limits, MOST_INSTANCES, Meter};
 use super::output::Lines;
 use super::program;
 use super::requests::Requests;
@@ -253,9 +253,13 @@ fn limit(error: &wasmtime::Error) -> Option<LimitHit> {
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
         return Some(LimitHit::Handles(MOST_HANDLES));
     }
-    // wasmtime has no type for this one.
-    if error.root_cause().to_string().contains("fuel allocated for hostcalls") {
+    // wasmtime has no types for these.
+    let words = error.root_cause().to_string();
+    if words.contains("fuel allocated for hostcalls") {
         return Some(LimitHit::Handover(LARGEST_HANDOVER));
+    }
+    if words.starts_with("resource limit exceeded") {
+        return Some(LimitHit::Instances(MOST_INSTANCES));
     }
     error.downcast_ref::<LimitHit>().cloned()
 }
@@ -377,9 +381,14 @@ impl process::Host for State {
         let mut command = Command::new(&name, args, &dir)
             .with_env(options.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         command.environment = Environment::Only(&["PATH", "HOME", "LANG"]);
-        let place = if dir == self.build_dir { String::new() } else { format!("  (in {})", dir.display()) };
+        let variables: Vec<_> = command.env.iter().map(|(name, _)| name.clone()).collect();
+        let mut place = if dir == self.build_dir { String::new() } else { format!("  (in {})", dir.display()) };
+        if !variables.is_empty() {
+            // Values can be secrets.
+            place += &format!("  (with {})", variables.join(", "));
+        }
         self.log.output(&format!("$ {command}{place}"))?;
-        let variables: Vec<_> = command.env.iter().map(|(name, _)| name.as_str()).collect();
+        let variables: Vec<_> = variables.iter().map(String::as_str).collect();
         let folder = options.cd.as_deref().filter(|_| dir != self.build_dir);
         let run = Run { program: &name, args: &command.args, env: &variables, cd: folder };
         if let Err(message) = self.grants.may_run(run) {

@@ -23,6 +23,15 @@ use super::{call, digest, read};
 /// How often the process is looked at.
 const GLANCE: Duration = Duration::from_millis(2);
 
+/// What a program without memory says.
+const STARVED: [&str; 5] = [
+    "memory allocation of",
+    "out-of-memory",
+    "out of memory",
+    "Cannot allocate memory",
+    "Resource temporarily unavailable",
+];
+
 /// Compiles a hooks file, and puts the code into the cache.
 ///
 /// # Errors
@@ -32,14 +41,16 @@ pub fn here(file: &Path, cache_dir: &Path) -> Result<()> {
     let bytes = read(file)?;
     let engine = call::engine()?;
     let component = Component::new(&engine, &bytes).map_err(anyhow::Error::from)?;
-    cache.store(&engine, &digest(&bytes), &component)
+    cache
+        .store(&engine, &digest(&bytes), &component)
+        .with_context(|| format!("cannot keep the code in {}", cache_dir.display()))
 }
 
 /// Has another process do that, within the limits.
 pub(super) fn apart(file: &Path, cache_dir: &Path, limits: &Limits) -> Result<()> {
     let memory = limits.compile_memory as u64;
     let mut command = Command::new(env::current_exe().context("cannot find the gatling program itself")?);
-    command.arg("compile").arg(file).arg("--cache").arg(cache_dir);
+    command.arg("compile").arg("--cache").arg(cache_dir).arg("--").arg(file);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     // SAFETY: between fork and exec this makes two system calls and allocates nothing.
     unsafe {
@@ -59,7 +70,7 @@ pub(super) fn apart(file: &Path, cache_dir: &Path, limits: &Limits) -> Result<()
     let words = thread::spawn(move || {
         let mut text = String::new();
         for line in words.into_iter().flat_map(|words| BufReader::new(words).lines()).map_while(Result::ok) {
-            if ["memory allocation of", "out-of-memory", "out of memory"].iter().any(|words| line.contains(words)) {
+            if STARVED.iter().any(|words| line.contains(words)) {
                 starves.store(true, Ordering::Relaxed);
             }
             text.push_str(&line);
@@ -86,7 +97,10 @@ fn wait(child: &mut Child, timeout: Duration, starved: &AtomicBool) -> Result<bo
         if let Some(status) = child.try_wait().context("cannot wait for what compiles it")? {
             return match status.signal() {
                 Some(signal) if signal != Signal::ABORT.as_raw() => {
-                    bail!("what compiles it was ended by the signal {signal}; is there too little memory?")
+                    bail!(
+                        "what compiles it was ended by the signal {signal}, which is what too little memory comes to: give it more \
+                         with `compile_memory` under [hooks] in gatling.toml, or look whether the server has any left"
+                    )
                 }
                 _ => Ok(status.success()),
             };

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
@@ -24,7 +25,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 use wasmtime_wasi::{FsPerms, OpenMode};
 
 use super::dry::{Deeds, Wish};
-use super::limits::HookLog;
+use super::limits::{HookLog, LimitHit};
 use crate::grants::{Access, Base, Grants};
 
 type Fd = Resource<Descriptor>;
@@ -50,11 +51,20 @@ pub(super) struct Files {
     deeds: Deeds,
     /// The folders that the hook holds, by their descriptors.
     folders: HashMap<u32, Place>,
+    /// How many lists of folders it holds.
+    lists: usize,
     /// What was logged already.
     said: HashSet<(Access, Place)>,
     /// What a hook believes it has changed, where nothing is carried out.
     shadows: Shadows,
 }
+
+/// The largest file that a dry run makes a copy of, in bytes.
+const LARGEST_COPY: u64 = 64 * 1024 * 1024;
+/// How many files a folder may have that a hook lists, and how many folders it may list at once:
+/// the list is in Gatling's memory.
+const MOST_ENTRIES: usize = 100_000;
+const MOST_LISTS: usize = 8;
 
 /// The folder that stands for every folder that wasn't made.
 const EMPTY: &str = "empty";
@@ -82,6 +92,7 @@ impl Files {
             log,
             deeds,
             folders: HashMap::new(),
+            lists: 0,
             said: HashSet::new(),
             shadows: Shadows::default(),
         }
@@ -132,52 +143,95 @@ impl Files {
     }
 
     /// Opens the folder that a permitted place can be used from.
-    fn open_around(&self, access: Access, (base, path): &Place) -> FsResult<Spot> {
-        let confinement = self.grants.confinement(access, *base, path);
-        // On the way to what is granted, a folder may be looked at, but nothing in it.
-        let confinement = confinement.as_deref().unwrap_or(path);
-        let rest = path.strip_prefix(confinement).unwrap_or(Path::new(""));
+    fn open_around(&self, access: Access, place: &Place) -> FsResult<Spot> {
+        let (base, path) = place;
+        let (perms, mode, mut links) = match access {
+            Access::Read => (FsPerms::ReadOnly, OpenMode::READ, PathFlags::SYMLINK_FOLLOW),
+            Access::Write => (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, PathFlags::empty()),
+        };
+        let spot = |folder: OwnedFd, path: &Path, links| {
+            let path = path.to_str().ok_or(ErrorCode::IllegalByteSequence)?.to_owned();
+            Ok(Spot { dir: Dir::new(File::from(folder), perms, mode, false), path, links })
+        };
+        let Some(confinement) = self.grants.confinement(access, *base, path) else {
+            // On the way to what is granted a folder may be looked at: it, and nothing in it.
+            return spot(self.open_folder(*base, path)?, Path::new("."), PathFlags::empty());
+        };
         if access == Access::Write {
             self.refuse_links(*base, path)?;
         }
-        let mut links = if access == Access::Read { PathFlags::SYMLINK_FOLLOW } else { PathFlags::empty() };
-        let (folder, rest) = match self.open_folder(*base, confinement) {
-            Ok(folder) if rest.as_os_str().is_empty() => (folder, PathBuf::from(".")),
-            Ok(folder) => (folder, rest.to_owned()),
-            // What is granted is a file, or is not there yet.
-            Err(Errno::NOTDIR | Errno::NOENT | Errno::LOOP)
-                if rest.as_os_str().is_empty() && !path.as_os_str().is_empty() =>
-            {
-                links = PathFlags::empty();
-                let parent = confinement.parent().unwrap_or(Path::new(""));
-                let name = confinement.file_name().unwrap_or_default();
-                (self.open_folder(*base, parent).map_err(fault)?, PathBuf::from(name))
+        let rest = path.strip_prefix(&confinement).unwrap_or(Path::new(""));
+        if !rest.as_os_str().is_empty() {
+            return spot(self.open_folder(*base, &confinement)?, rest, links);
+        }
+        let Some((parent, name)) = path.parent().zip(path.file_name()) else {
+            return spot(self.open_folder(*base, path)?, Path::new("."), links);
+        };
+        // What is granted may be a folder or a file, or not be there yet.
+        if self.is_folder(*base, path) {
+            return spot(self.open_folder(*base, path)?, Path::new("."), links);
+        }
+        links = PathFlags::empty();
+        match self.open_folder(*base, parent) {
+            Err(error) if access == Access::Write && error.downcast_ref() == Some(&ErrorCode::NoEntry) => {
+                // A grant that names it names the way to it.
+                let root = self.root(*base).ok_or(ErrorCode::NoEntry)?;
+                std::fs::create_dir_all(root.join(parent)).map_err(|error| ErrorCode::from(&error))?;
+                spot(self.open_folder(*base, parent)?, Path::new(name), links)
             }
-            Err(error) => return Err(fault(error)),
-        };
-        let (perms, mode) = match access {
-            Access::Read => (FsPerms::ReadOnly, OpenMode::READ),
-            Access::Write => (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE),
-        };
-        let path = rest.into_os_string().into_string().map_err(|_| ErrorCode::IllegalByteSequence)?;
-        Ok(Spot { dir: Dir::new(File::from(folder), perms, mode, false), path, links })
+            folder => spot(folder?, Path::new(name), links),
+        }
     }
 
-    /// Opens a folder below one of the roots; links may not lead out of the root.
-    fn open_folder(&self, base: Base, path: &Path) -> Result<OwnedFd, Errno> {
-        let (_, root) = self.roots.iter().find(|(root, _)| *root == base).ok_or(Errno::NOENT)?;
+    fn root(&self, base: Base) -> Option<&Path> {
+        self.roots.iter().find(|(root, _)| *root == base).map(|(_, root)| root.as_path())
+    }
+
+    fn open_root(&self, base: Base) -> FsResult<OwnedFd> {
+        let root = self.root(base).ok_or(ErrorCode::NoEntry)?;
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-        let root = openat2(CWD, root, flags, Mode::empty(), ResolveFlags::empty())?;
+        openat2(CWD, root, flags, Mode::empty(), ResolveFlags::empty()).map_err(fault)
+    }
+
+    /// How the way to a folder may lead. Links in the build dir come with what was pushed; those in
+    /// the deploy dir are Gatling's own, `current` above all.
+    fn ways(base: Base) -> ResolveFlags {
+        let ways = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        match base {
+            Base::Build => ways | ResolveFlags::NO_SYMLINKS,
+            Base::Deploy => ways,
+        }
+    }
+
+    /// Opens a folder below one of the roots.
+    fn open_folder(&self, base: Base, path: &Path) -> FsResult<OwnedFd> {
+        let root = self.open_root(base)?;
         if path.as_os_str().is_empty() {
             return Ok(root);
         }
-        openat2(&root, path, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        openat2(&root, path, flags, Mode::empty(), Self::ways(base)).map_err(|error| {
+            if error == Errno::LOOP || error == Errno::XDEV {
+                let place = self.shown(&(base, path.to_owned()));
+                self.log
+                    .denied(&format!("a link is on the way to {place}, or is that itself"))
+                    .err()
+                    .map_or_else(|| fault(error), FsError::trap)
+            } else {
+                fault(error)
+            }
+        })
+    }
+
+    fn is_folder(&self, base: Base, path: &Path) -> bool {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
+        self.open_root(base).is_ok_and(|root| openat2(&root, path, flags, Mode::empty(), Self::ways(base)).is_ok())
     }
 
     /// A link could lead a write into a place that the path doesn't name: `.git`, say.
     fn refuse_links(&self, base: Base, path: &Path) -> FsResult<()> {
         let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
-        let root = self.open_folder(base, Path::new("")).map_err(fault)?;
+        let root = self.open_root(base)?;
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         match openat2(&root, parent, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS) {
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
@@ -191,10 +245,73 @@ impl Files {
             }
         }
     }
+
+    /// Whether a file that was opened is the project's `.env`, by whatever name.
+    fn is_secret(&self, file: &File) -> bool {
+        let secret = self.root(Base::Deploy).and_then(|root| std::fs::metadata(root.join(".env")).ok());
+        let same = |secret: std::fs::Metadata| {
+            file.metadata().is_ok_and(|opened| (opened.dev(), opened.ino()) == (secret.dev(), secret.ino()))
+        };
+        secret.is_some_and(same)
+    }
+
+    /// Opens a file that is to be changed in a dry run, to copy it: itself, and no link.
+    fn open_to_copy(&self, place: &Place) -> FsResult<Option<File>> {
+        let Spot { dir, path, .. } = match self.open_around(Access::Write, place) {
+            Err(error) if error.downcast_ref() == Some(&ErrorCode::NoEntry) => return Ok(None),
+            spot => spot?,
+        };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let ways = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let file = match openat2(&*dir.dir, path, flags, Mode::empty(), ways) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(fault(error)),
+        };
+        let metadata = file.metadata().map_err(|error| ErrorCode::from(&error))?;
+        if !metadata.is_file() || self.is_secret(&file) {
+            return Err(ErrorCode::NotPermitted.into());
+        }
+        if metadata.len() > LARGEST_COPY {
+            let message = format!("a dry run changes no file as large as {}", self.shown(place));
+            self.log.denied(&message).map_err(FsError::trap)?;
+            return Err(ErrorCode::FileTooLarge.into());
+        }
+        Ok(Some(file))
+    }
+
+    /// What a dry run takes for what is in a place.
+    fn imagined(&self, place: &Place) -> Imagined {
+        match self.shadows.changed.get(place) {
+            Some(Shadow::File(_)) => return Imagined::File,
+            Some(Shadow::Folder) => return Imagined::Folder,
+            Some(Shadow::Gone) => return Imagined::Nothing,
+            None => {}
+        }
+        let Some(root) = self.root(place.0) else { return Imagined::Nothing };
+        match root.join(&place.1).symlink_metadata() {
+            Ok(metadata) if metadata.is_dir() => Imagined::Folder,
+            Ok(_) => Imagined::File,
+            Err(_) => Imagined::Nothing,
+        }
+    }
+}
+
+/// See [`Files::imagined`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Imagined {
+    Nothing,
+    File,
+    Folder,
 }
 
 fn fault(errno: Errno) -> FsError {
     ErrorCode::from(std::io::Error::from(errno)).into()
+}
+
+/// Whether a folder has few enough files to be listed.
+fn is_small(folder: &File) -> bool {
+    rustix::fs::Dir::read_from(folder).is_ok_and(|entries| entries.take(MOST_ENTRIES + 1).count() <= MOST_ENTRIES)
 }
 
 impl Shadows {
@@ -271,22 +388,29 @@ impl FilesView<'_> {
     }
 
     /// Prepares the shadow of a file that the hook opens to write.
-    async fn shadow(&mut self, place: &Place, truncated: bool, created: bool) -> FsResult<()> {
+    fn shadow(&mut self, place: &Place, flags: OpenFlags) -> FsResult<()> {
+        let there = self.files.imagined(place);
+        let around = self.files.imagined(&(place.0, place.1.parent().unwrap_or(Path::new("")).to_owned()));
+        match there {
+            Imagined::Folder => return Err(ErrorCode::IsDirectory.into()),
+            Imagined::File if flags.contains(OpenFlags::EXCLUSIVE) => return Err(ErrorCode::Exist.into()),
+            Imagined::Nothing if !flags.contains(OpenFlags::CREATE) || around != Imagined::Folder => {
+                return Err(ErrorCode::NoEntry.into());
+            }
+            _ => {}
+        }
         if matches!(self.files.shadows.changed.get(place), Some(Shadow::File(_))) {
             return Ok(());
         }
+        let real = if there == Imagined::File { self.files.open_to_copy(place)? } else { None };
         self.files.shadows.folder()?;
         let name = self.files.shadows.changed.len().to_string();
-        let copy = self.files.shadows.path(&name);
-        let source = self.files.roots.iter().find(|(base, _)| *base == place.0).map(|(_, root)| root.join(&place.1));
-        let source = source.filter(|file| file.is_file());
         let io = |error: std::io::Error| FsError::from(ErrorCode::from(&error));
-        match source {
-            Some(source) if !truncated => drop(std::fs::copy(source, &copy).map_err(io)?),
-            None if !created => return Err(ErrorCode::NoEntry.into()),
-            _ => drop(File::create(&copy).map_err(io)?),
+        let mut copy = File::create(self.files.shadows.path(&name)).map_err(io)?;
+        if let Some(mut real) = real {
+            std::io::copy(&mut real, &mut copy).map_err(io)?;
         }
-        self.only_listed(place, "write", Some(Shadow::File(name)));
+        self.files.shadows.changed.insert(place.clone(), Shadow::File(name));
         Ok(())
     }
 
@@ -298,9 +422,33 @@ impl FilesView<'_> {
         Ok(fd)
     }
 
+    /// Whether that is in a place, as a dry run sees it.
+    fn expect(&self, place: &Place, expected: Imagined) -> FsResult<()> {
+        match self.files.imagined(place) {
+            found if found == expected => Ok(()),
+            Imagined::Nothing => Err(ErrorCode::NoEntry.into()),
+            Imagined::Folder => Err(ErrorCode::IsDirectory.into()),
+            Imagined::File => Err(ErrorCode::NotDirectory.into()),
+        }
+    }
+
+    /// Moved elsewhere, a link can lead to where hooks may not go.
+    async fn refuse_link(&mut self, place: &Place) -> FsResult<()> {
+        let found =
+            self.at(Access::Write, place, async |wasi, dir, path, _| wasi.stat_at(dir, PathFlags::empty(), path).await);
+        if found.await?.type_ == DescriptorType::SymbolicLink {
+            let message = format!("hooks may not move symbolic links, and {} is one", self.files.shown(place));
+            self.files.log.denied(&message).map_err(FsError::trap)?;
+            return Err(ErrorCode::NotPermitted.into());
+        }
+        Ok(())
+    }
+
     /// Whether this may be looked at: what may be read, and folders on the way to it.
     fn permit_look(&mut self, place: &Place) -> FsResult<()> {
-        if self.files.grants.is_on_the_way(place.0, &place.1) { Ok(()) } else { self.files.permit(Access::Read, place) }
+        let may_read = self.files.grants.may_access(Access::Read, place.0, &place.1).is_ok();
+        let passes = !may_read && self.files.grants.is_on_the_way(place.0, &place.1);
+        if passes { Ok(()) } else { self.files.permit(Access::Read, place) }
     }
 }
 
@@ -371,13 +519,25 @@ impl HostDescriptor for FilesView<'_> {
     async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<DirectoryEntryStream>> {
         let place = self.files.place(&fd, ".")?;
         self.files.permit(Access::Read, &place)?;
-        self.at(Access::Read, &place, async |wasi, dir, path, links| {
+        if self.files.lists >= MOST_LISTS {
+            return Err(FsError::trap(LimitHit::Entries(MOST_ENTRIES)));
+        }
+        let entries = self.at(Access::Read, &place, async |wasi, dir, path, links| {
             let folder = wasi.open_at(dir, links, path, OpenFlags::DIRECTORY, DescriptorFlags::READ).await?;
-            let entries = wasi.read_directory(Resource::new_own(folder.rep())).await;
+            let is_small = match wasi.table.get(&folder)? {
+                Descriptor::Dir(dir) => is_small(&dir.dir),
+                Descriptor::File(_) => false,
+            };
+            let entries = match is_small {
+                true => wasi.read_directory(Resource::new_own(folder.rep())).await,
+                false => Err(FsError::trap(LimitHit::Entries(MOST_ENTRIES))),
+            };
             wasi.table.delete(folder)?;
             entries
-        })
-        .await
+        });
+        let entries = entries.await?;
+        self.files.lists += 1;
+        Ok(entries)
     }
 
     async fn sync(&mut self, fd: Fd) -> FsResult<()> {
@@ -387,7 +547,11 @@ impl HostDescriptor for FilesView<'_> {
     async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
         let place = self.files.place(&fd, &path)?;
         self.files.permit(Access::Write, &place)?;
-        if self.only_listed(&place, "make the folder", Some(Shadow::Folder)) {
+        if self.files.deeds.are_listed() {
+            if self.files.imagined(&place) != Imagined::Nothing {
+                return Err(ErrorCode::Exist.into());
+            }
+            self.only_listed(&place, "make the folder", Some(Shadow::Folder));
             return Ok(());
         }
         self.at(Access::Write, &place, async |wasi, dir, path, _| {
@@ -431,9 +595,13 @@ impl HostDescriptor for FilesView<'_> {
         for place in [&old, &new] {
             self.files.permit(Access::Write, place)?;
         }
-        if self.only_listed(&new, "link", None) {
+        if self.files.deeds.are_listed() {
+            self.expect(&old, Imagined::File)?;
+            self.shadow(&new, OpenFlags::CREATE | OpenFlags::EXCLUSIVE)?;
+            self.only_listed(&new, &format!("link {} as", self.files.shown(&old)), None);
             return Ok(());
         }
+        self.refuse_link(&old).await?;
         let Spot { dir, path: new_path, .. } = self.files.open_around(Access::Write, &new)?;
         let new_fd = self.wasi.table.push(Descriptor::Dir(dir))?;
         let rep = new_fd.rep();
@@ -463,15 +631,17 @@ impl HostDescriptor for FilesView<'_> {
         };
         // A folder is only a name here: what is done in it is asked for again.
         flags &= !DescriptorFlags::MUTATE_DIRECTORY;
-        if access == Access::Read && self.files.grants.is_on_the_way(place.0, &place.1) {
-            // The way to what is granted may be gone, and nothing be seen on it.
-        } else {
-            self.files.permit(access, &place)?;
+        match access {
+            Access::Read => self.permit_look(&place)?,
+            Access::Write => self.files.permit(access, &place)?,
         }
         let mut open_flags = open_flags;
         if access == Access::Write && self.files.deeds.are_listed() {
-            let truncated = open_flags.contains(OpenFlags::TRUNCATE);
-            self.shadow(&place, truncated, open_flags.contains(OpenFlags::CREATE)).await?;
+            let known = matches!(self.files.shadows.changed.get(&place), Some(Shadow::File(_)));
+            self.shadow(&place, open_flags)?;
+            if !known {
+                self.only_listed(&place, "write", None);
+            }
             open_flags &= !OpenFlags::EXCLUSIVE;
         }
         let opened = self
@@ -479,6 +649,13 @@ impl HostDescriptor for FilesView<'_> {
                 wasi.open_at(dir, path_flags & links, path, open_flags, flags).await
             })
             .await?;
+        if let Descriptor::File(file) = self.wasi.table.get(&opened)?
+            && self.files.is_secret(&file.file)
+        {
+            self.wasi.table.delete(opened)?;
+            self.files.permit(Access::Read, &(Base::Deploy, PathBuf::from(".env")))?;
+            return Err(ErrorCode::Access.into());
+        }
         self.hold(opened, place)
     }
 
@@ -489,14 +666,16 @@ impl HostDescriptor for FilesView<'_> {
 
     async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
         let place = self.files.place(&fd, &path)?;
-        self.permit_look(&place)?;
+        self.files.permit(Access::Read, &place)?;
         self.at(Access::Read, &place, async |wasi, dir, path, _| wasi.readlink_at(dir, path).await).await
     }
 
     async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
         let place = self.files.place(&fd, &path)?;
         self.files.permit(Access::Write, &place)?;
-        if self.only_listed(&place, "remove the folder", Some(Shadow::Gone)) {
+        if self.files.deeds.are_listed() {
+            self.expect(&place, Imagined::Folder)?;
+            self.only_listed(&place, "remove the folder", Some(Shadow::Gone));
             return Ok(());
         }
         self.at(Access::Write, &place, async |wasi, dir, path, _| wasi.remove_directory_at(dir, path).await).await
@@ -508,11 +687,20 @@ impl HostDescriptor for FilesView<'_> {
             self.files.permit(Access::Write, place)?;
         }
         if self.files.deeds.are_listed() {
-            self.shadow(&old, false, false).await?;
-            let moved = self.files.shadows.changed.insert(old.clone(), Shadow::Gone);
-            self.only_listed(&new, "rename a file to", moved);
+            let how = format!("rename {} to", self.files.shown(&old));
+            let moved = match self.files.imagined(&old) {
+                Imagined::Nothing => return Err(ErrorCode::NoEntry.into()),
+                Imagined::Folder => Some(Shadow::Folder),
+                Imagined::File => {
+                    self.shadow(&old, OpenFlags::empty())?;
+                    self.files.shadows.changed.remove(&old)
+                }
+            };
+            self.files.shadows.changed.insert(old, Shadow::Gone);
+            self.only_listed(&new, &how, moved);
             return Ok(());
         }
+        self.refuse_link(&old).await?;
         let Spot { dir, path: new_path, .. } = self.files.open_around(Access::Write, &new)?;
         let new_fd = self.wasi.table.push(Descriptor::Dir(dir))?;
         let rep = new_fd.rep();
@@ -536,7 +724,9 @@ impl HostDescriptor for FilesView<'_> {
     async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
         let place = self.files.place(&fd, &path)?;
         self.files.permit(Access::Write, &place)?;
-        if self.only_listed(&place, "remove", Some(Shadow::Gone)) {
+        if self.files.deeds.are_listed() {
+            self.expect(&place, Imagined::File)?;
+            self.only_listed(&place, "remove", Some(Shadow::Gone));
             return Ok(());
         }
         self.at(Access::Write, &place, async |wasi, dir, path, _| wasi.unlink_file_at(dir, path).await).await
@@ -581,6 +771,7 @@ impl HostDirectoryEntryStream for FilesView<'_> {
     }
 
     fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
+        self.files.lists = self.files.lists.saturating_sub(1);
         HostDirectoryEntryStream::drop(&mut self.wasi, stream)
     }
 }

@@ -293,7 +293,7 @@ impl Inspection {
                     shown(function)
                 )),
                 Some(own) if !comparison.is_same_function(&types[theirs], own) => self.refuse(format!(
-                    "it imports the function {function} of {name} with another type than it has in gatling:hooks@{ours}: build the                      hooks against the contract as gatling ships it"
+                    "it imports the function {function} of {name} with another type than it has in gatling:hooks@{ours}: build the hooks against the contract as gatling ships it"
                 )),
                 Some(_) => {}
             }

@@ -9,6 +9,10 @@ use wasmtime::ResourceLimiter;
 use crate::run::log::{self, RunLog};
 use crate::settings::HookSettings;
 
+/// How many instances of core modules a component may have: those that toolchains make have some
+/// dozens.
+pub(super) const MOST_INSTANCES: usize = 200;
+
 /// The limits of one call of a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -62,25 +66,33 @@ impl Limits {
 /// A limit that was hit: what it is, and how it is raised.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum LimitHit {
-    #[error("it took longer than {}, and was stopped: give it more with `timeout` under [hooks] in gatling.toml", log::duration(*.0))]
+    #[error("it took longer than {}, and was stopped: give it more with `timeout` under [hooks] in gatling.toml, as far as the operator's file allows", log::duration(*.0))]
     Time(Duration),
-    #[error("compiling it took longer than {}, and was stopped: give it more with `compile_timeout` under [hooks] in gatling.toml", log::duration(*.0))]
+    #[error("compiling it took longer than {}, and was stopped: give it more with `compile_timeout` under [hooks] in gatling.toml, as far as the operator's file allows", log::duration(*.0))]
     CompileTime(Duration),
-    #[error("compiling it took more than {} of memory: give it more with `compile_memory` under [hooks] in gatling.toml", ByteSize::b(*.0 as u64).display().iec())]
+    #[error("compiling it took more than {} of memory: give it more with `compile_memory` under [hooks] in gatling.toml, as far as the operator's file allows", ByteSize::b(*.0 as u64).display().iec())]
     CompileMemory(usize),
-    #[error("it asked for more than {} of memory: give it more with `memory` under [hooks] in gatling.toml", ByteSize::b(*.0 as u64).display().iec())]
+    #[error("it asked for more than {} of memory: give it more with `memory` under [hooks] in gatling.toml, as far as the operator's file allows", ByteSize::b(*.0 as u64).display().iec())]
     Memory(usize),
-    #[error("it asked for a table of more than {0} elements: give it more with `table` under [hooks] in gatling.toml")]
+    #[error(
+        "it asked for a table of more than {0} elements: give it more with `table` under [hooks] in gatling.toml, as far as the operator's file allows"
+    )]
     Table(usize),
     #[error(
         "it held more than {0} things open at once: files, folders, streams or requests; close what is no longer needed"
     )]
     Handles(usize),
+    #[error("it has more than {0} instances, memories or tables of core modules")]
+    Instances(usize),
+    #[error("it looked into a folder with more than {0} files, or into too many folders at once")]
+    Entries(usize),
     #[error("it handed over more than {} at once, in a text or a list", ByteSize::b(*.0 as u64).display().iec())]
     Handover(usize),
-    #[error("it wrote more than {0} lines to the log: give it more with `log_lines` under [hooks] in gatling.toml")]
+    #[error(
+        "it wrote more than {0} lines to the log: give it more with `log_lines` under [hooks] in gatling.toml, as far as the operator's file allows"
+    )]
     LogLines(usize),
-    #[error("it wrote more than {} to the log: give it more with `log_bytes` under [hooks] in gatling.toml", ByteSize::b(*.0 as u64).display().iec())]
+    #[error("it wrote more than {} to the log: give it more with `log_bytes` under [hooks] in gatling.toml, as far as the operator's file allows", ByteSize::b(*.0 as u64).display().iec())]
     LogBytes(usize),
 }
 
@@ -165,6 +177,18 @@ impl ResourceLimiter for Meter {
             return Err(LimitHit::Table(self.limits.table).into());
         }
         Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        MOST_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        MOST_INSTANCES
+    }
+
+    fn memories(&self) -> usize {
+        MOST_INSTANCES
     }
 }
 

@@ -1,4 +1,5 @@
-//! Programs that a hook runs: they end with the hook, whatever ends it.
+//! Programs that a hook runs: they end with the hook, whatever ends it, and with them what they
+//! started and left in their process group.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,16 +8,44 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::limits::{HookLog, LimitHit};
 use crate::command::{self, Command, CommandError};
 
-/// Kills a program with all that it started in its process group, unless it has ended.
-struct Leash(Arc<Mutex<Option<Pid>>>);
+/// How far a program has come.
+#[derive(Clone, Copy)]
+enum Progress {
+    Starting,
+    Running(Pid),
+    Over,
+}
+
+/// Kills a program with all that it started and left in its process group, unless it has ended.
+struct Leash(Arc<Mutex<Progress>>);
+
+impl Leash {
+    /// Takes note of the program's start, which may come too late for it.
+    fn started(&self, group: Pid) {
+        let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match *progress {
+            Progress::Over => kill(group),
+            _ => *progress = Progress::Running(group),
+        }
+    }
+
+    fn end(&self) {
+        let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Progress::Running(group) = std::mem::replace(&mut *progress, Progress::Over) {
+            kill(group);
+        }
+    }
+}
 
 impl Drop for Leash {
     fn drop(&mut self) {
-        if let Some(group) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // It may have ended by itself just now.
-            _ = kill_process_group(group, Signal::KILL);
-        }
+        self.end();
     }
+}
+
+fn kill(group: Pid) {
+    // It may have ended by itself just now.
+    _ = kill_process_group(group, Signal::KILL);
 }
 
 /// Runs a program on a thread of its own, and returns its status and at most `most` bytes of what
@@ -30,28 +59,35 @@ pub(super) async fn run(
     log: HookLog,
     most: usize,
 ) -> wasmtime::Result<Result<(i32, String), CommandError>> {
-    let running = Arc::new(Mutex::new(None));
-    let leash = Leash(Arc::clone(&running));
+    let progress = Arc::new(Mutex::new(Progress::Starting));
+    let leash = Leash(Arc::clone(&progress));
     let work = move || {
+        let own = Leash(progress);
         let mut output = String::new();
+        let mut is_cut = false;
         let mut hit: Option<LimitHit> = None;
-        let started = |pid| *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(pid);
-        let status = command.stream_in_group(started, |line| {
-            if hit.is_some() {
-                return;
-            }
-            if let Err(limit) = log.output(line) {
-                hit = Some(limit);
-                drop(Leash(Arc::clone(&running)));
-                return;
-            }
-            if output.len() + line.len() < most {
-                output.push_str(line);
-                output.push('\n');
-            }
-        });
+        let status = command.stream_in_group(
+            |pid| own.started(pid),
+            |line| {
+                if hit.is_some() {
+                    return;
+                }
+                if let Err(limit) = log.output(line) {
+                    hit = Some(limit);
+                    own.end();
+                    return;
+                }
+                if !is_cut && output.len() + line.len() < most {
+                    output.push_str(line);
+                    output.push('\n');
+                } else if !is_cut {
+                    is_cut = true;
+                    output.push_str("… (cut here: there is more in the log)\n");
+                }
+            },
+        );
         // What it left running in its group is of no use to anybody without it.
-        drop(Leash(running));
+        drop(own);
         match hit {
             Some(hit) => Err(hit),
             None => Ok(status.map(|status| (command::code(status), output))),

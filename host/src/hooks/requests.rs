@@ -32,7 +32,10 @@ impl WasiHttpHooks for Requests {
         let uri = request.uri();
         let scheme = uri.scheme_str().unwrap_or("https");
         let host = uri.host().unwrap_or_default();
-        let port = uri.port_u16().unwrap_or(if scheme == "http" { 80 } else { 443 });
+        let port = match (uri.port(), uri.port_u16()) {
+            (Some(_), None) => return Box::new(async { Err(Error::HttpRequestUriInvalid) }),
+            (_, port) => port.unwrap_or(if scheme == "http" { 80 } else { 443 }),
+        };
         // The path of a URL can be a secret, as those of web hooks are.
         let shown = format!("{} {scheme}://{}", request.method(), uri.authority().map_or("", |name| name.as_str()));
         let log = self.log.clone();

@@ -20,6 +20,11 @@ pub(super) const FEATURES: WasmFeatures = WasmFeatures::WASM3
 /// level costs as much as all inside of it.
 const DEEPEST: usize = 100;
 
+/// How many globals and functions a module may have: each instance of it takes memory of
+/// Gatling's own for all of them. Python's have some 60,000 functions.
+const MOST_GLOBALS: u32 = 100_000;
+const MOST_FUNCTIONS: u32 = 400_000;
+
 /// The outside of a component.
 pub(super) struct Surface {
     types: Types,
@@ -131,6 +136,12 @@ fn read(bytes: &[u8], features: WasmFeatures) -> Result<Surface, String> {
                 for export in section {
                     exports.push(export.map_err(words)?.name.name.to_owned());
                 }
+            }
+            Payload::GlobalSection(section) if section.count() > MOST_GLOBALS => {
+                return Err(format!("a module of it has more than {MOST_GLOBALS} globals"));
+            }
+            Payload::FunctionSection(section) if section.count() > MOST_FUNCTIONS => {
+                return Err(format!("a module of it has more than {MOST_FUNCTIONS} functions"));
             }
             Payload::End(_) => depth = depth.saturating_sub(1),
             _ => {}

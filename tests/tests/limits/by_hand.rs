@@ -190,10 +190,14 @@ fn a_hook_that_grows_its_tables_is_ended() {
 #[test]
 fn what_many_instances_have_is_added_up() {
     let fine = hook(2, "", "(i32.const 0)");
-    let memories = with_instances(fine.clone(), "(module (memory 2))", 900);
+    let memories = with_instances(fine.clone(), "(module (memory 20))", 100);
     assert_ended(&memories, SETTINGS, "memories", &["it asked for more than 64.0 MiB of memory"]);
-    let tables = with_instances(fine, "(module (table 1000 funcref))", 900);
+    let tables = with_instances(fine, "(module (table 2000 funcref))", 100);
     assert_ended(&tables, SETTINGS, "tables", &["it asked for a table of more than 100000 elements"]);
+    // Each takes memory of Gatling's own for what is in it, though it has none itself.
+    let globals = "(global i32 (i32.const 0))".repeat(50_000);
+    let instances = with_instances(hook(2, "", "(i32.const 0)"), &format!("(module {globals})"), 900);
+    assert_ended(&instances, SETTINGS, "instances", &["it has more than 200 instances"]);
 }
 
 #[test]
