@@ -369,6 +369,13 @@ fn the_arguments_of_programs_are_granted_too() {
 }
 
 #[test]
+fn what_a_hook_gets_of_a_programs_output_is_cut_and_said_to_be() {
+    let trial = Trial::new("run = ['echo']\n[hooks]\noutput = '8B'");
+    assert_eq!(trial.ask("run echo abc"), "abc");
+    assert_eq!(trial.ask("run echo abcdefghijkl"), "… (cut here: there is more in the log)");
+}
+
+#[test]
 fn the_operators_file_caps_every_grant() {
     let trial = Trial::new("run = ['echo']\nread = ['.']\nwrite = ['.']\nhttp = ['127.0.0.1:1']\nenv = ['SECRET']");
     let caps = "[hooks.grants]\nrun = []\nread = ['priv']\nwrite = []\nhttp = []\nenv = []\n";
