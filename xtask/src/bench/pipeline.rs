@@ -8,7 +8,7 @@ use gatling_tests::Sandbox;
 
 use super::Rounds;
 use super::projects::{LANGUAGES, Language, RUST};
-use super::race::Race;
+use super::race::{Race, on_one_cpu};
 use super::scripts::{self, Interpreter};
 use super::stage::Stage;
 
@@ -53,6 +53,8 @@ impl fmt::Display for Contender {
 pub(super) struct Pipeline {
     /// Everybody but the slowest.
     race: Race<Contender>,
+    /// Gatling with hooks in Rust and the script with `sh` hooks, on one CPU.
+    one_cpu: Race<Contender>,
     /// The slowest have fewer rounds.
     slow: Race<Contender>,
     starts: Race<Interpreter>,
@@ -70,10 +72,12 @@ impl Pipeline {
         let bare = [Contender::Gatling(None), Contender::Script(None)];
         let gatling = LANGUAGES.map(|language| Contender::Gatling(Some(language)));
         let script = [Interpreter::Sh, Interpreter::Python].map(|interpreter| Contender::Script(Some(interpreter)));
+        let few = [bare[0], gatling[0], bare[1], script[0]];
         let slow = [Contender::Script(None), Contender::Script(Some(Interpreter::Elixir))];
         println!("Timing `gatling upgrade hello`, and a script that runs the same programs\n");
         Ok(Self {
             race: Race::run(bare.into_iter().chain(gatling).chain(script), WARM_UPS, rounds.pipeline, time)?,
+            one_cpu: on_one_cpu(|| Race::run(few, WARM_UPS, rounds.pipeline, time))?,
             slow: Race::run(slow, 0, rounds.elixir, time)?,
             starts: scripts::starts(rounds.starts, |interpreter| stage.hooks(Some(interpreter)))?,
         })
@@ -83,6 +87,12 @@ impl Pipeline {
     pub(super) fn added(&self, language: Language) -> f64 {
         let contender = Contender::Gatling(Some(language));
         self.race.added(&contender, &contender.bare()).median
+    }
+
+    /// What 16 cached hooks in Rust add to an upgrade on one CPU.
+    pub(super) fn added_on_one_cpu(&self) -> f64 {
+        let contender = Contender::Gatling(Some(RUST));
+        self.one_cpu.added(&contender, &contender.bare()).median
     }
 
     /// What 16 hooks that are scripts for `sh` add to the script.
@@ -107,13 +117,18 @@ impl Pipeline {
     pub(super) fn print(&self) {
         println!("An upgrade with stand-ins for all programs ({} rounds)\n", self.race.rounds());
         println!("{}", self.race.table(Contender::base));
+        println!("The same on one CPU, where nothing waits for another one ({} rounds)\n", self.one_cpu.rounds());
+        println!("{}", self.one_cpu.table(Contender::base));
         println!("With 16 Elixir scripts ({} rounds)\n", self.slow.rounds());
         println!("{}", self.slow.table(Contender::base));
         println!("One start of a script that does nothing ({} rounds)\n", self.starts.rounds());
         println!("{}", self.starts.table(|_| None));
-        let bare = self.race.ratio(&Contender::Gatling(None), &Contender::Script(None));
-        println!("Gatling / bash, no hooks                    {bare:.2}");
-        println!("Gatling with Rust / bash with sh, 16 hooks  {:.2}", self.ratio());
+        for (race, cpus) in [(&self.race, ""), (&self.one_cpu, ", on one CPU")] {
+            let [bare, hooks] = [(None, None), (Some(RUST), Some(Interpreter::Sh))]
+                .map(|(ours, theirs)| race.ratio(&Contender::Gatling(ours), &Contender::Script(theirs)));
+            println!("Gatling / bash, no hooks{cpus}: {bare:.2}");
+            println!("Gatling with Rust / bash with sh, 16 hooks{cpus}: {hooks:.2}");
+        }
         let share = |added: f64| 100.0 * added / self.sh_added();
         for language in LANGUAGES {
             let share = share(self.added(language));

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::numbers::{Spread, median, milliseconds};
 use super::table::Table;
@@ -87,6 +88,18 @@ impl<C: Clone + PartialEq + fmt::Display> Race<C> {
     }
 }
 
+/// Does `work` with everything that it starts on one CPU: what waits until another CPU is awake, or
+/// has done something else, is the machine's doing.
+pub(super) fn on_one_cpu<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let all = sched_getaffinity(None).context("asking for this thread's CPUs")?;
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).context("this thread has no CPU")?);
+    sched_setaffinity(None, &one).context("keeping to one CPU")?;
+    let done = work();
+    sched_setaffinity(None, &all).context("going back to all CPUs")?;
+    done
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,5 +142,12 @@ mod tests {
         let race = race.expect("nobody fails");
         assert_eq!(turns, ["a", "b", "b", "a"]);
         assert!((race.median(&"b") - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_kept_to_one_cpu_is_let_go_again() {
+        let before = sched_getaffinity(None).expect("this is Linux").count();
+        let during = on_one_cpu(|| Ok(sched_getaffinity(None)?.count())).expect("it has a CPU");
+        assert_eq!((during, sched_getaffinity(None).expect("this is Linux").count()), (1, before));
     }
 }
