@@ -39,8 +39,11 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Times an upgrade, with and without hooks, against a shell script that does the same
-    Bench,
+    /// Times hooks in every language, and upgrades with and without them, against scripts that do the same
+    ///
+    /// Ends with a list of targets, and with 1 when Gatling with hooks is slower than a script with
+    /// hooks, or its program is too large. Takes some minutes.
+    Bench(bench::Options),
     /// Installs what the demo and the tests need and this machine lacks
     Setup,
     /// Builds the hooks of the tests and of the examples, and says where they are
@@ -51,7 +54,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Task::Demo { keep } => demo::demo(keep),
         Task::Test { arguments } => test::test(&arguments),
-        Task::Bench => bench::bench(),
+        Task::Bench(options) => bench::bench(&options),
         Task::Setup => setup::ensure(&setup::ALL).map(|()| println!("Everything is there.")),
         Task::Guests => setup::ensure(&setup::HOOKS).and_then(|()| guests::list()),
     };

@@ -1,105 +1,161 @@
-//! `cargo xtask bench`: an upgrade by Gatling against a shell script that does the same.
+//! `cargo xtask bench`: what hooks cost, and what a deployment by Gatling costs, against scripts
+//! that do the same.
 //!
-//! Every program that an upgrade runs is replaced by a stand-in that does nothing, so that what
-//! is left is what the pipeline itself costs. Both sides run the same stand-ins with the same
-//! arguments, as whole processes, taking turns.
+//! What is compared takes turns, as whole processes. Nothing is printed but medians and the half
+//! of all times around them: one slow round says something of the machine alone.
 
+mod app;
+mod growth;
+mod languages;
+mod numbers;
+mod pipeline;
+mod projects;
+mod race;
+mod real;
 mod recording;
+mod scripts;
 mod stage;
 mod table;
+mod targets;
+mod trial;
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use gatling_tests::{Sandbox, places};
 
 use crate::{guests, setup, shell};
-use stage::Stage;
-use table::Table;
+use languages::Languages;
+use pipeline::Pipeline;
+use projects::{LANGUAGES, PYTHON, RUST};
+use real::Real;
+use targets::{Target, Targets};
+use trial::Bench;
 
-/// Rounds that are not counted: the first ones compile the hooks and fill the caches.
-const WARM_UPS: usize = 5;
-/// Rounds that are counted. In each one every contender has its turn.
-const ROUNDS: usize = 40;
-/// The largest that the program may be.
-const LARGEST: u64 = 20_000_000;
-
-/// Who is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Contender {
-    Gatling { hooks: bool },
-    Script { hooks: bool },
-}
-
-/// All contenders, in the order of their turns.
-const CONTENDERS: [Contender; 4] = [
-    Contender::Gatling { hooks: false },
-    Contender::Gatling { hooks: true },
-    Contender::Script { hooks: false },
-    Contender::Script { hooks: true },
+/// The hooks of an upgrade, in its order.
+const HOOKS: [&str; 16] = [
+    "before_mix_deps_get",
+    "after_mix_deps_get",
+    "before_mix_compile",
+    "after_mix_compile",
+    "before_mix_digest",
+    "after_mix_digest",
+    "before_mix_release",
+    "after_mix_release",
+    "before_make_upgrade_dir",
+    "after_make_upgrade_dir",
+    "before_copy_release_to_upgrade",
+    "after_copy_release_to_upgrade",
+    "before_upgrade_service",
+    "after_upgrade_service",
+    "before_configure_nginx",
+    "after_configure_nginx",
 ];
 
-/// Times both sides and prints a table. It is an error when Gatling is the slower one, or when
-/// its program is too large.
-pub(crate) fn bench() -> Result<()> {
+/// What to bench, and how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Few rounds, and components of an earlier run where there are some: for a first look
+    #[arg(long)]
+    quick: bool,
+    /// Bench this `gatling`, instead of building one
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+}
+
+/// How many rounds each part has.
+struct Rounds {
+    cold: usize,
+    cached: usize,
+    growth: usize,
+    pipeline: usize,
+    elixir: usize,
+    starts: usize,
+    real: usize,
+}
+
+impl Rounds {
+    const FULL: Self = Self { cold: 3, cached: 15, growth: 5, pipeline: 30, elixir: 3, starts: 20, real: 7 };
+    const QUICK: Self = Self { cold: 1, cached: 5, growth: 2, pipeline: 8, elixir: 1, starts: 5, real: 2 };
+}
+
+/// Measures everything and prints it. It is an error when Gatling with hooks is slower than a
+/// script with hooks, or when its program is too large.
+pub(crate) fn bench(options: &Options) -> Result<()> {
     setup::ensure(&setup::DEMO)?;
-    shell::show(shell::cargo().current_dir(places::workspace()).args(["build", "--release", "--package", "gatling"]))?;
-    guests::build(&places::workspace().join("tests/guests"))?;
-    let program = places::target_dir()?.join("release/gatling");
-    let size = fs::metadata(&program)?.len();
+    setup::ensure(&setup::HOOKS)?;
+    let program = program(options)?;
+    let size = fs::metadata(&program)?.len() as f64 / 1e6;
+    make_hooks(&program, options.quick)?;
+    let rounds = if options.quick { Rounds::QUICK } else { Rounds::FULL };
 
-    println!("Deploying the example app, to see which programs an upgrade runs");
-    let sandbox = Sandbox::with_program(program)?;
-    let stage = Stage::set(&sandbox, &places::guest("empty16")?)?;
-    println!("Timing {ROUNDS} rounds of `gatling upgrade hello` and of a script that runs the same programs\n");
-    let table = Table::new(CONTENDERS.map(|contender| (contender, Vec::new())));
-    let table = race(&stage, table)?;
+    let sandbox = Sandbox::with_program(program.clone())?;
+    let folder = sandbox.root().join("bench");
+    let bench = Bench { gatling: &program, folder: folder.clone() };
+    fs::create_dir_all(&folder)?;
+    println!("Timing hooks in {} languages\n", LANGUAGES.len());
+    let languages = Languages::measure(&bench, rounds.cold, rounds.cached)?;
+    languages.print();
+    growth::print(&bench, &folder, rounds.growth)?;
+    let pipeline = Pipeline::measure(&sandbox, &rounds)?;
+    pipeline.print();
+    drop(sandbox);
+    let real = Real::measure(&Sandbox::with_program(program)?, rounds.real)?;
+    real.print();
 
-    println!("{table}");
-    println!("release binary        {:6.1} MB", size as f64 / 1e6);
-    if table.ratio() >= 1.0 {
-        bail!("Gatling with 16 hooks takes longer than the script with 16 hooks");
+    let targets = targets(&languages, &pipeline, &real, size);
+    println!("{targets}");
+    match targets.failures().as_slice() {
+        [] => Ok(()),
+        failures => bail!("missed: {}", failures.join("; ")),
     }
-    if size >= LARGEST {
-        bail!("the release binary is larger than {} MB", LARGEST / 1_000_000);
+}
+
+/// The program to bench.
+fn program(options: &Options) -> Result<PathBuf> {
+    match &options.program {
+        Some(program) => {
+            program.canonicalize().with_context(|| format!("cannot find the program {}", program.display()))
+        }
+        None => {
+            let mut build = shell::cargo();
+            build.current_dir(places::workspace()).args(["build", "--release", "--package", "gatling"]);
+            shell::show(&mut build)?;
+            Ok(places::target_dir()?.join("release/gatling"))
+        }
+    }
+}
+
+/// Makes the components that are benched.
+fn make_hooks(program: &Path, old: bool) -> Result<()> {
+    guests::build(&places::workspace().join("tests/guests"))?;
+    for language in LANGUAGES {
+        println!("Building 16 empty hooks in {language}");
+        projects::make(program, language, old)?;
     }
     Ok(())
 }
 
-fn race(stage: &Stage<'_>, mut table: Table) -> Result<Table> {
-    for round in 0..WARM_UPS + ROUNDS {
-        for contender in CONTENDERS {
-            let time = time(stage, contender)?;
-            if round >= WARM_UPS {
-                table.add(contender, time);
-            }
-        }
-    }
-    Ok(table)
-}
-
-fn time(stage: &Stage<'_>, contender: Contender) -> Result<Duration> {
-    stage.reset()?;
-    let mut command = match contender {
-        Contender::Gatling { hooks } => stage.upgrade(hooks)?,
-        Contender::Script { hooks } => stage.run_script(hooks),
-    };
-    let start = Instant::now();
-    let output = command.output()?;
-    let time = start.elapsed();
-    let said = String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() {
-        bail!("{contender} failed:\n{said}{}", String::from_utf8_lossy(&output.stderr));
-    }
-    // Hooks that were not called would make for a fine time.
-    let called = match contender {
-        Contender::Gatling { hooks: true } => said.contains(", 16 hooks,"),
-        Contender::Gatling { hooks: false } => said.contains(", 0 hooks,"),
-        Contender::Script { .. } => true,
-    };
-    if !called {
-        bail!("{contender} did not call the hooks that it should have:\n{said}");
-    }
-    Ok(time)
+/// What the measurements are held against.
+fn targets(languages: &Languages, pipeline: &Pipeline, real: &Real, size: f64) -> Targets {
+    let calls = HOOKS.len() as f64;
+    let rust = pipeline.added(RUST);
+    Targets(vec![
+        Target::binding("with 16 hooks: Gatling with Rust / bash with sh", pipeline.ratio(), 1.0, "times"),
+        Target::told("what 16 hooks in Rust add to a run, cached", rust, 5.0, "ms"),
+        Target::told("the same on one CPU", pipeline.added_on_one_cpu(), 5.0, "ms"),
+        Target::told("what they add, as a part of what 16 sh hooks add", 100.0 * rust / pipeline.sh_added(), 25.0, "%"),
+        Target::told(
+            "a hook in Python, cached, against one start of python3",
+            pipeline.added(PYTHON) / calls,
+            pipeline.python_start(),
+            "ms",
+        ),
+        Target::told("until hooks in Python are ready, cached", languages.ready(PYTHON), 10.0, "ms"),
+        Target::told("`hooks check` of hooks in Python", languages.check(PYTHON), 100.0, "ms"),
+        Target::told("the real app: Gatling / bash that asks mix", real.ratio(true), 1.02, "times"),
+        Target::told("the real app: Gatling / bash that asks nobody", real.ratio(false), 1.02, "times"),
+        Target::binding("the release binary", size, 24.0, "MB"),
+    ])
 }
