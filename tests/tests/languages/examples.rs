@@ -35,7 +35,7 @@ fn says_and_does_the_same(language: &str) {
     let expected = [
         &format!("hello 0.1.0 -> 0.2.0 (main {})", &commit[..7]),
         "served at www.example.com, hello.example.com",
-        "$ sh script/build_assets.sh",
+        "$ sh script/build_assets.sh  (with VERSION, COMMIT)",
         "wrote assets/build.txt",
         "assets: wrote assets/build.txt",
         "changes: Hello in six languages",
