@@ -21,6 +21,7 @@ mod trial;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use gatling_tests::{Sandbox, places};
@@ -52,6 +53,9 @@ const HOOKS: [&str; 16] = [
     "before_configure_nginx",
     "after_configure_nginx",
 ];
+
+/// The load of a machine that does nothing much else.
+const QUIET: f64 = 0.5;
 
 /// What to bench, and how long.
 #[derive(Debug, clap::Args)]
@@ -86,6 +90,7 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     setup::ensure(&setup::DEMO)?;
     setup::ensure(&setup::HOOKS)?;
     let program = program(options)?;
+    println!("{}", surroundings()?);
     let size = fs::metadata(&program)?.len() as f64 / 1e6;
     make_hooks(&program, options.quick)?;
     let rounds = if options.quick { Rounds::QUICK } else { Rounds::FULL };
@@ -125,6 +130,15 @@ fn program(options: &Options) -> Result<PathBuf> {
             Ok(places::target_dir()?.join("release/gatling"))
         }
     }
+}
+
+/// What else the machine does, which every number has a part of.
+fn surroundings() -> Result<String> {
+    let load = fs::read_to_string("/proc/loadavg").context("asking how busy the machine is")?;
+    let load: f64 = load.split(' ').next().unwrap_or_default().parse().context("reading how busy the machine is")?;
+    let cpus = thread::available_parallelism()?;
+    let advice = if load < QUIET { "" } else { ": it is busy with something else, and the numbers are rough" };
+    Ok(format!("This machine has {cpus} CPUs, and a load of {load:.1} before the bench{advice}"))
 }
 
 /// Makes the components that are benched.

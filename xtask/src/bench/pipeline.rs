@@ -126,13 +126,13 @@ impl Pipeline {
         for (race, cpus) in [(&self.race, ""), (&self.one_cpu, ", on one CPU")] {
             let [bare, hooks] = [(None, None), (Some(RUST), Some(Interpreter::Sh))]
                 .map(|(ours, theirs)| race.ratio(&Contender::Gatling(ours), &Contender::Script(theirs)));
-            println!("Gatling / bash, no hooks{cpus}: {bare:.2}");
-            println!("Gatling with Rust / bash with sh, 16 hooks{cpus}: {hooks:.2}");
+            println!("{:57}{bare:.2}", format!("Gatling / bash, no hooks{cpus}"));
+            println!("{:57}{hooks:.2}", format!("Gatling with Rust / bash with sh, 16 hooks{cpus}"));
         }
         let share = |added: f64| 100.0 * added / self.sh_added();
         for language in LANGUAGES {
             let share = share(self.added(language));
-            println!("16 hooks in {:31} {share:5.1} % of what 16 sh hooks add", language.to_string());
+            println!("{:57}{share:.1} %", format!("16 hooks in {language}, of what 16 sh hooks add"));
         }
         println!();
     }
