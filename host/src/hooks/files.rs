@@ -6,7 +6,7 @@
 //! granted folder itself, which no `..` and no link leads out of.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -173,7 +173,11 @@ impl Files {
         }
         links = PathFlags::empty();
         match self.open_folder(*base, parent) {
-            Err(error) if access == Access::Write && error.downcast_ref() == Some(&ErrorCode::NoEntry) => {
+            Err(error)
+                if access == Access::Write
+                    && !self.deeds.are_listed()
+                    && error.downcast_ref() == Some(&ErrorCode::NoEntry) =>
+            {
                 // A grant that names it names the way to it.
                 let root = self.root(*base).ok_or(ErrorCode::NoEntry)?;
                 std::fs::create_dir_all(root.join(parent)).map_err(|error| ErrorCode::from(&error))?;
@@ -246,13 +250,20 @@ impl Files {
         }
     }
 
-    /// Whether a file that was opened is the project's `.env`, by whatever name.
-    fn is_secret(&self, file: &File) -> bool {
+    /// Whether a file is the project's `.env`, by whatever name.
+    fn is_secret(&self, file: std::io::Result<Metadata>) -> bool {
         let secret = self.root(Base::Deploy).and_then(|root| std::fs::metadata(root.join(".env")).ok());
-        let same = |secret: std::fs::Metadata| {
-            file.metadata().is_ok_and(|opened| (opened.dev(), opened.ino()) == (secret.dev(), secret.ino()))
-        };
-        secret.is_some_and(same)
+        let file = file.ok().map(|file| (file.dev(), file.ino()));
+        secret.is_some_and(|secret| file == Some((secret.dev(), secret.ino())))
+    }
+
+    /// Refuses what is the project's `.env`.
+    fn refuse_secret(&mut self, file: std::io::Result<Metadata>) -> FsResult<()> {
+        if !self.is_secret(file) {
+            return Ok(());
+        }
+        self.permit(Access::Read, &(Base::Deploy, PathBuf::from(".env")))?;
+        Err(ErrorCode::Access.into())
     }
 
     /// Opens a file that is to be changed in a dry run, to copy it: itself, and no link.
@@ -269,7 +280,7 @@ impl Files {
             Err(error) => return Err(fault(error)),
         };
         let metadata = file.metadata().map_err(|error| ErrorCode::from(&error))?;
-        if !metadata.is_file() || self.is_secret(&file) {
+        if !metadata.is_file() || self.is_secret(Ok(metadata.clone())) {
             return Err(ErrorCode::NotPermitted.into());
         }
         if metadata.len() > LARGEST_COPY {
@@ -635,6 +646,12 @@ impl HostDescriptor for FilesView<'_> {
             Access::Read => self.permit_look(&place)?,
             Access::Write => self.files.permit(access, &place)?,
         }
+        if access == Access::Write {
+            // Opening it could already empty it.
+            let root = self.files.root(place.0).ok_or(ErrorCode::NoEntry)?;
+            let file = root.join(&place.1).symlink_metadata();
+            self.files.refuse_secret(file)?;
+        }
         let mut open_flags = open_flags;
         if access == Access::Write && self.files.deeds.are_listed() {
             let known = matches!(self.files.shadows.changed.get(&place), Some(Shadow::File(_)));
@@ -649,12 +666,11 @@ impl HostDescriptor for FilesView<'_> {
                 wasi.open_at(dir, path_flags & links, path, open_flags, flags).await
             })
             .await?;
-        if let Descriptor::File(file) = self.wasi.table.get(&opened)?
-            && self.files.is_secret(&file.file)
-        {
-            self.wasi.table.delete(opened)?;
-            self.files.permit(Access::Read, &(Base::Deploy, PathBuf::from(".env")))?;
-            return Err(ErrorCode::Access.into());
+        if let Descriptor::File(file) = self.wasi.table.get(&opened)? {
+            if let Err(error) = self.files.refuse_secret(file.file.metadata()) {
+                self.wasi.table.delete(opened)?;
+                return Err(error);
+            }
         }
         self.hold(opened, place)
     }
