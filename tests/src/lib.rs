@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+pub mod component;
 pub mod http;
 pub mod mounts;
 pub mod places;
@@ -39,3 +40,15 @@ pub use project::Project;
 pub use running::Running;
 pub use sandbox::{HOST, Sandbox};
 pub use ssh::Sshd;
+
+/// The steps of an upgrade, as the tests know them: they are not taken from what is tested.
+pub const UPGRADE: [&str; 8] = [
+    "mix_deps_get",
+    "mix_compile",
+    "mix_digest",
+    "mix_release",
+    "make_upgrade_dir",
+    "copy_release_to_upgrade",
+    "upgrade_service",
+    "configure_nginx",
+];

@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 
 use gatling_tests::{Sandbox, places};
 
-#[path = "component/mod.rs"]
-mod component;
-
-use component::{USE, component_around, contract};
+use gatling_tests::component::{USE, component_around, contract};
 
 /// Calls a hook that does nothing else than to log, and returns whether it was compiled for that.
 fn was_compiled(sandbox: &Sandbox, file: &Path) -> bool {

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use gatling_tests::places;
 use gatling_tests::server::{Run, Server, Shared};
+use gatling_tests::{UPGRADE, places};
 use serde_json::Value;
 
 static SERVER: Shared = Shared::new();
@@ -107,21 +107,11 @@ fn hooks_in_javascript_find_all_of_the_contract_1_0_0() {
 
 #[test]
 fn hooks_in_rust_are_called_around_every_step_with_the_env_of_the_contract_1_0_0() {
-    const STEPS: [&str; 8] = [
-        "mix_deps_get",
-        "mix_compile",
-        "mix_digest",
-        "mix_release",
-        "make_upgrade_dir",
-        "copy_release_to_upgrade",
-        "upgrade_service",
-        "configure_nginx",
-    ];
     let server = SERVER.lock();
 
     let run = push(&server, "rust", "0.2.0").expect_code(0).unwrap();
 
-    for step in STEPS {
+    for step in UPGRADE {
         for phase in ["before", "after"] {
             let hook = format!("{phase}_{step}");
             let [recorded, calls, called] = said_by(&run, &hook)[..] else { panic!("{hook}:\n{}", run.text()) };

@@ -1,6 +1,6 @@
 //! The pipelines from end to end: which steps run, which hooks are called, and with what.
 
-use gatling_tests::{Output, Project, Sandbox, places, processes};
+use gatling_tests::{Output, Project, Sandbox, UPGRADE, places, processes};
 use serde_json::{Value, json};
 
 const DEPLOY: [&str; 11] = [
@@ -14,16 +14,6 @@ const DEPLOY: [&str; 11] = [
     "install_init_script",
     "mix_ecto_setup",
     "start_service",
-    "configure_nginx",
-];
-const UPGRADE: [&str; 8] = [
-    "mix_deps_get",
-    "mix_compile",
-    "mix_digest",
-    "mix_release",
-    "make_upgrade_dir",
-    "copy_release_to_upgrade",
-    "upgrade_service",
     "configure_nginx",
 ];
 const UNLOAD: [&str; 5] =

@@ -125,7 +125,7 @@ impl Cache {
         if entry.stamp != stamp {
             // It may have been moved; what counts is what is in it.
             let seal = self.seal_of_file(&name, &file).map_err(|error| unfit(&error.to_string()))?;
-            if !is_same(&seal, &entry.seal) {
+            if seal != entry.seal {
                 return Err(unfit("it is not what was written"));
             }
             _ = self.seal(&record_name(&name), &Entry { stamp, ..entry });
@@ -255,10 +255,6 @@ fn key(path: &Path) -> anyhow::Result<[u8; KEY]> {
             }
         },
     }
-}
-
-fn is_same(one: &[u8; KEY], other: &[u8; KEY]) -> bool {
-    one == other
 }
 
 /// Bytes as hexadecimal digits.

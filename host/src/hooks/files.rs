@@ -13,7 +13,6 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
-use tempfile::TempDir;
 use wasmtime::component::{HasData, Resource, ResourceTableError};
 use wasmtime_wasi::filesystem::{Descriptor, Dir, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
@@ -26,13 +25,14 @@ use wasmtime_wasi::{FsPerms, OpenMode};
 
 use super::dry::{Deeds, Wish};
 use super::limits::{HookLog, LimitHit};
+use super::shadows::{EMPTY, Imagined, Shadow, Shadows};
 use crate::grants::{Access, Base, Grants};
 
 type Fd = Resource<Descriptor>;
 
 /// A folder's or file's place: what it is below, and its path there without `.`, `..` and `/`
 /// at its beginning.
-type Place = (Base, PathBuf);
+pub(super) type Place = (Base, PathBuf);
 
 /// Where a place is used from: a folder that nothing leads out of, and the path in it.
 struct Spot {
@@ -65,23 +65,6 @@ const LARGEST_COPY: u64 = 64 * 1024 * 1024;
 /// the list is in Gatling's memory.
 const MOST_ENTRIES: usize = 100_000;
 const MOST_LISTS: usize = 8;
-
-/// The folder that stands for every folder that wasn't made.
-const EMPTY: &str = "empty";
-
-/// Changes that are not carried out.
-#[derive(Default)]
-struct Shadows {
-    dir: Option<TempDir>,
-    changed: HashMap<Place, Shadow>,
-}
-
-enum Shadow {
-    /// The file of this name in the shadows' own folder.
-    File(String),
-    Folder,
-    Gone,
-}
 
 impl Files {
     pub(super) fn new(grants: Grants, build_dir: &Path, deploy_dir: &Path, log: HookLog, deeds: Deeds) -> Self {
@@ -308,14 +291,6 @@ impl Files {
     }
 }
 
-/// See [`Files::imagined`].
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Imagined {
-    Nothing,
-    File,
-    Folder,
-}
-
 fn fault(errno: Errno) -> FsError {
     ErrorCode::from(std::io::Error::from(errno)).into()
 }
@@ -323,27 +298,6 @@ fn fault(errno: Errno) -> FsError {
 /// Whether a folder has few enough files to be listed.
 fn is_small(folder: &File) -> bool {
     rustix::fs::Dir::read_from(folder).is_ok_and(|entries| entries.take(MOST_ENTRIES + 1).count() <= MOST_ENTRIES)
-}
-
-impl Shadows {
-    /// The folder of what was written, opened.
-    fn folder(&mut self) -> FsResult<Dir> {
-        let made = match self.dir.take() {
-            Some(dir) => dir,
-            None => {
-                let made = tempfile::tempdir().map_err(|error| ErrorCode::from(&error))?;
-                std::fs::create_dir(made.path().join(EMPTY)).map_err(|error| ErrorCode::from(&error))?;
-                made
-            }
-        };
-        let dir = File::open(made.path()).map_err(|error| ErrorCode::from(&error))?;
-        self.dir = Some(made);
-        Ok(Dir::new(dir, FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, false))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.as_ref().map(|dir| dir.path().join(name)).unwrap_or_default()
-    }
 }
 
 /// What wasmtime reaches the files of a call through.
@@ -666,11 +620,11 @@ impl HostDescriptor for FilesView<'_> {
                 wasi.open_at(dir, path_flags & links, path, open_flags, flags).await
             })
             .await?;
-        if let Descriptor::File(file) = self.wasi.table.get(&opened)? {
-            if let Err(error) = self.files.refuse_secret(file.file.metadata()) {
-                self.wasi.table.delete(opened)?;
-                return Err(error);
-            }
+        if let Descriptor::File(file) = self.wasi.table.get(&opened)?
+            && let Err(error) = self.files.refuse_secret(file.file.metadata())
+        {
+            self.wasi.table.delete(opened)?;
+            return Err(error);
         }
         self.hold(opened, place)
     }

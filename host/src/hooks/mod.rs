@@ -14,6 +14,7 @@ mod preload;
 mod program;
 mod requests;
 pub mod sample;
+mod shadows;
 mod surface;
 mod types;
 

@@ -7,8 +7,8 @@ use gatling_tests::server::{Run, Server};
 use gatling_tests::{Output, places};
 use rustix::process::geteuid;
 
-use crate::component::{USE, component, contract};
 use crate::{EARLY, assert_push_refused, assert_refused, assert_untouched};
+use gatling_tests::component::{USE, component, contract};
 
 /// Pushes these bytes as `upgrade.wasm`, which is to be refused with `words`.
 #[track_caller]

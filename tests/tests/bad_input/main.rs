@@ -1,8 +1,6 @@
 //! What people get wrong: each ends in a message that says what to do, in an exit code that says
 //! that it failed, and the app that was serving goes on serving.
 
-#[path = "../component/mod.rs"]
-mod component;
 mod damaged;
 mod hooks_file;
 mod project;

@@ -8,8 +8,8 @@ use gatling_tests::server::Run;
 use gatling_tests::{Output, Sandbox, places};
 use serde_json::Value;
 
-use crate::component::{USE, component, contract};
 use crate::{json, run, said};
+use gatling_tests::component::{USE, component, contract};
 
 /// Runs `gatling` in a folder of the sandbox.
 #[track_caller]

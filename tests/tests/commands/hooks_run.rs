@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use gatling_tests::{Sandbox, places};
 
-use crate::component::{USE, component, contract};
 use crate::{json, run};
+use gatling_tests::component::{USE, component, contract};
 
 /// A sandbox with the guest as a project's upgrade.wasm.
 fn with(guest: &str) -> (Sandbox, String) {

@@ -1,7 +1,5 @@
 //! The commands, each by itself: what it says, what it leaves on the disk, how it exits.
 
-#[path = "../component/mod.rs"]
-mod component;
 mod config;
 mod help;
 mod hooks_check;

@@ -8,8 +8,8 @@ use gatling_tests::server::Run;
 use gatling_tests::{Output, Project, Sandbox, places};
 use serde_json::Value;
 
-use crate::component::contract;
 use crate::{json, run, said, snapshot};
+use gatling_tests::component::contract;
 
 /// The example app, loaded, with its files in the build dir: pushed, and refused before the first
 /// step. `few` is its hooks file for upgrades.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use gatling_tests::server::Server;
 
-use crate::component::{USE, component_around, contract};
 use crate::{SERVER, SETTINGS, assert_hooks_end};
+use gatling_tests::component::{USE, component_around, contract};
 
 /// What of WASI the hooks below import.
 const POLL: &str = "package wasi:io@0.2.6; interface poll { resource pollable; }";

@@ -1,8 +1,6 @@
 //! Hooks that would hang or eat the server, each ended by a limit of its own.
 
 mod by_hand;
-#[path = "../component/mod.rs"]
-mod component;
 
 use std::fs;
 

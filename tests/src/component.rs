@@ -1,30 +1,29 @@
 //! Components made from their WIT: whatever they export traps, or is written by hand.
 
-#![allow(dead_code, reason = "not every program of tests has all kinds of components")]
-
 use std::fs;
 
-use gatling_tests::places;
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{ManglingAndAbi, Resolve, WorldId};
 
+use crate::places;
+
 /// What a world begins with whose hooks take the contract's env.
-pub(crate) const USE: &str = "use gatling:hooks/types@1.1.0.{env}; include gatling:hooks/imports@1.1.0;";
+pub const USE: &str = "use gatling:hooks/types@1.1.0.{env}; include gatling:hooks/imports@1.1.0;";
 
 /// The text of the contract.
-pub(crate) fn contract() -> String {
+pub fn contract() -> String {
     fs::read_to_string(places::workspace().join("wit/hooks.wit")).unwrap()
 }
 
 /// A component with the imports and exports of `world`, built against the text of a contract.
-pub(crate) fn component(world: &str, contract: &str) -> Vec<u8> {
+pub fn component(world: &str, contract: &str) -> Vec<u8> {
     let (resolve, world) = resolved(world, &[contract]);
     encoded(dummy_module(&resolve, world, ManglingAndAbi::Standard32), &resolve, world)
 }
 
 /// A component around a core module in the text format. `packages` are the texts of those that
 /// the world uses.
-pub(crate) fn component_around(module: &str, world: &str, packages: &[&str]) -> Vec<u8> {
+pub fn component_around(module: &str, world: &str, packages: &[&str]) -> Vec<u8> {
     let (resolve, world) = resolved(world, packages);
     encoded(wat::parse_str(module).unwrap(), &resolve, world)
 }
