@@ -1,13 +1,13 @@
 //! A command as a value, and the one place that runs it.
 
 mod lines;
+mod tree;
 
 use std::fmt;
-use std::io::PipeReader;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, io};
 
@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::shell;
 use lines::read_lines;
+pub use tree::kill_tree;
 
 /// A program to run, with all that decides what it does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -159,70 +160,23 @@ impl Command {
     /// # Errors
     /// When it can't be started.
     pub fn stream(&self, line: impl FnMut(&str)) -> Result<ExitStatus, CommandError> {
-        self.follow(self.spawn(false)?, line)
+        self.start(false)?.stream(line)
     }
 
-    /// Runs the command like [`Command::stream`], as the leader of a process group of its own, whose
-    /// id `started` is told.
+    /// Starts the command as the leader of a process group of its own.
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn stream_in_group(
-        &self,
-        started: impl FnOnce(Pid),
-        line: impl FnMut(&str),
-    ) -> Result<ExitStatus, CommandError> {
-        let spawned = self.spawn(true)?;
-        started(Pid::from_child(&spawned.0));
-        self.follow(spawned, line)
-    }
-
-    fn follow(
-        &self,
-        (mut child, output): (Child, PipeReader),
-        mut line: impl FnMut(&str),
-    ) -> Result<ExitStatus, CommandError> {
-        let start_error = |source| CommandError::Start { command: self.to_string(), source };
-        let lines = read_lines(output);
-        let mut ended = None;
-        let mut looked = Instant::now();
-        loop {
-            match lines.recv_timeout(LOOK) {
-                Ok(text) => line(&text),
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            // Also when lines come without a pause: they may come from what it left running.
-            if ended.is_none() && looked.elapsed() >= LOOK {
-                looked = Instant::now();
-                ended = child.try_wait().map_err(start_error)?.map(|_| looked);
-            }
-            if ended.is_some_and(|ended| ended.elapsed() > DRAIN) {
-                break;
-            }
-        }
-        let status = child.wait().map_err(start_error)?;
-        tracing::debug!(command = %self, %status, "ended");
-        Ok(status)
+    pub fn start_in_group(&self) -> Result<Started, CommandError> {
+        self.start(true)
     }
 
     /// Runs the command like [`Command::stream`], and takes any status but 0 for an error.
     ///
     /// # Errors
     /// When it can't be started, or fails.
-    pub fn run(&self, mut line: impl FnMut(&str)) -> Result<(), CommandError> {
-        let mut last_lines = Vec::new();
-        let status = self.stream(|text| {
-            line(text);
-            if last_lines.len() == KEPT_LINES {
-                last_lines.remove(0);
-            }
-            last_lines.push(text.to_owned());
-        })?;
-        if status.success() {
-            return Ok(());
-        }
-        Err(CommandError::Failed { command: self.to_string(), dir: self.dir.clone(), status, last_lines })
+    pub fn run(&self, line: impl FnMut(&str)) -> Result<(), CommandError> {
+        self.start(false)?.finish(line)
     }
 
     /// Runs the command and returns what it wrote, without trailing line ends.
@@ -238,7 +192,7 @@ impl Command {
         Ok(text.trim_end().to_owned())
     }
 
-    fn spawn(&self, in_group: bool) -> Result<(Child, PipeReader), CommandError> {
+    fn start(&self, in_group: bool) -> Result<Started, CommandError> {
         if !self.dir.is_dir() {
             return Err(CommandError::NoDir { command: self.to_string(), dir: self.dir.clone() });
         }
@@ -276,7 +230,85 @@ impl Command {
             }
         }
         // The parent's copies of the pipe's writing end go with `command`, when this returns.
-        Ok((command.spawn().map_err(start_error)?, reader))
+        let child = command.spawn().map_err(start_error)?;
+        Ok(Started { command: self.clone(), child, lines: read_lines(reader), at: Instant::now() })
+    }
+}
+
+/// A command under way.
+#[derive(Debug)]
+pub struct Started {
+    command: Command,
+    child: Child,
+    lines: Receiver<String>,
+    at: Instant,
+}
+
+impl Started {
+    /// The command.
+    #[must_use]
+    pub fn command(&self) -> &Command {
+        &self.command
+    }
+
+    /// When it was started.
+    #[must_use]
+    pub fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// The id of its process, and of its process group where it was started in one.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Hands each line that it has written or writes to `line`, and returns how it ended.
+    ///
+    /// # Errors
+    /// When the system can't tell.
+    pub fn stream(mut self, mut line: impl FnMut(&str)) -> Result<ExitStatus, CommandError> {
+        let wait_error = |source| CommandError::Start { command: self.command.to_string(), source };
+        let mut ended = None;
+        let mut looked = Instant::now();
+        loop {
+            match self.lines.recv_timeout(LOOK) {
+                Ok(text) => line(&text),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // Also when lines come without a pause: they may come from what it left running.
+            if ended.is_none() && looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                ended = self.child.try_wait().map_err(wait_error)?.map(|_| looked);
+            }
+            if ended.is_some_and(|ended| ended.elapsed() > DRAIN) {
+                break;
+            }
+        }
+        let status = self.child.wait().map_err(wait_error)?;
+        tracing::debug!(command = %self.command, %status, "ended");
+        Ok(status)
+    }
+
+    /// As [`Started::stream`], and takes any status but 0 for an error.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn finish(self, mut line: impl FnMut(&str)) -> Result<(), CommandError> {
+        let (command, dir) = (self.command.to_string(), self.command.dir.clone());
+        let mut last_lines = Vec::new();
+        let status = self.stream(|text| {
+            line(text);
+            if last_lines.len() == KEPT_LINES {
+                last_lines.remove(0);
+            }
+            last_lines.push(text.to_owned());
+        })?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(CommandError::Failed { command, dir, status, last_lines })
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use crate::dotenv::Dotenv;
-use crate::facts::MixFacts;
+use crate::mix::{Mix, MixFacts};
 use crate::roots::ProjectPaths;
 use crate::settings::{OperatorSettings, ProjectSettings};
 use crate::task::Task;
@@ -72,48 +72,85 @@ pub struct Env {
     /// The variables of the project's `.env`.
     #[serde(skip)]
     pub variables: Vec<(String, String)>,
-    /// The variables for mix: the project's `.env`, `MIX_ENV` and `PORT`.
+    /// How mix is called.
     #[serde(skip)]
-    pub mix_variables: Vec<(String, String)>,
-    /// `MIX_ENV`, as mix gets it.
-    #[serde(skip)]
-    pub mix_env: String,
+    pub mix: Mix,
     /// Whether commands that change the system go through sudo.
     #[serde(skip)]
     pub sudo: bool,
 }
 
-impl Env {
-    /// Looks at the project as it is checked out, and at the server, and builds the env.
+/// What is known of a deployment before mix is asked about the project.
+#[derive(Clone, Debug)]
+pub struct Outset {
+    paths: ProjectPaths,
+    task: Task,
+    operator: OperatorSettings,
+    settings: ProjectSettings,
+    dotenv: Dotenv,
+    port: u16,
+    mix: Mix,
+    /// The release that serves.
+    current: Option<String>,
+}
+
+impl Outset {
+    /// Looks at the project as it is checked out, and at the server.
     ///
     /// # Errors
-    /// When something that the task needs is missing or wrong: the error says what, and what to do.
-    pub fn build(paths: &ProjectPaths, task: Task, source: &Source) -> Result<Self> {
+    /// When settings or the `.env` can't be read, or no port is free.
+    pub fn look(paths: &ProjectPaths, task: Task) -> Result<Self> {
         let operator = OperatorSettings::read(&paths.roots.config)?;
         // A project whose files are rubbish must still be one that can be taken off the server.
         let tolerant = task == Task::Unload;
         let settings = or_default(tolerant, ProjectSettings::read(&paths.build_dir()))?;
         let dotenv = or_default(tolerant, Dotenv::read(&paths.dotenv()))?;
         let port = choose_port(paths, &dotenv)?;
-        let mix_variables = mix_variables(&dotenv, &operator, port);
+        let mix = Mix {
+            dir: paths.build_dir(),
+            env: dotenv.get("MIX_ENV").unwrap_or(&operator.mix_env).to_owned(),
+            variables: mix_variables(&dotenv, &operator, port),
+        };
         // What a first deployment that failed has left behind never served.
         let current = if paths.is_deployed() { paths.current_release() } else { None };
 
-        let mut facts = MixFacts::default();
-        if task == Task::Unload {
-            facts.version = current.clone().unwrap_or_default();
-        } else {
-            let variables = mix_variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            facts = MixFacts::ask(&paths.build_dir(), variables)?;
+        Ok(Self { paths: paths.clone(), task, operator, settings, dotenv, port, mix, current })
+    }
+
+    /// How mix is called.
+    #[must_use]
+    pub fn mix(&self) -> &Mix {
+        &self.mix
+    }
+
+    /// What mix says of the project. Nothing is asked for `unload`, which works without mix.
+    ///
+    /// # Errors
+    /// As [`Mix::ask`].
+    pub fn ask(&self) -> Result<MixFacts> {
+        if self.task == Task::Unload {
+            return Ok(MixFacts { version: self.current.clone().unwrap_or_default(), ..MixFacts::default() });
+        }
+        self.mix.ask()
+    }
+
+    /// Builds the env, with what mix says.
+    ///
+    /// # Errors
+    /// When something that the task needs is missing or wrong: the error says what, and what to do.
+    pub fn build(self, source: &Source, facts: MixFacts) -> Result<Env> {
+        let Self { paths, task, operator, settings, dotenv, port, mix, current } = self;
+        let paths = &paths;
+        if task != Task::Unload {
             check_facts(paths, &facts)?;
         }
-        let domains = or_default(tolerant, read_domains(&paths.build_dir()))?;
+        let domains = or_default(task == Task::Unload, read_domains(&paths.build_dir()))?;
         let release = release_name(paths, &facts.version, current.as_deref());
         let upgrade_dir = paths.releases_dir().join(&release);
         let callback_module =
             |task: Task| Some(paths.build_dir().join(task.hooks_file())).filter(|file| file.symlink_metadata().is_ok());
 
-        Ok(Self {
+        Ok(Env {
             available_port: port,
             available_tasks: facts.tasks.clone(),
             build_dir: paths.build_dir(),
@@ -142,15 +179,26 @@ impl Env {
             previous_version: current,
             strategy: settings.strategy.name(),
             unload_callback_module: callback_module(Task::Unload),
-            mix_env: dotenv.get("MIX_ENV").unwrap_or(&operator.mix_env).to_owned(),
             sudo: needs_sudo(paths),
             paths: paths.clone(),
             settings,
             operator,
             facts,
             variables: dotenv.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            mix_variables,
+            mix,
         })
+    }
+}
+
+impl Env {
+    /// Looks at the project as it is checked out, and at the server, asks mix, and builds the env.
+    ///
+    /// # Errors
+    /// When something that the task needs is missing or wrong: the error says what, and what to do.
+    pub fn build(paths: &ProjectPaths, task: Task, source: &Source) -> Result<Self> {
+        let outset = Outset::look(paths, task)?;
+        let facts = outset.ask()?;
+        outset.build(source, facts)
     }
 
     /// The release's name on this server: its version, with a number where the same version

@@ -1,5 +1,5 @@
 # What Gatling has to know of a project, asked in one start of mix. Each line is read by
-# host/src/facts.rs; whatever else the project prints is passed over.
+# host/src/mix.rs; whatever else the project prints is passed over.
 # A line of its own, also where the project left one unfinished.
 say = fn key, value -> IO.puts(["\ngatling-fact ", key, " ", to_string(value)]) end
 

@@ -125,7 +125,8 @@ impl Hooks {
         let (Some(preload), Some(path)) = (preload, env.hooks_file()) else { return Ok(Self { loaded: None }) };
         let file = env.task.hooks_file();
         let refuse = || refusal(&file, path);
-        let looked = preload.looked().with_context(refuse)?;
+        let (looked, code) = preload.into_parts();
+        let looked = looked.with_context(refuse)?;
         for warning in &looked.warnings {
             log.line(&format!("  warning: {file}: {warning}"));
         }
@@ -147,7 +148,7 @@ impl Hooks {
                 scene: Scene::from(env),
                 grants,
                 limits,
-                code: preload.code,
+                code,
                 caller: OnceCell::new(),
             }),
         })
@@ -250,7 +251,8 @@ impl Trial {
         let limits = Limits::of(&self.settings.hooks, &self.operator.hooks);
         let preload = Preload::of(self.file.clone(), task, roots.cache_dir(), limits);
         let cannot = || format!("the hooks file {} cannot be used", self.file.display());
-        let looked = preload.looked().with_context(cannot)?;
+        let (looked, code) = preload.into_parts();
+        let looked = looked.with_context(cannot)?;
         if let Some(problem) = looked.fatal {
             return Err(anyhow!("{problem}")).with_context(cannot);
         }
@@ -260,7 +262,7 @@ impl Trial {
             let there = if names.is_empty() { "no hooks".to_owned() } else { names.join(", ") };
             bail!("{} does not export {}: it exports {there}", self.file.display(), self.hook.name());
         };
-        let (linked, compiled) = preload.code.wait_timed(log).with_context(cannot)?;
+        let (linked, compiled) = code.wait_timed(log).with_context(cannot)?;
         let grants = Grants::of(&self.settings.hooks.grants, &self.operator.hooks.grants, &roots.config);
         let deeds = if self.dry { Deeds::listed() } else { Deeds::default() };
         let caller = Caller::new(linked, grants, limits, deeds)?;
@@ -298,14 +300,15 @@ pub fn precompile(file: &Path, task: Task, roots: &Roots) -> Result<Option<Durat
     let (settings, operator) = (ProjectSettings::read(folder)?, OperatorSettings::read(&roots.config)?);
     let limits = Limits::of(&settings.hooks, &operator.hooks);
     let preload = Preload::of(file.to_owned(), task, roots.cache_dir(), limits);
-    let looked = preload.looked()?;
+    let (looked, code) = preload.into_parts();
+    let looked = looked?;
     if let Some(problem) = looked.fatal {
         bail!("{problem}");
     }
     if !task.hooks().any(|hook| looked.hooks.contains_key(&hook.export())) {
         return Ok(None);
     }
-    preload.code.compiled()
+    code.compiled()
 }
 
 /// What hooks the env's hooks file exports, without compiling it.

@@ -1,12 +1,12 @@
 //! Programs that a hook runs: they end with the hook, whatever ends it, and with them what they
-//! started and left in their process group.
+//! have started.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Pid;
 
 use super::limits::{HookLog, LimitHit};
-use crate::command::{self, Command, CommandError};
+use crate::command::{self, Command, CommandError, kill_tree};
 
 /// How far a program has come.
 #[derive(Clone, Copy)]
@@ -16,7 +16,8 @@ enum Progress {
     Over,
 }
 
-/// Kills a program with all that it started and left in its process group, unless it has ended.
+/// Kills a program with all that it has started. Of one that has ended, that is what it left in
+/// its process group.
 struct Leash(Arc<Mutex<Progress>>);
 
 impl Leash {
@@ -24,7 +25,7 @@ impl Leash {
     fn started(&self, group: Pid) {
         let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match *progress {
-            Progress::Over => kill(group),
+            Progress::Over => kill_tree(group),
             _ => *progress = Progress::Running(group),
         }
     }
@@ -32,7 +33,7 @@ impl Leash {
     fn end(&self) {
         let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Progress::Running(group) = std::mem::replace(&mut *progress, Progress::Over) {
-            kill(group);
+            kill_tree(group);
         }
     }
 }
@@ -41,11 +42,6 @@ impl Drop for Leash {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-fn kill(group: Pid) {
-    // It may have ended by itself just now.
-    _ = kill_process_group(group, Signal::KILL);
 }
 
 /// Runs a program on a thread of its own, and returns its status and at most `most` bytes of what
@@ -66,26 +62,27 @@ pub(super) async fn run(
         let mut output = String::new();
         let mut is_cut = false;
         let mut hit: Option<LimitHit> = None;
-        let status = command.stream_in_group(
-            |pid| own.started(pid),
-            |line| {
-                if hit.is_some() {
-                    return;
-                }
-                if let Err(limit) = log.output(line) {
-                    hit = Some(limit);
-                    own.end();
-                    return;
-                }
-                if !is_cut && output.len() + line.len() < most {
-                    output.push_str(line);
-                    output.push('\n');
-                } else if !is_cut {
-                    is_cut = true;
-                    output.push_str("… (cut here: there is more in the log)\n");
-                }
-            },
-        );
+        let follow = |line: &str| {
+            if hit.is_some() {
+                return;
+            }
+            if let Err(limit) = log.output(line) {
+                hit = Some(limit);
+                own.end();
+                return;
+            }
+            if !is_cut && output.len() + line.len() < most {
+                output.push_str(line);
+                output.push('\n');
+            } else if !is_cut {
+                is_cut = true;
+                output.push_str("… (cut here: there is more in the log)\n");
+            }
+        };
+        let status = command.start_in_group().and_then(|started| {
+            own.started(started.pid());
+            started.stream(follow)
+        });
         // What it left running in its group is of no use to anybody without it.
         drop(own);
         match hit {

@@ -1,5 +1,6 @@
 //! The life of one run: the lock, the env, the hooks, the steps, the record.
 
+pub mod ahead;
 pub mod checkout;
 pub mod lock;
 pub mod log;
@@ -13,7 +14,7 @@ use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use crate::command::{Command, Environment};
-use crate::env::{Env, Source};
+use crate::env::Source;
 use crate::hooks::Preload;
 use crate::roots::ProjectPaths;
 use crate::task::Task;
@@ -144,7 +145,7 @@ impl<'a> Run<'a> {
         let source = Source { commit: commit.clone(), branch };
         // It is made ready while mix is asked about the project, and beside the first steps.
         let preload = Preload::start(paths, task);
-        let result = Env::build(paths, task, &source).and_then(|env| self.run_pipeline(&env, preload, log));
+        let result = self.run_pipeline(task, &source, preload, log);
         if let Err(error) = repository.take_back_changes(&commit, log) {
             log.line(&format!("  what the build changed in the build dir could not be taken back: {error:#}"));
         }
@@ -184,13 +185,13 @@ impl<'a> Run<'a> {
         let source = repository.checked_out().unwrap_or_default();
         let paths = &self.request.paths;
         let preload = Preload::start(paths, Task::Unload);
-        let env = Env::build(paths, Task::Unload, &source)?;
-        self.run_pipeline(&env, preload, log)
+        self.run_pipeline(Task::Unload, &source, preload, log)
     }
 
-    fn run_pipeline(&mut self, env: &Env, preload: Option<Preload>, log: &RunLog) -> Result<()> {
+    fn run_pipeline(&mut self, task: Task, source: &Source, mut preload: Option<Preload>, log: &RunLog) -> Result<()> {
+        let (env, ahead) = ahead::build_env(&self.request.paths, task, source, preload.as_mut())?;
         self.record.version = Some(env.version.clone());
-        let mut pipeline = Pipeline::load(env, preload, &self.request.id, self.record.started_at, log)?;
+        let mut pipeline = Pipeline::load(&env, preload, ahead, &self.request.id, self.record.started_at, log)?;
         let result = pipeline.run();
         self.record.steps = pipeline.into_steps();
         result

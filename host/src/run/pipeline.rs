@@ -1,5 +1,6 @@
 //! The steps of a task, one after the other, each wrapped in its hooks.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -7,10 +8,11 @@ use jiff::Timestamp;
 
 use crate::env::Env;
 use crate::hooks::{Call, Hooks, Preload};
+use crate::run::ahead::Ahead;
 use crate::run::checkout::short;
 use crate::run::log::{self, RunLog};
 use crate::run::record::StepRecord;
-use crate::steps::nginx;
+use crate::steps::{self, nginx};
 use crate::task::{Hook, Phase, Step, Task};
 
 /// A task under way.
@@ -18,6 +20,8 @@ pub struct Pipeline<'a> {
     env: &'a Env,
     hooks: Hooks,
     log: &'a RunLog,
+    /// What was begun before its turn.
+    ahead: Ahead,
     run_id: &'a str,
     started_at: Timestamp,
     begun: Instant,
@@ -33,6 +37,7 @@ impl<'a> Pipeline<'a> {
     pub fn load(
         env: &'a Env,
         preload: Option<Preload>,
+        ahead: Ahead,
         run_id: &'a str,
         started_at: Timestamp,
         log: &'a RunLog,
@@ -45,7 +50,7 @@ impl<'a> Pipeline<'a> {
         check_programs(env)?;
         check_folders(env)?;
         nginx::check_beforehand(env, log)?;
-        Ok(Self { env, hooks, log, run_id, started_at, begun: Instant::now(), steps: Vec::new() })
+        Ok(Self { env, hooks, log, ahead, run_id, started_at, begun: Instant::now(), steps: Vec::new() })
     }
 
     /// Carries out the task.
@@ -81,14 +86,20 @@ impl<'a> Pipeline<'a> {
             log: self.log.clone(),
         };
         let name = hook.name();
-        self.timed(&name, true, &format!("{name}  ({})", self.env.task.hooks_file()), |this| this.hooks.call(&call))
+        let title = format!("{name}  ({})", self.env.task.hooks_file());
+        self.timed(&name, true, &title, Instant::now(), |this| this.hooks.call(&call))
     }
 
     fn carry_out(&mut self, step: &Step) -> Result<()> {
-        self.timed(step.name, false, step.name, |this| {
-            let carry_out = || -> Result<()> {
+        // It is the first step's, or nobody's.
+        let mut ahead = mem::take(&mut self.ahead);
+        self.timed(step.name, false, step.name, ahead.begun().unwrap_or_else(Instant::now), |this| {
+            let mut carry_out = || -> Result<()> {
                 for action in (step.actions)(this.env)? {
-                    action.execute(this.env, this.log)?;
+                    match ahead.take(&action) {
+                        Some(started) => steps::finish(started, this.log)?,
+                        None => action.execute(this.env, this.log)?,
+                    }
                 }
                 Ok(())
             };
@@ -96,11 +107,17 @@ impl<'a> Pipeline<'a> {
         })
     }
 
-    fn timed(&mut self, name: &str, hook: bool, title: &str, work: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+    fn timed(
+        &mut self,
+        name: &str,
+        hook: bool,
+        title: &str,
+        begun: Instant,
+        work: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<()> {
         self.log.begin(title);
-        let start = Instant::now();
         let result = work(self);
-        let time = start.elapsed();
+        let time = begun.elapsed();
         self.steps.push(StepRecord::new(name, hook, time, result.is_ok()));
         let word = if result.is_ok() { "ok" } else { "FAILED" };
         self.log.end(&format!("{word} {}", log::duration(time)));

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use crate::command::{Command, CommandError};
+use crate::command::{Command, CommandError, Started};
 use crate::env::Env;
 use crate::run::log::RunLog;
 
@@ -129,7 +129,7 @@ impl Action {
                 Ok(())
             }
             Self::RunIfTask { task, command } => {
-                let ask = mix::command(env, ["help", task]);
+                let ask = env.mix.command(["help", task]);
                 match ask.stream(|_| {})? {
                     status if status.success() => run(command, log),
                     _ => {
@@ -184,18 +184,24 @@ fn system<const N: usize>(env: &Env, program: &str, args: [&str; N]) -> Command 
 
 /// Runs a command with its output in the log.
 fn run(command: &Command, log: &RunLog) -> Result<()> {
-    let shown = format!("$ {command}");
-    if command.quiet {
-        log.debug(&shown)
-    } else {
-        log.output(&shown)
-    }
+    show(command, log);
     match command.run(|line| log.output(line)) {
         Ok(()) => Ok(()),
         Err(error @ CommandError::Failed { .. }) if command.program == "sudo" => Err(error)
             .context("a command that needs root's rights failed; let this user run it with sudo, without a password"),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Goes on with a command that was started ahead of its turn.
+pub(crate) fn finish(started: Started, log: &RunLog) -> Result<()> {
+    show(started.command(), log);
+    Ok(started.finish(|line| log.output(line))?)
+}
+
+fn show(command: &Command, log: &RunLog) {
+    let shown = format!("$ {command}");
+    if command.quiet { log.debug(&shown) } else { log.output(&shown) }
 }
 
 /// Writes a file beside its place and renames it.

@@ -13,7 +13,7 @@ mod hooks {
             "log" => flood(),
             "print" => print(),
             "sleep" => std::thread::sleep(Duration::from_secs(1000)),
-            "program" => drop(bash("sh", ["-c", "sleep 98765 & sleep 98765"]).run()?),
+            "program" => drop(bash("sh", ["-c", "sleep 98765 & setsid sleep 98765 & sleep 98765"]).run()?),
             "chatter" => drop(bash("yes", [""; 0]).output()?),
             "error" => bail!("{}", "x".repeat(20_000_000)),
             "huge" => bail!("{}", "x".repeat(200_000_000)),

@@ -1,12 +1,23 @@
-//! What mix says about a project, asked in one start.
+//! How mix is called for a project, and what it says about it, asked in one start.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
 use crate::command::{Command, CommandError};
 
 const SCRIPT: &str = include_str!("mix_facts.exs");
+
+/// How mix is called for a project.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mix {
+    /// The build dir.
+    pub dir: PathBuf,
+    /// `MIX_ENV`.
+    pub env: String,
+    /// The variables that mix gets: the project's `.env`, `MIX_ENV` and `PORT`.
+    pub variables: Vec<(String, String)>,
+}
 
 /// What stands in a project's mix.exs, and the tasks that mix has in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,24 +36,30 @@ pub struct MixFacts {
     pub tasks: Vec<String>,
 }
 
-/// The command that asks.
-#[must_use]
-pub fn command(build_dir: &Path) -> Command {
-    Command::new("elixir", ["-e", SCRIPT], build_dir)
-}
+impl Mix {
+    /// A call of mix.
+    #[must_use]
+    pub fn command<const N: usize>(&self, args: [&str; N]) -> Command {
+        self.call("mix", args)
+    }
 
-impl MixFacts {
-    /// Asks mix, with `variables` in its environment.
+    /// The call of mix that fetches the dependencies.
+    #[must_use]
+    pub fn fetch(&self) -> Command {
+        self.command(["deps.get", "--only", &self.env])
+    }
+
+    /// Asks mix about the project.
     ///
     /// # Errors
     /// When there is no Elixir or no mix.exs, or mix.exs doesn't compile: the error holds what
     /// Elixir says. Also when mix.exs has several releases and names no default.
-    pub fn ask<'a>(build_dir: &Path, variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
-        if !build_dir.join("mix.exs").is_file() {
-            bail!("there is no mix.exs in {}: push the root of an Elixir project", build_dir.display());
+    pub fn ask(&self) -> Result<MixFacts> {
+        if !self.dir.join("mix.exs").is_file() {
+            bail!("there is no mix.exs in {}: push the root of an Elixir project", self.dir.display());
         }
-        match command(build_dir).with_env(variables).output() {
-            Ok(output) => Self::parse(&output),
+        match self.call("elixir", ["-e", SCRIPT]).output() {
+            Ok(output) => MixFacts::parse(&output),
             Err(CommandError::NotFound { .. }) => bail!(
                 "there is no Elixir on this server: install it with `apt-get install elixir`, or name the folder \
                  of its programs under `path` in the operator's file"
@@ -55,6 +72,13 @@ impl MixFacts {
         }
     }
 
+    fn call<const N: usize>(&self, program: &str, args: [&str; N]) -> Command {
+        let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Command::new(program, args, &self.dir).with_env(variables)
+    }
+}
+
+impl MixFacts {
     fn parse(output: &str) -> Result<Self> {
         let mut facts = Self::default();
         let mut releases = Vec::new();

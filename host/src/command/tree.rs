@@ -1,0 +1,80 @@
+//! Ending a program with all that it has started.
+
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+/// Kills the leader of a process group, the rest of its group, and all that descends from it.
+///
+/// What has left both its group and its parent, as daemons do, is not found. Where the leader has
+/// ended already, only its group is.
+pub fn kill_tree(leader: Pid) {
+    // Some may have ended by themselves, or be somebody else's. None of them is to start another
+    // while the others are looked for.
+    _ = kill_process_group(leader, Signal::STOP);
+    let mut found = vec![leader];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        next += 1;
+        for child in children(parent).filter(|child| !found.contains(child)).collect::<Vec<_>>() {
+            _ = kill_process(child, Signal::STOP);
+            found.push(child);
+            // It may have had time for one more.
+            next = 0;
+        }
+    }
+    _ = kill_process_group(leader, Signal::KILL);
+    for descendant in &found[1..] {
+        _ = kill_process(*descendant, Signal::KILL);
+    }
+}
+
+/// The processes that a process has started, as the kernel lists them for each of its threads.
+fn children(parent: Pid) -> impl Iterator<Item = Pid> {
+    let threads = fs::read_dir(format!("/proc/{}/task", parent.as_raw_pid())).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::command::Command;
+
+    #[test]
+    fn what_left_the_group_is_killed_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let note = folder.path().join("pid");
+        // A session of its own is a group of its own.
+        let script = format!("setsid sh -c 'echo $$ >{0}.new; mv {0}.new {0}; sleep 1000' & wait", note.display());
+        let started = Command::new("sh", ["-c", &script], Path::new("/")).start_in_group().expect("it starts");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let pid = loop {
+            match fs::read_to_string(&note) {
+                Ok(text) => break text.trim().to_owned(),
+                Err(_) => assert!(Instant::now() < deadline, "it doesn't begin"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let left = children(Pid::from_raw(pid.parse().expect("a number")).expect("a process")).collect::<Vec<_>>();
+        assert_eq!(left.len(), 1, "sleep is its child");
+
+        kill_tree(started.pid());
+
+        assert!(!started.stream(|_| {}).expect("it ends").success());
+        let is_gone = |pid: &str| {
+            let state = fs::read_to_string(format!("/proc/{pid}/stat"));
+            state.map_or(true, |text| text.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
+        };
+        for pid in [pid, left[0].as_raw_pid().to_string()] {
+            while !is_gone(&pid) {
+                assert!(Instant::now() < deadline, "{pid} goes on");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}
