@@ -4,6 +4,7 @@ mod lines;
 mod tree;
 
 use std::fmt;
+use std::io::Write as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
@@ -160,7 +161,7 @@ impl Command {
     /// # Errors
     /// When it can't be started.
     pub fn stream(&self, line: impl FnMut(&str)) -> Result<ExitStatus, CommandError> {
-        self.start(false)?.stream(line)
+        self.start(false, Stdio::null())?.stream(line)
     }
 
     /// Starts the command as the leader of a process group of its own.
@@ -168,7 +169,16 @@ impl Command {
     /// # Errors
     /// When it can't be started.
     pub fn start_in_group(&self) -> Result<Started, CommandError> {
-        self.start(true)
+        self.start(true, Stdio::null())
+    }
+
+    /// Starts the command like [`Command::start_in_group`], with a standard input from which it can
+    /// learn when to go on.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start_waiting(&self) -> Result<Started, CommandError> {
+        self.start(true, Stdio::piped())
     }
 
     /// Runs the command like [`Command::stream`], and takes any status but 0 for an error.
@@ -176,7 +186,7 @@ impl Command {
     /// # Errors
     /// When it can't be started, or fails.
     pub fn run(&self, line: impl FnMut(&str)) -> Result<(), CommandError> {
-        self.start(false)?.finish(line)
+        self.start(false, Stdio::null())?.finish(line)
     }
 
     /// Runs the command and returns what it wrote, without trailing line ends.
@@ -192,7 +202,7 @@ impl Command {
         Ok(text.trim_end().to_owned())
     }
 
-    fn start(&self, in_group: bool) -> Result<Started, CommandError> {
+    fn start(&self, in_group: bool, input: Stdio) -> Result<Started, CommandError> {
         if !self.dir.is_dir() {
             return Err(CommandError::NoDir { command: self.to_string(), dir: self.dir.clone() });
         }
@@ -211,7 +221,7 @@ impl Command {
             .args(&self.args)
             .current_dir(&self.dir)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(writer.try_clone().map_err(start_error)?)
             .stderr(writer);
         if in_group {
@@ -231,17 +241,29 @@ impl Command {
         }
         // The parent's copies of the pipe's writing end go with `command`, when this returns.
         let child = command.spawn().map_err(start_error)?;
-        Ok(Started { command: self.clone(), child, lines: read_lines(reader), at: Instant::now() })
+        let lines = read_lines(reader);
+        Ok(Started { command: self.clone(), child, lines, in_group, is_over: false })
     }
 }
 
-/// A command under way.
+/// A command under way. When it is dropped before its end, and was started in a process group of
+/// its own, it is killed with all that it has started.
 #[derive(Debug)]
 pub struct Started {
     command: Command,
     child: Child,
     lines: Receiver<String>,
-    at: Instant,
+    in_group: bool,
+    is_over: bool,
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if self.in_group && !self.is_over {
+            kill_tree(self.pid());
+            _ = self.child.wait();
+        }
+    }
 }
 
 impl Started {
@@ -251,16 +273,23 @@ impl Started {
         &self.command
     }
 
-    /// When it was started.
-    #[must_use]
-    pub fn at(&self) -> Instant {
-        self.at
-    }
-
     /// The id of its process, and of its process group where it was started in one.
     #[must_use]
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    /// The command, told as another one: what it stands for from now on.
+    #[must_use]
+    pub fn told_as(mut self, command: Command) -> Self {
+        self.command = command;
+        self
+    }
+
+    /// Tells it to go on, with a line on its standard input, which ends with that.
+    pub fn go_on(&mut self) {
+        // One that doesn't listen any more has ended.
+        _ = self.child.stdin.take().map(|mut input| input.write_all(b"\n"));
     }
 
     /// Hands each line that it has written or writes to `line`, and returns how it ended.
@@ -268,12 +297,26 @@ impl Started {
     /// # Errors
     /// When the system can't tell.
     pub fn stream(mut self, mut line: impl FnMut(&str)) -> Result<ExitStatus, CommandError> {
+        let status = self.stream_while(|text| {
+            line(text);
+            true
+        })?;
+        Ok(status.expect("it is streamed to its end"))
+    }
+
+    /// As [`Started::stream`], but only as long as `line` returns `true`; then the rest is still to
+    /// be streamed, and there is no status yet.
+    ///
+    /// # Errors
+    /// When the system can't tell.
+    pub fn stream_while(&mut self, mut line: impl FnMut(&str) -> bool) -> Result<Option<ExitStatus>, CommandError> {
         let wait_error = |source| CommandError::Start { command: self.command.to_string(), source };
         let mut ended = None;
         let mut looked = Instant::now();
         loop {
             match self.lines.recv_timeout(LOOK) {
-                Ok(text) => line(&text),
+                Ok(text) if line(&text) => {}
+                Ok(_) => return Ok(None),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -287,8 +330,9 @@ impl Started {
             }
         }
         let status = self.child.wait().map_err(wait_error)?;
+        self.is_over = true;
         tracing::debug!(command = %self.command, %status, "ended");
-        Ok(status)
+        Ok(Some(status))
     }
 
     /// As [`Started::stream`], and takes any status but 0 for an error.

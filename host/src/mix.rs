@@ -1,12 +1,14 @@
 //! How mix is called for a project, and what it says about it, asked in one start.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use crate::command::{Command, CommandError};
+use crate::command::{Command, CommandError, Started};
 
-const SCRIPT: &str = include_str!("mix_facts.exs");
+/// A task of mix that tells facts.
+const TASK: &str = include_str!("mix_facts.exs");
 
 /// How mix is called for a project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,24 +54,46 @@ impl Mix {
     /// Asks mix about the project.
     ///
     /// # Errors
-    /// When there is no Elixir or no mix.exs, or mix.exs doesn't compile: the error holds what
-    /// Elixir says. Also when mix.exs has several releases and names no default.
+    /// When there is no Elixir or no mix.exs, or mix can't load the project: the error holds what
+    /// mix says. Also when mix.exs has several releases and names no default.
     pub fn ask(&self) -> Result<MixFacts> {
+        let (facts, mix) = self.ask_before(&[])?;
+        mix.stream(|_| {})?;
+        Ok(facts)
+    }
+
+    /// Asks mix about the project, and keeps it waiting for its turn to fetch the dependencies.
+    ///
+    /// # Errors
+    /// As [`Mix::ask`].
+    pub fn ask_and_wait(&self) -> Result<(MixFacts, Started)> {
+        let fetch = self.fetch();
+        let (facts, started) = self.ask_before(&fetch.args)?;
+        Ok((facts, started.told_as(fetch)))
+    }
+
+    /// Asks. With a task, mix will go on with that when it is told to.
+    fn ask_before(&self, task: &[String]) -> Result<(MixFacts, Started)> {
         if !self.dir.join("mix.exs").is_file() {
             bail!("there is no mix.exs in {}: push the root of an Elixir project", self.dir.display());
         }
-        match self.call("elixir", ["-e", SCRIPT]).output() {
-            Ok(output) => MixFacts::parse(&output),
+        let task: String = task.iter().map(|word| format!(", {}", quoted(word))).collect();
+        let main = format!("Mix.start(); Mix.CLI.main([\"gatling.facts\"{task}])");
+        let mut started = match self.call("elixir", ["-e", TASK, "-e", &main]).start_waiting() {
             Err(CommandError::NotFound { .. }) => bail!(
                 "there is no Elixir on this server: install it with `apt-get install elixir`, or name the folder \
                  of its programs under `path` in the operator's file"
             ),
-            Err(CommandError::Failed { last_lines, .. }) => bail!(
-                "mix.exs does not compile. Elixir says:\n{}",
-                last_lines.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
-            ),
-            Err(error) => Err(error.into()),
+            started => started?,
+        };
+        let mut telling = Telling::default();
+        if started.stream_while(|line| telling.listen(line))?.is_some() {
+            bail!(
+                "mix cannot load the project, from its mix.exs and config. It says:\n{}",
+                telling.other.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+            )
         }
+        Ok((telling.end()?, started))
     }
 
     fn call<const N: usize>(&self, program: &str, args: [&str; N]) -> Command {
@@ -78,26 +102,53 @@ impl Mix {
     }
 }
 
-impl MixFacts {
-    fn parse(output: &str) -> Result<Self> {
-        let mut facts = Self::default();
-        let mut releases = Vec::new();
-        for line in output.lines() {
-            let Some((key, value)) = line.strip_prefix("gatling-fact ").and_then(|fact| fact.split_once(' ')) else {
-                continue;
-            };
-            let value = value.to_owned();
-            match key {
-                "app" => facts.app = value,
-                "version" => facts.version = value,
-                "release" => facts.release = value,
-                "release_path" => facts.release_path = PathBuf::from(value),
-                "releases" => releases.push(value),
-                "dependency" => facts.dependencies.push(value),
-                "task" => facts.tasks.push(value),
-                _ => {}
+/// A text as Elixir reads it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('#', "\\#"))
+}
+
+/// How many of the last lines that aren't facts are kept.
+const KEPT_LINES: usize = 20;
+
+/// Facts as they are told.
+#[derive(Default)]
+struct Telling {
+    facts: MixFacts,
+    releases: Vec<String>,
+    /// The last of what else is said.
+    other: VecDeque<String>,
+}
+
+impl Telling {
+    /// Takes a line, and says whether there will be more.
+    fn listen(&mut self, line: &str) -> bool {
+        let Some((key, value)) = line.strip_prefix("gatling-fact ").and_then(|fact| fact.split_once(' ')) else {
+            if self.other.len() == KEPT_LINES {
+                self.other.pop_front();
             }
+            if !line.is_empty() {
+                self.other.push_back(line.to_owned());
+            }
+            return true;
+        };
+        let value = value.to_owned();
+        let facts = &mut self.facts;
+        match key {
+            "app" => facts.app = value,
+            "version" => facts.version = value,
+            "release" => facts.release = value,
+            "release_path" => facts.release_path = PathBuf::from(value),
+            "releases" => self.releases.push(value),
+            "dependency" => facts.dependencies.push(value),
+            "task" => facts.tasks.push(value),
+            "end" => return false,
+            _ => {}
         }
+        true
+    }
+
+    fn end(self) -> Result<MixFacts> {
+        let Self { mut facts, releases, .. } = self;
         facts.tasks.sort();
         facts.tasks.dedup();
         if facts.app.is_empty() {
@@ -113,7 +164,9 @@ impl MixFacts {
         }
         Ok(facts)
     }
+}
 
+impl MixFacts {
     /// Whether mix has a task or alias of that name.
     #[must_use]
     pub fn has_task(&self, name: &str) -> bool {
@@ -127,19 +180,26 @@ mod tests {
 
     const OUTPUT: &str = "warning: something\ngatling-fact app hello\ngatling-fact version 0.1.0\n\
         gatling-fact release hello\ngatling-fact release_path /b/rel/hello\ngatling-fact task release\n\
-        gatling-fact task assets.deploy\nhello from mix.exs\n";
+        gatling-fact task assets.deploy\nhello from mix.exs\ngatling-fact end \n";
+
+    fn told(output: &str) -> Result<MixFacts> {
+        let mut telling = Telling::default();
+        let rest = output.lines().skip_while(|line| telling.listen(line));
+        assert_eq!(rest.count(), 1, "what comes after the end is none of its own");
+        telling.end()
+    }
 
     #[test]
     fn facts_are_found_among_whatever_else_is_printed() {
-        let facts = MixFacts::parse(OUTPUT).expect("it is understood");
+        let facts = told(OUTPUT).expect("it is understood");
         assert_eq!((facts.app.as_str(), facts.version.as_str()), ("hello", "0.1.0"));
         assert!(facts.has_task("assets.deploy") && facts.has_task("release") && !facts.has_task("phx.digest"));
     }
 
     #[test]
     fn several_releases_without_a_default_are_an_error_that_names_them() {
-        let output = OUTPUT.replace("release hello", "release ") + "gatling-fact releases a\ngatling-fact releases b\n";
-        let error = MixFacts::parse(&output).expect_err("there is no telling").to_string();
+        let releases = "release \ngatling-fact releases a\ngatling-fact releases b";
+        let error = told(&OUTPUT.replace("release hello", releases)).expect_err("there is no telling").to_string();
         assert!(error.contains("a, b") && error.contains("default_release"), "{error}");
     }
 }

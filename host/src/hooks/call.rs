@@ -136,6 +136,11 @@ impl Caller {
         Ok(Self { linked, grants, limits, deeds, runtime, _ticker: ticker })
     }
 
+    /// Whether a hook has run a program, changed a file or sent a request, or may have.
+    pub(super) fn has_acted(&self) -> bool {
+        self.deeds.were_done()
+    }
+
     /// What was only listed.
     pub(super) fn wishes(&self) -> Vec<Wish> {
         self.deeds.wishes()

@@ -1,20 +1,24 @@
-//! Trying a hook without consequences: what it asks for is listed instead of done.
+//! What hooks do beyond looking: whether they did any of it, and trying a hook without
+//! consequences, where what it asks for is listed instead of done.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-/// Whether what a hook asks for is carried out. Clones list in the same place.
+/// Whether what a hook asks for is carried out, and whether there was any of it. Clones know of
+/// each other.
 #[derive(Clone, Default)]
 pub(super) struct Deeds {
     listed: Option<Arc<Mutex<Vec<Wish>>>>,
+    done: Arc<AtomicBool>,
 }
 
 impl Deeds {
     /// Nothing is carried out, all is listed.
     pub(super) fn listed() -> Self {
-        Self { listed: Some(Arc::default()) }
+        Self { listed: Some(Arc::default()), ..Self::default() }
     }
 
     /// Whether nothing is carried out.
@@ -24,9 +28,22 @@ impl Deeds {
 
     /// Lists what isn't carried out; false where it is to be carried out.
     pub(super) fn list(&self, wish: impl FnOnce() -> Wish) -> bool {
-        let Some(listed) = &self.listed else { return false };
+        let Some(listed) = &self.listed else {
+            self.note();
+            return false;
+        };
         listed.lock().unwrap_or_else(PoisonError::into_inner).push(wish());
         true
+    }
+
+    /// Takes note that something is carried out.
+    pub(super) fn note(&self) {
+        self.done.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anything was carried out, or may have been.
+    pub(super) fn were_done(&self) -> bool {
+        self.done.load(Ordering::Relaxed)
     }
 
     /// What was listed.

@@ -106,6 +106,9 @@ impl Files {
     fn permit(&mut self, access: Access, place: &Place) -> FsResult<()> {
         let permitted = self.grants.may_access(access, place.0, &place.1);
         let first = self.said.insert((access, place.clone()));
+        if permitted.is_ok() && access == Access::Write {
+            self.deeds.note();
+        }
         match permitted {
             Ok(()) if first => {
                 self.log.debug(&format!("{}s {}", access.name(), self.shown(place))).map_err(FsError::trap)

@@ -125,8 +125,7 @@ impl Hooks {
         let (Some(preload), Some(path)) = (preload, env.hooks_file()) else { return Ok(Self { loaded: None }) };
         let file = env.task.hooks_file();
         let refuse = || refusal(&file, path);
-        let (looked, code) = preload.into_parts();
-        let looked = looked.with_context(refuse)?;
+        let looked = preload.looked().with_context(refuse)?;
         for warning in &looked.warnings {
             log.line(&format!("  warning: {file}: {warning}"));
         }
@@ -148,7 +147,7 @@ impl Hooks {
                 scene: Scene::from(env),
                 grants,
                 limits,
-                code,
+                code: preload.code,
                 caller: OnceCell::new(),
             }),
         })
@@ -170,6 +169,13 @@ impl Hooks {
     #[must_use]
     pub fn has(&self, hook: Hook) -> bool {
         self.loaded.as_ref().is_some_and(|loaded| loaded.hooks.contains(&hook))
+    }
+
+    /// Whether a hook that was called has done anything beyond looking: run a program, changed a
+    /// file or sent a request.
+    #[must_use]
+    pub fn have_acted(&self) -> bool {
+        self.loaded.as_ref().and_then(|loaded| loaded.caller.get()).is_some_and(Caller::has_acted)
     }
 
     /// Calls a hook with a copy of the env; one that isn't there is no error. The first call waits
@@ -251,8 +257,7 @@ impl Trial {
         let limits = Limits::of(&self.settings.hooks, &self.operator.hooks);
         let preload = Preload::of(self.file.clone(), task, roots.cache_dir(), limits);
         let cannot = || format!("the hooks file {} cannot be used", self.file.display());
-        let (looked, code) = preload.into_parts();
-        let looked = looked.with_context(cannot)?;
+        let looked = preload.looked().with_context(cannot)?;
         if let Some(problem) = looked.fatal {
             return Err(anyhow!("{problem}")).with_context(cannot);
         }
@@ -262,7 +267,7 @@ impl Trial {
             let there = if names.is_empty() { "no hooks".to_owned() } else { names.join(", ") };
             bail!("{} does not export {}: it exports {there}", self.file.display(), self.hook.name());
         };
-        let (linked, compiled) = code.wait_timed(log).with_context(cannot)?;
+        let (linked, compiled) = preload.code.wait_timed(log).with_context(cannot)?;
         let grants = Grants::of(&self.settings.hooks.grants, &self.operator.hooks.grants, &roots.config);
         let deeds = if self.dry { Deeds::listed() } else { Deeds::default() };
         let caller = Caller::new(linked, grants, limits, deeds)?;
@@ -300,15 +305,14 @@ pub fn precompile(file: &Path, task: Task, roots: &Roots) -> Result<Option<Durat
     let (settings, operator) = (ProjectSettings::read(folder)?, OperatorSettings::read(&roots.config)?);
     let limits = Limits::of(&settings.hooks, &operator.hooks);
     let preload = Preload::of(file.to_owned(), task, roots.cache_dir(), limits);
-    let (looked, code) = preload.into_parts();
-    let looked = looked?;
+    let looked = preload.looked()?;
     if let Some(problem) = looked.fatal {
         bail!("{problem}");
     }
     if !task.hooks().any(|hook| looked.hooks.contains_key(&hook.export())) {
         return Ok(None);
     }
-    code.compiled()
+    preload.code.compiled()
 }
 
 /// What hooks the env's hooks file exports, without compiling it.

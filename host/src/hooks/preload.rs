@@ -24,7 +24,7 @@ use super::{digest, read};
 use crate::roots::ProjectPaths;
 use crate::run::log::{self, RunLog};
 use crate::settings::{OperatorSettings, ProjectSettings};
-use crate::task::{Hook, Task};
+use crate::task::Task;
 
 /// A wait that people don't notice.
 const UNNOTICED: Duration = Duration::from_millis(300);
@@ -34,9 +34,8 @@ const SILENT: &str = "compiling it ended without a word";
 
 /// A hooks file that is being made ready.
 pub struct Preload {
-    look: Receiver<Result<Looked>>,
-    looked: Option<Result<Looked>>,
-    code: Code,
+    looked: Receiver<Result<Looked>>,
+    pub(super) code: Code,
 }
 
 /// What a look into a hooks file shows, as far as a run needs it.
@@ -82,7 +81,7 @@ impl Preload {
 
     /// Begins with a hooks file.
     pub(super) fn of(path: PathBuf, task: Task, cache_dir: PathBuf, limits: Limits) -> Self {
-        let (tell_look, look) = mpsc::channel();
+        let (tell_look, looked) = mpsc::channel();
         let (tell_code, made) = mpsc::channel();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         thread::spawn(move || {
@@ -99,26 +98,12 @@ impl Preload {
                 _ = tell_code.send(source.make(&looked, cache.as_ref(), &cache_dir, &limits));
             }
         });
-        Self { look, looked: None, code: Code { file, made: Mutex::new(made) } }
+        Self { looked, code: Code { file, made: Mutex::new(made) } }
     }
 
-    /// Whether it can be told already that the file has no such hook, and nothing that ends the
-    /// run. Waits until the file was looked into.
-    pub fn is_without(&mut self, hook: Hook) -> bool {
-        let looked = self.looked.take().unwrap_or_else(|| self.await_look());
-        let without = looked.as_ref().is_ok_and(|it| it.fatal.is_none() && !it.hooks.contains_key(&hook.export()));
-        self.looked = Some(looked);
-        without
-    }
-
-    /// What the file shows, and its code, which may not be ready yet.
-    pub(super) fn into_parts(mut self) -> (Result<Looked>, Code) {
-        let looked = self.looked.take().unwrap_or_else(|| self.await_look());
-        (looked, self.code)
-    }
-
-    fn await_look(&self) -> Result<Looked> {
-        self.look.recv().map_err(|_| anyhow!("looking into it ended without a word"))?
+    /// What the file shows.
+    pub(super) fn looked(&self) -> Result<Looked> {
+        self.looked.recv().map_err(|_| anyhow!("looking into it ended without a word"))?
     }
 }
 

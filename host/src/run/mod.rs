@@ -1,11 +1,11 @@
 //! The life of one run: the lock, the env, the hooks, the steps, the record.
 
-pub mod ahead;
 pub mod checkout;
 pub mod lock;
 pub mod log;
 pub mod pipeline;
 pub mod record;
+pub mod standby;
 pub mod worker;
 
 use std::path::Path;
@@ -188,10 +188,10 @@ impl<'a> Run<'a> {
         self.run_pipeline(Task::Unload, &source, preload, log)
     }
 
-    fn run_pipeline(&mut self, task: Task, source: &Source, mut preload: Option<Preload>, log: &RunLog) -> Result<()> {
-        let (env, ahead) = ahead::build_env(&self.request.paths, task, source, preload.as_mut())?;
+    fn run_pipeline(&mut self, task: Task, source: &Source, preload: Option<Preload>, log: &RunLog) -> Result<()> {
+        let (env, standby) = standby::build_env(&self.request.paths, task, source)?;
         self.record.version = Some(env.version.clone());
-        let mut pipeline = Pipeline::load(&env, preload, ahead, &self.request.id, self.record.started_at, log)?;
+        let mut pipeline = Pipeline::load(&env, preload, standby, &self.request.id, self.record.started_at, log)?;
         let result = pipeline.run();
         self.record.steps = pipeline.into_steps();
         result

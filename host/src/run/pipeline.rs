@@ -8,10 +8,10 @@ use jiff::Timestamp;
 
 use crate::env::Env;
 use crate::hooks::{Call, Hooks, Preload};
-use crate::run::ahead::Ahead;
 use crate::run::checkout::short;
 use crate::run::log::{self, RunLog};
 use crate::run::record::StepRecord;
+use crate::run::standby::Standby;
 use crate::steps::{self, nginx};
 use crate::task::{Hook, Phase, Step, Task};
 
@@ -20,8 +20,8 @@ pub struct Pipeline<'a> {
     env: &'a Env,
     hooks: Hooks,
     log: &'a RunLog,
-    /// What was begun before its turn.
-    ahead: Ahead,
+    /// What waits for its turn.
+    standby: Standby,
     run_id: &'a str,
     started_at: Timestamp,
     begun: Instant,
@@ -37,7 +37,7 @@ impl<'a> Pipeline<'a> {
     pub fn load(
         env: &'a Env,
         preload: Option<Preload>,
-        ahead: Ahead,
+        standby: Standby,
         run_id: &'a str,
         started_at: Timestamp,
         log: &'a RunLog,
@@ -50,7 +50,7 @@ impl<'a> Pipeline<'a> {
         check_programs(env)?;
         check_folders(env)?;
         nginx::check_beforehand(env, log)?;
-        Ok(Self { env, hooks, log, ahead, run_id, started_at, begun: Instant::now(), steps: Vec::new() })
+        Ok(Self { env, hooks, log, standby, run_id, started_at, begun: Instant::now(), steps: Vec::new() })
     }
 
     /// Carries out the task.
@@ -87,16 +87,20 @@ impl<'a> Pipeline<'a> {
         };
         let name = hook.name();
         let title = format!("{name}  ({})", self.env.task.hooks_file());
-        self.timed(&name, true, &title, Instant::now(), |this| this.hooks.call(&call))
+        self.timed(&name, true, &title, |this| this.hooks.call(&call))
     }
 
     fn carry_out(&mut self, step: &Step) -> Result<()> {
-        // It is the first step's, or nobody's.
-        let mut ahead = mem::take(&mut self.ahead);
-        self.timed(step.name, false, step.name, ahead.begun().unwrap_or_else(Instant::now), |this| {
+        // It is the first step's, or nobody's. A hook that did something before that may have
+        // changed what mix had read by then: it is to be read anew.
+        let mut standby = mem::take(&mut self.standby);
+        if self.hooks.have_acted() {
+            standby = Standby::default();
+        }
+        self.timed(step.name, false, step.name, |this| {
             let mut carry_out = || -> Result<()> {
                 for action in (step.actions)(this.env)? {
-                    match ahead.take(&action) {
+                    match standby.take(&action) {
                         Some(started) => steps::finish(started, this.log)?,
                         None => action.execute(this.env, this.log)?,
                     }
@@ -107,17 +111,11 @@ impl<'a> Pipeline<'a> {
         })
     }
 
-    fn timed(
-        &mut self,
-        name: &str,
-        hook: bool,
-        title: &str,
-        begun: Instant,
-        work: impl FnOnce(&Self) -> Result<()>,
-    ) -> Result<()> {
+    fn timed(&mut self, name: &str, hook: bool, title: &str, work: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         self.log.begin(title);
+        let start = Instant::now();
         let result = work(self);
-        let time = begun.elapsed();
+        let time = start.elapsed();
         self.steps.push(StepRecord::new(name, hook, time, result.is_ok()));
         let word = if result.is_ok() { "ok" } else { "FAILED" };
         self.log.end(&format!("{word} {}", log::duration(time)));

@@ -193,7 +193,7 @@ fn run(command: &Command, log: &RunLog) -> Result<()> {
     }
 }
 
-/// Goes on with a command that was started ahead of its turn.
+/// Follows a command that was started before its turn.
 pub(crate) fn finish(started: Started, log: &RunLog) -> Result<()> {
     show(started.command(), log);
     Ok(started.finish(|line| log.output(line))?)

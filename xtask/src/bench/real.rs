@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use gatling_tests::{Output, Sandbox, places};
+use gatling_tests::{Output, Sandbox};
 
 use super::app::{self, App, NEXT, PROJECT, VERSION};
 use super::projects::RUST;
@@ -24,25 +24,19 @@ const WARM_UPS: usize = 2;
 pub(super) enum Contender {
     /// Gatling, with 16 hooks in Rust or without any.
     Gatling { hooks: bool },
-    /// The script. To be told the project's version it starts Elixir, as Gatling does; or it looks
-    /// for a certain line of mix.exs.
-    Script { asks: bool },
+    /// The script.
+    Script,
 }
 
-const CONTENDERS: [Contender; 4] = [
-    Contender::Gatling { hooks: false },
-    Contender::Gatling { hooks: true },
-    Contender::Script { asks: true },
-    Contender::Script { asks: false },
-];
+const CONTENDERS: [Contender; 3] =
+    [Contender::Gatling { hooks: false }, Contender::Gatling { hooks: true }, Contender::Script];
 
 impl fmt::Display for Contender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Gatling { hooks: false } => "Gatling, no hooks",
             Self::Gatling { hooks: true } => "Gatling, 16 hooks in Rust",
-            Self::Script { asks: true } => "bash, asks mix for the version",
-            Self::Script { asks: false } => "bash, reads a line of mix.exs",
+            Self::Script => "bash, no hooks",
         })
     }
 }
@@ -59,21 +53,18 @@ impl Real {
     }
 
     /// How long Gatling takes without hooks, as a part of what the script takes.
-    pub(super) fn ratio(&self, asks: bool) -> f64 {
-        self.0.ratio(&Contender::Gatling { hooks: false }, &Contender::Script { asks }).median
+    pub(super) fn ratio(&self) -> f64 {
+        self.0.ratio(&Contender::Gatling { hooks: false }, &Contender::Script).median
     }
 
     /// Prints the table.
     pub(super) fn print(&self) {
         println!("An upgrade with the real programs ({} rounds)\n", self.0.rounds());
-        let base = Contender::Script { asks: true };
-        println!("{}", self.0.table(|contender| Some(base).filter(|base| base != contender)));
+        println!("{}", self.0.table(|contender| Some(Contender::Script).filter(|base| base != contender)));
         for hooks in [false, true] {
-            for asks in [true, false] {
-                let sides = (Contender::Gatling { hooks }, Contender::Script { asks });
-                let names = format!("{} / {}", sides.0, sides.1);
-                println!("{names:60} {:.3}", self.0.ratio(&sides.0, &sides.1));
-            }
+            let sides = (Contender::Gatling { hooks }, Contender::Script);
+            let names = format!("{} / {}", sides.0, sides.1);
+            println!("{names:60} {:.3}", self.0.ratio(&sides.0, &sides.1));
         }
         println!();
     }
@@ -99,7 +90,7 @@ impl<'s> Scene<'s> {
         self.app.set_hooks((contender == Contender::Gatling { hooks: true }).then_some(RUST))?;
         let time = match contender {
             Contender::Gatling { .. } => self.app.time_upgrade(&mut self.app.upgrade())?,
-            Contender::Script { asks } => app::time(&mut self.script(asks))?.0,
+            Contender::Script => app::time(&mut self.script())?.0,
         };
         let current = fs::read_link(self.app.deploy_dir().join("current"))?;
         ensure!(current.ends_with(NEXT), "{contender} left {} as the current release", current.display());
@@ -108,12 +99,10 @@ impl<'s> Scene<'s> {
         Ok(time)
     }
 
-    fn script(&self, asks: bool) -> Command {
+    fn script(&self) -> Command {
         let mut command = self.app.sandbox.command("/bin/bash", &self.app.build_dir());
         command
             .arg(self.folder.join("real.sh"))
-            .arg(if asks { "asks" } else { "reads" })
-            .arg(places::workspace().join("host/src/mix_facts.exs"))
             .env("BENCH_DIR", &self.folder)
             .env("DEPLOY_DIR", self.app.deploy_dir())
             .env("INIT_SCRIPT", self.app.init_script())

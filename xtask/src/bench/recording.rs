@@ -49,11 +49,8 @@ impl Recorder {
 export PATH='{path}'
 call='{calls}'/$(printf %03d "$(ls '{calls}' | grep -c arguments)")
 printf '%s\0' '{name}' "$@" >"$call.arguments"
-'{real}' "$@" >"$call.output"
-status=$?
-echo $status >"$call.status"
-cat "$call.output"
-exit $status
+{{ '{real}' "$@"; echo $? >"$call.status"; }} | tee "$call.output"
+exit "$(cat "$call.status")"
 "#,
             path = self.path,
             calls = self.calls.display(),
