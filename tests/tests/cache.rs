@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use gatling_tests::{Sandbox, places};
+use gatling_tests::{Sandbox, places, waiting};
 
 use gatling_tests::component::{USE, component_around, contract};
 
@@ -135,6 +135,37 @@ fn compiling_goes_on_beside_the_first_steps_and_is_told_only_where_it_is_waited_
     hello.set_version("0.1.1").unwrap();
     hello.commit("0.1.1").unwrap();
     assert!(!hello.deploy().unwrap().says("waiting until"));
+}
+
+#[test]
+fn hooks_that_are_pushed_while_a_run_is_under_way_are_compiled_meanwhile() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    let gate = hello.add_gate().unwrap();
+    hello.commit("A build that waits").unwrap();
+    let first = hello.start_push(&["main"]).unwrap();
+    gate.wait().unwrap();
+
+    hello.set_version("0.2.0").unwrap();
+    hello.copy_hooks(&places::guest("hello-hooks").unwrap(), "upgrade.wasm").unwrap();
+    hello.commit("0.2.0, with hooks").unwrap();
+    let second = hello.start_push(&["main"]).unwrap();
+    second.wait_for("gatling: waiting for deploy of hello").unwrap();
+
+    let cache = sandbox.home().join(".gatling/cache");
+    waiting::wait_for("the hooks to be compiled", || {
+        (cache.is_dir() && !entries(&sandbox, "record").is_empty()).then_some(())
+    })
+    .unwrap();
+    assert!(!sandbox.home().join("hello/upgrade.wasm").exists(), "the build dir is still the first run's");
+    gate.open().unwrap();
+    assert!(first.end().unwrap().says("hello 0.1.0 is serving at"));
+    let output = second.end().unwrap();
+    assert!(output.says("hello 0.2.0 is serving at"), "{output:?}");
+    let latest = sandbox.runs("hello").unwrap().pop().unwrap();
+    let log = sandbox.home().join(".gatling/hello/runs").join(latest["id"].as_str().unwrap());
+    let log = fs::read_to_string(log.with_added_extension("log")).unwrap();
+    assert!(log.contains("hooks: upgrade.wasm with ") && !log.contains("was compiled in"), "{log}");
 }
 
 #[test]

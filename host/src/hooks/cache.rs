@@ -34,6 +34,19 @@ pub(super) struct Cache {
     key: [u8; KEY],
 }
 
+/// The right to compile a hooks file while all others wait.
+pub(super) struct Turn {
+    _file: File,
+    path: PathBuf,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Who waits for the file has it open. At worst somebody compiles the same once more.
+        _ = fs::remove_file(&self.path);
+    }
+}
+
 /// What tells that a file is the one that was looked at: whatever changes it changes this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
@@ -136,6 +149,15 @@ impl Cache {
         unsafe { Component::deserialize_file(engine, this) }.map_err(|error| unfit(&format!("{error:#}")))
     }
 
+    /// Waits until nobody else compiles the hooks file with this digest. It is this one's turn as
+    /// long as the file is held.
+    pub(super) fn turn(&self, digest: &str) -> io::Result<Turn> {
+        let path = self.dir.join(digest).with_extension("turn");
+        let file = File::create(&path)?;
+        file.lock()?;
+        Ok(Turn { _file: file, path })
+    }
+
     /// Keeps compiled code.
     pub(super) fn store(&self, engine: &Engine, digest: &str, component: &Component) -> anyhow::Result<()> {
         let name = name(engine, digest);
@@ -151,7 +173,7 @@ impl Cache {
 
     /// Removes all but the latest.
     fn clear_out(&self) {
-        for old in self.older("cwasm").into_iter().chain(self.older("seen")) {
+        for old in ["cwasm", "seen", "turn"].into_iter().flat_map(|kind| self.older(kind)) {
             // Whoever uses it has it open.
             _ = fs::remove_file(self.dir.join(&old));
             _ = fs::remove_file(self.dir.join(record_name(&old)));
@@ -359,6 +381,24 @@ mod tests {
         assert_eq!(known().as_deref(), Some("known"));
         fs::write(&file, "two").expect("it can be written");
         assert_eq!(known(), None);
+    }
+
+    #[test]
+    fn only_one_at_a_time_compiles_a_hooks_file() {
+        let place = Place::filled();
+        let turn = place.cache().turn("digest").expect("the folder is ours");
+        let _another = place.cache().turn("another").expect("nobody has it");
+        let (said, hear) = std::sync::mpsc::channel();
+        let cache = place.cache();
+        let waiter = std::thread::spawn(move || {
+            let _turn = cache.turn("digest").expect("it gets free");
+            said.send(()).expect("heard");
+        });
+        assert!(hear.recv_timeout(Duration::from_millis(100)).is_err(), "both compile it");
+        drop(turn);
+        hear.recv_timeout(Duration::from_secs(10)).expect("its turn comes");
+        waiter.join().expect("no panic");
+        assert!(!place.dir.path().join("digest.turn").exists());
     }
 
     #[test]

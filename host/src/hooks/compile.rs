@@ -40,9 +40,15 @@ pub fn here(file: &Path, cache_dir: &Path) -> Result<()> {
     let cache = Cache::open(cache_dir).with_context(|| format!("{} cannot be used", cache_dir.display()))?;
     let bytes = read(file)?;
     let engine = call::engine()?;
+    let digest = digest(&bytes);
+    // Pushes that wait for one another come with the same file.
+    let _turn = cache.turn(&digest).with_context(|| format!("cannot use {}", cache_dir.display()))?;
+    if cache.load(&engine, &digest).is_ok() {
+        return Ok(());
+    }
     let component = Component::new(&engine, &bytes).map_err(anyhow::Error::from)?;
     cache
-        .store(&engine, &digest(&bytes), &component)
+        .store(&engine, &digest, &component)
         .with_context(|| format!("cannot keep the code in {}", cache_dir.display()))
 }
 

@@ -30,7 +30,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use contract::EnvRecord;
 pub use dry::Wish;
-pub use preload::Preload;
+pub use preload::{Preload, compile_ahead};
 
 use crate::env::Env;
 use crate::grants::Grants;
@@ -46,7 +46,7 @@ use preload::Code;
 
 /// A hooks file larger than this is refused unread: the largest that toolchains make, Python's,
 /// have some 20 MB.
-const LARGEST: u64 = 256 * 1024 * 1024;
+pub(crate) const LARGEST: u64 = 256 * 1024 * 1024;
 
 /// The text of the contract, `wit/hooks.wit`.
 pub const WIT: &str = contract::WIT;

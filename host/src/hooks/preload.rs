@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -21,7 +22,7 @@ use super::inspect::{Inspection, Status};
 use super::limits::Limits;
 use super::surface::FEATURES;
 use super::{digest, read};
-use crate::roots::ProjectPaths;
+use crate::roots::{ProjectPaths, Roots};
 use crate::run::log::{self, RunLog};
 use crate::settings::{OperatorSettings, ProjectSettings};
 use crate::task::Task;
@@ -140,6 +141,31 @@ impl Code {
         let made = self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let made = made.recv().map_err(|_| anyhow!(SILENT))?;
         made.linked.map(|_| made.compiled)
+    }
+}
+
+/// Compiles hooks that were pushed and are not in the build dir yet, with the settings that came
+/// with them, so that their code is there when their turn comes. Nothing is said of what is wrong
+/// with them: that has its place then.
+pub fn compile_ahead(bytes: &[u8], settings: &str, task: Task, roots: &Roots) {
+    let settings = ProjectSettings::parse(settings).unwrap_or_default();
+    let operator = OperatorSettings::read(&roots.config).unwrap_or_default();
+    let limits = Limits::of(&settings.hooks, &operator.hooks);
+    let cache_dir = roots.cache_dir();
+    let compile = || -> Result<()> {
+        let cache = Cache::open(&cache_dir).context("nothing can be kept")?;
+        let inspection = Inspection::of(bytes, task).map_err(|error| anyhow!(error))?;
+        let is_of_use = inspection.fatal_problem().is_none() && inspection.callable().next().is_some();
+        if !is_of_use || cache.has(&call::engine()?, &digest(bytes)) || invalid(bytes).is_some() {
+            return Ok(());
+        }
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(bytes)?;
+        compile::apart(file.path(), &cache_dir, &limits)
+    };
+    match compile() {
+        Ok(()) => tracing::debug!("what was pushed is compiled"),
+        Err(error) => tracing::debug!(error = format!("{error:#}"), "what was pushed is not compiled"),
     }
 }
 

@@ -5,7 +5,9 @@
 //! So `HEAD` and the files differ between a push and its run, and what counts as a change made
 //! by hand is what differs from the noted commit.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
 use std::time::{Duration, SystemTime};
 use std::{fs, thread};
 
@@ -104,6 +106,24 @@ impl Repository {
         let branch = self.branch();
         let commit = self.tips(&branch)?.checked_out.unwrap_or_default();
         Ok(Source { commit, branch })
+    }
+
+    /// A file as it was pushed to `branch`, which need not be in the build dir yet. None where it
+    /// isn't there, or has more than `most` bytes.
+    #[must_use]
+    pub fn pushed_file(&self, branch: &str, path: &str, most: u64) -> Option<Vec<u8>> {
+        let mut git = process::Command::new("git")
+            .args(["cat-file", "blob", &format!("refs/heads/{branch}:{path}")])
+            .current_dir(&self.dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut bytes = Vec::new();
+        let read = git.stdout.take()?.take(most + 1).read_to_end(&mut bytes);
+        let ended = git.wait().ok()?;
+        (read.is_ok() && ended.success() && bytes.len() as u64 <= most).then_some(bytes)
     }
 
     /// Brings the files to `commit`. Files changed by hand are an error; what a killed run

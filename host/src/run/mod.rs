@@ -9,14 +9,16 @@ pub mod standby;
 pub mod worker;
 
 use std::path::Path;
+use std::thread;
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use crate::command::{Command, Environment};
 use crate::env::Source;
-use crate::hooks::Preload;
+use crate::hooks::{self, Preload};
 use crate::roots::ProjectPaths;
+use crate::settings::PROJECT_FILE;
 use crate::task::Task;
 use checkout::{Repository, short};
 use lock::Lock;
@@ -80,6 +82,7 @@ impl<'a> Run<'a> {
         let mut lock = Lock::take(&state_dir.join("lock"), |owner| {
             waited = true;
             log.line(&format!("gatling: waiting for {owner}"));
+            compile_pushed_hooks(request);
         })?;
         lock.announce(&format!("run {} of {name}, begun by {}", request.id, request.by));
         let record = Record {
@@ -213,6 +216,20 @@ impl<'a> Run<'a> {
             log.line(&format!("gatling: {error:#}"));
         }
     }
+}
+
+/// Compiles the hooks that were pushed, while the run that is under way has the build dir.
+fn compile_pushed_hooks(request: &Request) {
+    // By the time that this one's turn comes the project is deployed, if all goes well.
+    let task = request.task.unwrap_or(Task::Upgrade);
+    let paths = request.paths.clone();
+    thread::spawn(move || {
+        let repository = Repository::at(&paths.build_dir());
+        let branch = repository.branch();
+        let Some(hooks) = repository.pushed_file(&branch, &task.hooks_file(), hooks::LARGEST) else { return };
+        let settings = repository.pushed_file(&branch, PROJECT_FILE, 1 << 20).unwrap_or_default();
+        hooks::compile_ahead(&hooks, &String::from_utf8_lossy(&settings), task, &paths.roots);
+    });
 }
 
 /// Says what failed, what serves now, and what to do.

@@ -1,5 +1,6 @@
 //! Hooks that would hang or eat the server, each ended by a limit of its own.
 
+mod asked;
 mod by_hand;
 
 use std::fs;
@@ -24,6 +25,12 @@ fn assert_ended(server: &Server, what: &str, words: &str) {
 /// any step, and the old version is to go on serving.
 #[track_caller]
 fn assert_hooks_end(server: &Server, hooks: &[u8], settings: &str, what: &str, words: &[&str]) {
+    assert_hooks_end_before(server, "$ mix deps.get", hooks, settings, what, words);
+}
+
+/// The same where the hook comes before the step with this command.
+#[track_caller]
+fn assert_hooks_end_before(server: &Server, command: &str, hooks: &[u8], settings: &str, what: &str, words: &[&str]) {
     let before = server.serving().unwrap();
     server.hello.write("gatling.toml", settings).unwrap();
     server.hello.set_version(&format!("0.2.0-{what}")).unwrap();
@@ -35,7 +42,7 @@ fn assert_hooks_end(server: &Server, hooks: &[u8], settings: &str, what: &str, w
     for word in words {
         assert!(text.contains(word), "{what}: {word:?} is not in\n{text}");
     }
-    assert!(!text.contains("$ mix deps.get"), "{what}: a step was begun after it");
+    assert!(!text.contains(command), "{what}: a step was begun after it");
     assert_eq!(server.serving().unwrap(), before, "{what}");
 }
 

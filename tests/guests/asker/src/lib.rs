@@ -1,5 +1,6 @@
-//! A hook that asks for what the env's `domains` tell it to: one request each, a word and what it
-//! is about. What comes of each is a line of the log.
+//! A hook that asks for what it is told to: one wish each, a word and what it is about. Where it is
+//! tried, the env's `domains` are its wishes; in a deployment, the lines of the project's file
+//! `wishes`. What comes of each is a line of the log.
 
 use std::fs;
 use std::io::Write as _;
@@ -7,12 +8,16 @@ use std::io::Write as _;
 use wasi::filesystem::preopens::get_directories;
 use wasi::filesystem::types::{Descriptor, DescriptorFlags, OpenFlags, PathFlags};
 use wasi::http::outgoing_handler;
-use wasi::http::types::{ErrorCode, Fields, IncomingBody, Method, OutgoingBody, OutgoingRequest, Scheme};
+use wasi::http::types::{
+    ErrorCode, Fields, FutureIncomingResponse, IncomingBody, Method, OutgoingBody, OutgoingRequest, Scheme,
+};
 
 #[gatling_hooks::hooks]
 mod hooks {
     pub fn before_mix_compile(env: &Env) -> Result<()> {
-        for wish in &env.domains {
+        let is_trial = deployment::run_id() == "trial";
+        let wishes = if is_trial { env.domains.clone() } else { super::wishes(env)? };
+        for wish in &wishes {
             match super::ask(env, wish) {
                 Ok(answer) => info!("{wish} -> {answer}"),
                 Err(error) => info!("{wish} -> error: {error}"),
@@ -20,6 +25,11 @@ mod hooks {
         }
         Ok(())
     }
+}
+
+fn wishes(env: &gatling_hooks::Env) -> gatling_hooks::Result<Vec<String>> {
+    let text = fs::read_to_string(format!("{}/wishes", env.build_dir))?;
+    Ok(text.lines().map(str::to_owned).collect())
 }
 
 fn ask(env: &gatling_hooks::Env, wish: &str) -> gatling_hooks::Result<String> {
@@ -73,6 +83,11 @@ fn ask(env: &gatling_hooks::Env, wish: &str) -> gatling_hooks::Result<String> {
         "variable" => gatling_hooks::variable(what)?,
         "getenv" => std::env::var(what)?,
         "environment" => std::env::vars().map(|(name, _)| name).collect::<Vec<_>>().join(","),
+        "flood" => {
+            let many: usize = wish.rsplit(' ').next().unwrap_or_default().parse()?;
+            let sent: Result<Vec<_>, _> = (0..many).map(|_| send(what)).collect();
+            format!("sent {}", sent.map_err(|error| gatling_hooks::Error::msg(format!("{error:?}")))?.len())
+        }
         "post" => post(what).map_err(|error| gatling_hooks::Error::msg(format!("{error:?}")))?,
         "run" => gatling_hooks::bash(what, [wish.rsplit(' ').next().unwrap_or_default()]).run()?.output,
         _ => "no such wish".to_owned(),
@@ -84,8 +99,8 @@ fn build_dir() -> Descriptor {
     get_directories().swap_remove(0).0
 }
 
-/// Posts a text to a URL, and returns the status and the body of the answer.
-fn post(url: &str) -> Result<String, ErrorCode> {
+/// Posts a text to a URL.
+fn send(url: &str) -> Result<FutureIncomingResponse, ErrorCode> {
     let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let request = OutgoingRequest::new(Fields::new());
@@ -104,6 +119,12 @@ fn post(url: &str) -> Result<String, ErrorCode> {
     _ = stream.blocking_write_and_flush(b"it is up");
     drop(stream);
     _ = OutgoingBody::finish(body, None);
+    Ok(sent)
+}
+
+/// Posts a text to a URL, and returns the status and the body of the answer.
+fn post(url: &str) -> Result<String, ErrorCode> {
+    let sent = send(url)?;
     sent.subscribe().block();
     let response = sent.get().and_then(Result::ok).ok_or(ErrorCode::ConfigurationError)??;
     let status = response.status();

@@ -1,0 +1,88 @@
+//! Hooks that ask for too much, or for what is not theirs, with WASI's own means.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+
+use gatling_tests::places;
+use gatling_tests::server::Server;
+
+use crate::{SERVER, SETTINGS, assert_hooks_end_before};
+
+fn asker() -> Vec<u8> {
+    fs::read(places::guest("asker").unwrap()).unwrap()
+}
+
+/// Settings with these grants beside.
+fn granting(grants: &str) -> String {
+    SETTINGS.replace("[hooks.grants]\n", &format!("[hooks.grants]\n{grants}\n"))
+}
+
+/// That this wish ends the run with `words` before the step that comes next, and the old version
+/// goes on serving.
+#[track_caller]
+fn assert_wish_ends(server: &Server, wish: &str, grants: &str, what: &str, words: &str) {
+    server.hello.write("wishes", wish).unwrap();
+    let words = ["the hook before_mix_compile of upgrade.wasm", words];
+    assert_hooks_end_before(server, "$ mix compile", &asker(), &granting(grants), what, &words);
+}
+
+#[test]
+fn a_hook_that_opens_a_thousand_files_is_ended() {
+    let words = "it held more than 256 things open at once";
+    assert_wish_ends(&SERVER.lock(), "hold mix.exs 1000", "read = ['.']", "files", words);
+}
+
+#[test]
+fn a_hook_that_makes_a_thousand_requests_at_once_is_ended() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let grant = format!("read = ['wishes']\nhttp = ['{address}']");
+    let words = "it held more than 256 things open at once";
+    assert_wish_ends(&SERVER.lock(), &format!("flood http://{address}/ 1000"), &grant, "requests", words);
+}
+
+#[test]
+fn a_request_that_is_never_answered_ends_with_the_hook() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let grant = format!("read = ['wishes']\nhttp = ['{address}']");
+    let words = "it took longer than 2.0 s, and was stopped";
+    assert_wish_ends(&SERVER.lock(), &format!("post http://{address}/"), &grant, "request", words);
+}
+
+#[test]
+fn the_projects_secrets_and_the_servers_files_are_out_of_reach_in_a_deployment_too() {
+    let server = SERVER.lock();
+    let dotenv = fs::read_to_string(server.dotenv()).unwrap() + "SECRET='hush'\n";
+    fs::write(server.dotenv(), dotenv).unwrap();
+    let hello = &server.hello;
+    hello.set_version("0.2.0").unwrap();
+    hello.write("gatling.toml", &granting("read = ['.', '$deploy_dir']\nwrite = ['.', '$deploy_dir']")).unwrap();
+    hello.copy_hooks(&places::guest("asker").unwrap(), "upgrade.wasm").unwrap();
+    symlink("../deployments/hello/.env", hello.dir().join("linked.txt")).unwrap();
+    let refused = [
+        "read deploy:.env",
+        "read linked.txt",
+        "raw ../deployments/hello/.env",
+        "read /etc/passwd",
+        "write .git/hooks/post-update",
+        "link deploy:.env priv/mine",
+        "symlink ../deployments/hello/.env priv/mine",
+        "getenv SECRET",
+        "variable SECRET",
+    ];
+    hello.write("wishes", &refused.join("\n")).unwrap();
+    let git_hook = fs::read_to_string(server.build_dir().join(".git/hooks/post-update")).unwrap();
+
+    let run = server.push().unwrap().expect_code(0).unwrap();
+
+    let lines = run.output.lines();
+    for wish in refused {
+        let is_refused = |line: &&str| line.starts_with(&format!("    {wish} -> error: "));
+        assert!(lines.iter().any(is_refused), "{wish}:\n{}", run.text());
+    }
+    assert!(!run.text().contains("hush") && !run.text().contains("root:"), "{}", run.text());
+    assert_eq!(fs::read_to_string(server.build_dir().join(".git/hooks/post-update")).unwrap(), git_hook);
+    assert!(!server.build_dir().join("priv/mine").exists());
+}
