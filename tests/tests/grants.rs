@@ -266,6 +266,10 @@ fn a_folder_with_too_many_files_is_not_listed() {
 #[test]
 fn the_folders_on_the_way_to_what_may_be_written_are_made() {
     let trial = Trial::new("write = ['deep/er/still', 'some/file.txt']");
+    for wish in ["remove some/file.txt", "remove-folder deep/er/still", "rename some/file.txt deep/er/still/file"] {
+        assert!(trial.ask(wish).starts_with("error: "), "{wish}");
+    }
+    assert!(!trial.build_dir().join("some").exists(), "nothing was to be made");
     assert_eq!(trial.ask("make deep/er/still/x"), "made");
     assert_eq!(trial.ask("write some/file.txt"), "written");
     assert!(trial.build_dir().join("deep/er/still/x").is_dir());
@@ -331,6 +335,14 @@ fn echo() -> u16 {
         }
     });
     port
+}
+
+#[test]
+fn what_a_hook_writes_shows_and_does_nothing_else_to_a_terminal() {
+    let trial = Trial::new("");
+    let output = trial.run(&["\u{1b}[2J\u{1b}[31mred\u{1b}[0m\rgatling: all is well"], &[]);
+    assert!(output.lines().contains(&"    \\u{1b}[2Jred\\u{d}gatling: all is well -> no such wish"), "{output:?}");
+    assert!(!output.stdout.contains(['\u{1b}', '\r']), "{output:?}");
 }
 
 #[test]

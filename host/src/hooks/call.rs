@@ -25,6 +25,7 @@ use super::requests::Requests;
 use super::{Call, Scene};
 use crate::command::{Command, CommandError, Environment};
 use crate::grants::{Grants, Run};
+use crate::run::log::plain;
 
 /// How often a running hook is interrupted to see whether its time is up.
 const TICK: Duration = Duration::from_millis(20);
@@ -177,7 +178,7 @@ impl Caller {
         match outcome {
             Ok(Ok(())) => Ok(()),
             Ok(Err(text)) if text.is_empty() => bail!("it returned an error, and no text with it"),
-            Ok(Err(text)) => bail!("it returned an error: {}", shortened(&text, self.limits.error)),
+            Ok(Err(text)) => bail!("it returned an error: {}", plain(&shortened(&text, self.limits.error))),
             Err(error) => match limit(&error) {
                 Some(hit) => Err(hit.into()),
                 None => Err(trap(&error, &last_lines)),
@@ -285,7 +286,7 @@ fn trap(error: &wasmtime::Error, last_lines: &[String]) -> anyhow::Error {
             text.push_str(&format!("\n    {number:>3}: {name}"));
         }
     }
-    anyhow!(text)
+    anyhow!("{}", plain(&text))
 }
 
 fn demangled(name: &str) -> String {

@@ -158,18 +158,23 @@ impl Files {
             return spot(self.open_folder(*base, path)?, Path::new("."), links);
         }
         links = PathFlags::empty();
+        spot(self.open_folder(*base, parent)?, Path::new(name), links)
+    }
+
+    /// Makes the folders on the way to what is granted itself and is about to be made: a grant that
+    /// names it names the way to it.
+    fn make_way(&self, (base, path): &Place) -> FsResult<()> {
+        let is_granted_itself = self.grants.confinement(Access::Write, *base, path).is_some_and(|it| it == *path);
+        let Some(parent) = path.parent().filter(|_| is_granted_itself && !self.deeds.are_listed()) else {
+            return Ok(());
+        };
+        self.refuse_links(*base, path)?;
         match self.open_folder(*base, parent) {
-            Err(error)
-                if access == Access::Write
-                    && !self.deeds.are_listed()
-                    && error.downcast_ref() == Some(&ErrorCode::NoEntry) =>
-            {
-                // A grant that names it names the way to it.
+            Err(error) if error.downcast_ref() == Some(&ErrorCode::NoEntry) => {
                 let root = self.root(*base).ok_or(ErrorCode::NoEntry)?;
-                std::fs::create_dir_all(root.join(parent)).map_err(|error| ErrorCode::from(&error))?;
-                spot(self.open_folder(*base, parent)?, Path::new(name), links)
+                Ok(std::fs::create_dir_all(root.join(parent)).map_err(|error| ErrorCode::from(&error))?)
             }
-            folder => spot(folder?, Path::new(name), links),
+            folder => folder.map(drop),
         }
     }
 
@@ -522,6 +527,7 @@ impl HostDescriptor for FilesView<'_> {
             self.only_listed(&place, "make the folder", Some(Shadow::Folder));
             return Ok(());
         }
+        self.files.make_way(&place)?;
         self.at(Access::Write, &place, async |wasi, dir, path, _| {
             // The granted folder itself, where it is there.
             if path == "." { Err(ErrorCode::Exist.into()) } else { wasi.create_directory_at(dir, path).await }
@@ -570,6 +576,7 @@ impl HostDescriptor for FilesView<'_> {
             return Ok(());
         }
         self.refuse_link(&old).await?;
+        self.files.make_way(&new)?;
         let Spot { dir, path: new_path, .. } = self.files.open_around(Access::Write, &new)?;
         let new_fd = self.wasi.table.push(Descriptor::Dir(dir))?;
         let rep = new_fd.rep();
@@ -617,6 +624,9 @@ impl HostDescriptor for FilesView<'_> {
                 self.only_listed(&place, "write", None);
             }
             open_flags &= !OpenFlags::EXCLUSIVE;
+        }
+        if open_flags.contains(OpenFlags::CREATE) {
+            self.files.make_way(&place)?;
         }
         let opened = self
             .at(access, &place, async |wasi, dir, path, links| {
@@ -674,6 +684,7 @@ impl HostDescriptor for FilesView<'_> {
             return Ok(());
         }
         self.refuse_link(&old).await?;
+        self.files.make_way(&new)?;
         let Spot { dir, path: new_path, .. } = self.files.open_around(Access::Write, &new)?;
         let new_fd = self.wasi.table.push(Descriptor::Dir(dir))?;
         let rep = new_fd.rep();

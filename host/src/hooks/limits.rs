@@ -96,7 +96,8 @@ pub(super) enum LimitHit {
     LogBytes(usize),
 }
 
-/// The log, as far as a hook's share of it goes. Clones draw on the same share.
+/// The log, as far as a hook's share of it goes. Clones draw on the same share. What comes here
+/// only shows.
 #[derive(Clone)]
 pub(super) struct HookLog {
     log: RunLog,
@@ -118,13 +119,13 @@ impl HookLog {
 
     pub(super) fn output(&self, text: &str) -> Result<(), LimitHit> {
         self.take(text)?;
-        self.log.output(text);
+        self.log.output(&log::plain(text));
         Ok(())
     }
 
     pub(super) fn debug(&self, text: &str) -> Result<(), LimitHit> {
         self.take(text)?;
-        self.log.debug(text);
+        self.log.debug(&log::plain(text));
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! The log of a run: lines for people, written as things happen.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -94,6 +95,39 @@ fn prefixed(prefix: &str, text: &str) -> String {
     lines
 }
 
+/// A text from somebody who is not trusted, so that it only shows: a terminal that a log is read in
+/// takes some characters for commands, such as to go back and write over another line. Colours are
+/// left out, and other such characters are spelled, as `\u{1b}`; line ends and tabs stay.
+#[must_use]
+pub fn plain(text: &str) -> Cow<'_, str> {
+    let commands = |c: char| c.is_control() && c != '\n' && c != '\t';
+    // These have what follows written backwards.
+    let directions = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shows = |c: char| !commands(c) && !directions(c);
+    if text.chars().all(shows) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        if let Some(after) = rest.strip_prefix('[').filter(|_| c == '\u{1b}') {
+            let after = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';' || c == ':');
+            if let Some(after) = after.strip_prefix('m') {
+                rest = after;
+                continue;
+            }
+        }
+        match c {
+            // Some end their lines like this.
+            '\r' if rest.is_empty() || rest.starts_with('\n') => {}
+            c if shows(c) => plain.push(c),
+            c => plain.extend(c.escape_unicode()),
+        }
+    }
+    Cow::Owned(plain)
+}
+
 /// A time as people say it: `3 ms`, `0.7 s`, `2 min 5 s`.
 #[must_use]
 pub fn duration(time: Duration) -> String {
@@ -158,6 +192,21 @@ pub(crate) mod tests {
         log.debug("why");
         log.end("ok 1 ms");
         assert_eq!(captured.text(), format!("{:<40} ok 1 ms\n  debug: why\n", "make_upgrade_dir"));
+    }
+
+    #[test]
+    fn what_a_terminal_would_take_for_commands_is_spelled_and_colours_are_left_out() {
+        for (text, shown) in [
+            ("größer\tthan\n🙂", "größer\tthan\n🙂"),
+            ("\u{1b}[1;32mok\u{1b}[0m \u{1b}[38:5:1mno\u{1b}[m", "ok no"),
+            ("over\rwritten", "over\\u{d}written"),
+            ("one\r\ntwo\r", "one\ntwo"),
+            ("\u{1b}[2J\u{1b}]0;title\u{7}", "\\u{1b}[2J\\u{1b}]0;title\\u{7}"),
+            ("\u{9b}2J back\u{8} \u{202e}txt", "\\u{9b}2J back\\u{8} \\u{202e}txt"),
+            ("\u{1b}[31", "\\u{1b}[31"),
+        ] {
+            assert_eq!(plain(text), shown);
+        }
     }
 
     #[test]
