@@ -26,6 +26,7 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 use gatling_tests::{Sandbox, places};
 
+use crate::interrupt::Interrupt;
 use crate::{guests, setup, shell};
 use languages::Languages;
 use pipeline::Pipeline;
@@ -95,6 +96,8 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     let program = program(options)?;
     println!("{}", surroundings()?);
     let size = fs::metadata(&program)?.len() as f64 / 1e6;
+    // What is timed gets the signal too, and fails: then sandboxes are dropped and cleaned up.
+    let interrupt = Interrupt::catch()?;
     if let Some(rounds) = options.real {
         make_hooks(&program, &[RUST], true)?;
         Real::measure(&Sandbox::with_program(program)?, rounds)?.print();
@@ -110,9 +113,11 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     println!("Timing hooks in {} languages\n", LANGUAGES.len());
     let languages = Languages::measure(&bench, rounds.cold, rounds.cached)?;
     languages.print();
+    interrupt.check()?;
     growth::print(&bench, &folder, rounds.growth)?;
     let pipeline = Pipeline::measure(&sandbox, &rounds)?;
     pipeline.print();
+    interrupt.check()?;
     drop(sandbox);
     let real = Real::measure(&Sandbox::with_program(program)?, rounds.real)?;
     real.print();
