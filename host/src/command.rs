@@ -4,7 +4,8 @@ mod lines;
 mod tree;
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{PipeReader, PipeWriter, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
@@ -12,6 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, io};
 
+use rustix::io::FdFlags;
 use rustix::process::Pid;
 use serde::Serialize;
 
@@ -161,7 +163,7 @@ impl Command {
     /// # Errors
     /// When it can't be started.
     pub fn stream(&self, line: impl FnMut(&str)) -> Result<ExitStatus, CommandError> {
-        self.start(false, Stdio::null())?.stream(line)
+        self.start(false, None)?.stream(line)
     }
 
     /// Starts the command as the leader of a process group of its own.
@@ -169,16 +171,21 @@ impl Command {
     /// # Errors
     /// When it can't be started.
     pub fn start_in_group(&self) -> Result<Started, CommandError> {
-        self.start(true, Stdio::null())
+        self.start(true, None)
     }
 
-    /// Starts the command like [`Command::start_in_group`], with a standard input from which it can
-    /// learn when to go on.
+    /// Starts the command like [`Command::start_in_group`]. On the file descriptor that `variable`
+    /// names it learns when to go on.
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn start_waiting(&self) -> Result<Started, CommandError> {
-        self.start(true, Stdio::piped())
+    pub fn start_waiting(&self, variable: &str) -> Result<Started, CommandError> {
+        let start_error = |source| CommandError::Start { command: self.to_string(), source };
+        let (reader, writer) = io::pipe().map_err(start_error)?;
+        let fd = reader.as_raw_fd().to_string();
+        let mut started = self.clone().with_env([(variable, fd.as_str())]).start(true, Some(reader))?;
+        started.turn = Some(writer);
+        Ok(started)
     }
 
     /// Runs the command like [`Command::stream`], and takes any status but 0 for an error.
@@ -186,7 +193,7 @@ impl Command {
     /// # Errors
     /// When it can't be started, or fails.
     pub fn run(&self, line: impl FnMut(&str)) -> Result<(), CommandError> {
-        self.start(false, Stdio::null())?.finish(line)
+        self.start(false, None)?.finish(line)
     }
 
     /// Runs the command and returns what it wrote, without trailing line ends.
@@ -202,7 +209,7 @@ impl Command {
         Ok(text.trim_end().to_owned())
     }
 
-    fn start(&self, in_group: bool, input: Stdio) -> Result<Started, CommandError> {
+    fn start(&self, in_group: bool, inherited: Option<PipeReader>) -> Result<Started, CommandError> {
         if !self.dir.is_dir() {
             return Err(CommandError::NoDir { command: self.to_string(), dir: self.dir.clone() });
         }
@@ -221,7 +228,7 @@ impl Command {
             .args(&self.args)
             .current_dir(&self.dir)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(input)
+            .stdin(Stdio::null())
             .stdout(writer.try_clone().map_err(start_error)?)
             .stderr(writer);
         if in_group {
@@ -239,10 +246,14 @@ impl Command {
                 });
             }
         }
+        if let Some(inherited) = inherited {
+            // SAFETY: between fork and exec this makes one system call and allocates nothing.
+            unsafe { command.pre_exec(move || Ok(rustix::io::fcntl_setfd(&inherited, FdFlags::empty())?)) };
+        }
         // The parent's copies of the pipe's writing end go with `command`, when this returns.
         let child = command.spawn().map_err(start_error)?;
         let lines = read_lines(reader);
-        Ok(Started { command: self.clone(), child, lines, in_group, is_over: false })
+        Ok(Started { command: self.clone(), child, lines, turn: None, in_group, is_over: false })
     }
 }
 
@@ -253,6 +264,8 @@ pub struct Started {
     command: Command,
     child: Child,
     lines: Receiver<String>,
+    /// Where it is told to go on.
+    turn: Option<PipeWriter>,
     in_group: bool,
     is_over: bool,
 }
@@ -286,10 +299,10 @@ impl Started {
         self
     }
 
-    /// Tells it to go on, with a line on its standard input, which ends with that.
+    /// Tells it that its turn has come, if it was started to wait for that.
     pub fn go_on(&mut self) {
         // One that doesn't listen any more has ended.
-        _ = self.child.stdin.take().map(|mut input| input.write_all(b"\n"));
+        _ = self.turn.take().map(|mut turn| turn.write_all(b"\n"));
     }
 
     /// Hands each line that it has written or writes to `line`, and returns how it ended.

@@ -145,6 +145,16 @@ impl<'de> Deserialize<'de> for ProgramGrant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Program;
 
+        /// A name that a program can have. Others would never grant what they seem to.
+        fn named<E: de::Error>(program: &str) -> Result<String, E> {
+            if program.is_empty() || program.contains(['*', '\0']) {
+                return Err(E::custom(format!(
+                    "{program:?} is not the name of a program, letter by letter: patterns are for `args`"
+                )));
+            }
+            Ok(program.to_owned())
+        }
+
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Table {
@@ -162,7 +172,7 @@ impl<'de> Deserialize<'de> for ProgramGrant {
             }
 
             fn visit_str<E: de::Error>(self, program: &str) -> Result<ProgramGrant, E> {
-                Ok(ProgramGrant { program: program.to_owned(), args: None, env: None, cd: None })
+                Ok(ProgramGrant { program: named(program)?, args: None, env: None, cd: None })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ProgramGrant, A::Error> {
@@ -170,7 +180,7 @@ impl<'de> Deserialize<'de> for ProgramGrant {
                 if args.iter().flatten().rev().skip(1).any(|pattern| pattern == ANY_FURTHER) {
                     return Err(de::Error::custom("\"**\", any further arguments, is the last of `args`"));
                 }
-                Ok(ProgramGrant { program, args, env, cd })
+                Ok(ProgramGrant { program: named(&program)?, args, env, cd })
             }
         }
 
@@ -486,8 +496,8 @@ impl Grants {
         let write = || self.check("write", &what, &granted.write, caps.write.as_deref(), covers, &wanted);
         match access {
             Access::Write => write(),
-            // What may be written may be read.
-            Access::Read if write().is_ok() => Ok(()),
+            // What may be written may be read, as far as the operator lets anything be read.
+            Access::Read if write().is_ok() && self.may_be_read(base, path) => Ok(()),
             Access::Read => self.check("read", &what, &granted.read, caps.read.as_deref(), covers, &wanted),
         }
     }
@@ -507,10 +517,20 @@ impl Grants {
             Some(if cap.starts_with(&granted) { cap } else { granted })
         };
         let write = || within(&self.granted.write, self.caps.write.as_deref());
+        let read = |granted| within(granted, self.caps.read.as_deref());
         match access {
             Access::Write => write(),
-            Access::Read => within(&self.granted.read, self.caps.read.as_deref()).or_else(write),
+            Access::Read => read(&self.granted.read).or_else(|| {
+                let (readable, writable) = (read(&self.granted.write)?, write()?);
+                // Both are prefixes of one path.
+                Some(if readable.starts_with(&writable) { readable } else { writable })
+            }),
         }
+    }
+
+    /// Whether the operator lets hooks read this.
+    fn may_be_read(&self, base: Base, path: &Path) -> bool {
+        self.caps.read.as_ref().is_none_or(|caps| caps.iter().any(|cap| cap.covers(base, path)))
     }
 
     /// Whether this could only be a folder on the way to something that both files grant.

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use crate::command::{Command, CommandError, Started};
+use crate::command::{Command, CommandError, Started, describe};
 
+/// The variable that names the file descriptor on which mix is told that its turn has come.
+const TURN: &str = "GATLING_TURN";
 /// A task of mix that tells facts.
 const TASK: &str = include_str!("mix_facts.exs");
 
@@ -36,6 +38,8 @@ pub struct MixFacts {
     pub dependencies: Vec<String>,
     /// The names of tasks and aliases, sorted.
     pub tasks: Vec<String>,
+    /// The names of aliases.
+    pub aliases: Vec<String>,
 }
 
 impl Mix {
@@ -57,29 +61,37 @@ impl Mix {
     /// When there is no Elixir or no mix.exs, or mix can't load the project: the error holds what
     /// mix says. Also when mix.exs has several releases and names no default.
     pub fn ask(&self) -> Result<MixFacts> {
-        let (facts, mix) = self.ask_before(&[])?;
+        let (facts, mix) = self.ask_before(&[], Command::start_in_group)?;
         mix.stream(|_| {})?;
         Ok(facts)
     }
 
-    /// Asks mix about the project, and keeps it waiting for its turn to fetch the dependencies.
+    /// Asks mix about the project, and keeps it waiting for its turn to fetch the dependencies. It
+    /// isn't kept where the project has that mean something else: what mix has loaded by then could
+    /// be older than what is fetched.
     ///
     /// # Errors
     /// As [`Mix::ask`].
-    pub fn ask_and_wait(&self) -> Result<(MixFacts, Started)> {
+    pub fn ask_and_wait(&self) -> Result<(MixFacts, Option<Started>)> {
         let fetch = self.fetch();
-        let (facts, started) = self.ask_before(&fetch.args)?;
-        Ok((facts, started.told_as(fetch)))
+        let (facts, started) = self.ask_before(&fetch.args, |command| command.start_waiting(TURN))?;
+        let means_itself = !facts.aliases.contains(&fetch.args[0]);
+        Ok((facts, means_itself.then(|| started.told_as(fetch))))
     }
 
     /// Asks. With a task, mix will go on with that when it is told to.
-    fn ask_before(&self, task: &[String]) -> Result<(MixFacts, Started)> {
+    fn ask_before(
+        &self,
+        task: &[String],
+        start: impl FnOnce(&Command) -> Result<Started, CommandError>,
+    ) -> Result<(MixFacts, Started)> {
         if !self.dir.join("mix.exs").is_file() {
             bail!("there is no mix.exs in {}: push the root of an Elixir project", self.dir.display());
         }
-        let task: String = task.iter().map(|word| format!(", {}", quoted(word))).collect();
-        let main = format!("Mix.start(); Mix.CLI.main([\"gatling.facts\"{task}])");
-        let mut started = match self.call("elixir", ["-e", TASK, "-e", &main]).start_waiting() {
+        let task = task.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
+        // What mix.exs sees of the command line is what it would see without Gatling.
+        let main = format!("System.argv([{task}]); Mix.start(); Mix.CLI.main([\"gatling.facts\" | System.argv()])");
+        let mut started = match start(&self.call("elixir", ["-e", TASK, "-e", &main])) {
             Err(CommandError::NotFound { .. }) => bail!(
                 "there is no Elixir on this server: install it with `apt-get install elixir`, or name the folder \
                  of its programs under `path` in the operator's file"
@@ -87,11 +99,9 @@ impl Mix {
             started => started?,
         };
         let mut telling = Telling::default();
-        if started.stream_while(|line| telling.listen(line))?.is_some() {
-            bail!(
-                "mix cannot load the project, from its mix.exs and config. It says:\n{}",
-                telling.other.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
-            )
+        if let Some(status) = started.stream_while(|line| telling.listen(line))? {
+            let said: String = telling.other.iter().map(|line| format!("\n    {line}")).collect();
+            bail!("mix cannot load the project, from its mix.exs and config: it {}, and says:{said}", describe(status));
         }
         Ok((telling.end()?, started))
     }
@@ -141,6 +151,10 @@ impl Telling {
             "releases" => self.releases.push(value),
             "dependency" => facts.dependencies.push(value),
             "task" => facts.tasks.push(value),
+            "alias" => {
+                facts.tasks.push(value.clone());
+                facts.aliases.push(value);
+            }
             "end" => return false,
             _ => {}
         }

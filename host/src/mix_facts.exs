@@ -3,7 +3,7 @@
 defmodule Mix.Tasks.Gatling.Facts do
   @moduledoc false
 
-  # A task with its arguments is done in the same start of mix, when a line says so.
+  # A task with its arguments is done in the same start of mix, when Gatling says so.
   def run(task) do
     tell_project(Mix.Project.config())
 
@@ -15,7 +15,22 @@ defmodule Mix.Tasks.Gatling.Facts do
     for module <- Mix.Task.load_tasks(:code.get_path() -- [to_charlist(own)]), do: say_task(module)
     say("end", "")
 
-    with [name | arguments] <- task, "\n" <- IO.gets(""), do: Mix.Task.run(name, arguments)
+    with [name | arguments] <- task do
+      await_turn()
+      Mix.Task.run(name, arguments)
+    end
+  end
+
+  # Standard input is left alone: whoever asks for something there gets no answer, as always.
+  defp await_turn do
+    fd = "GATLING_TURN" |> System.fetch_env!() |> String.to_integer()
+    System.delete_env("GATLING_TURN")
+    port = :erlang.open_port({:fd, fd, fd}, [:in, :eof])
+
+    receive do
+      {^port, {:data, _}} -> Port.close(port)
+      {^port, :eof} -> exit({:shutdown, 1})
+    end
   end
 
   defp tell_project(config) do
@@ -42,7 +57,7 @@ defmodule Mix.Tasks.Gatling.Facts do
     say("release_path", Path.expand(options[:path] || Path.join([Mix.Project.build_path(), "rel", to_string(name)])))
     for release <- Keyword.keys(releases), do: say("releases", release)
     for dependency <- config[:deps] || [], do: say("dependency", elem(dependency, 0))
-    for {task, _} <- config[:aliases] || [], do: say("task", task)
+    for {task, _} <- config[:aliases] || [], do: say("alias", task)
   end
 
   defp say_task(module), do: say("task", Mix.Task.task_name(:"#{module}"))

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 use anyhow::{Context, Result, bail};
 use bytesize::ByteSize;
 use jiff::SignedDuration;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use crate::grants::{GrantCaps, GrantSettings};
 
@@ -83,21 +83,26 @@ pub struct HookSettings<G> {
     #[serde(deserialize_with = "some_duration")]
     pub timeout: Option<Duration>,
     /// Linear memory.
+    #[serde(deserialize_with = "some_size")]
     pub memory: Option<ByteSize>,
     /// Elements of tables.
     pub table: Option<usize>,
     /// Lines in the log.
     pub log_lines: Option<usize>,
     /// Bytes in the log.
+    #[serde(deserialize_with = "some_size")]
     pub log_bytes: Option<ByteSize>,
     /// Bytes of a program's output that are returned to the hook.
+    #[serde(deserialize_with = "some_size")]
     pub output: Option<ByteSize>,
     /// Bytes of an error's text.
+    #[serde(deserialize_with = "some_size")]
     pub error: Option<ByteSize>,
     /// Wall-clock time of compiling the hooks file.
     #[serde(deserialize_with = "some_duration")]
     pub compile_timeout: Option<Duration>,
     /// Memory of compiling it.
+    #[serde(deserialize_with = "some_size")]
     pub compile_memory: Option<ByteSize>,
 }
 
@@ -218,17 +223,63 @@ fn read<T: Default>(file: &Path, parse: impl FnOnce(&str) -> Result<T>) -> Resul
     }
 }
 
-fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    use serde::de::Error as _;
-    let text = String::deserialize(deserializer)?;
-    let span: SignedDuration = text
-        .parse()
-        .map_err(|error| D::Error::custom(format!("{text:?} is no time such as \"30s\" or \"5m\": {error}")))?;
-    Duration::try_from(span).map_err(|_| D::Error::custom(format!("{text:?} is a negative time")))
+/// A value that is written as a text, or as a number where that says enough.
+struct Written<T> {
+    /// What it is, with an example.
+    expected: &'static str,
+    of_text: fn(&str) -> Result<T, String>,
+    of_number: Option<fn(u64) -> T>,
 }
 
-fn some_duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+impl<T> de::Visitor<'_> for Written<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.of_text)(text).map_err(|why| E::custom(format!("{text:?} is not {}: {why}", self.expected)))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        let of_number = self.of_number.ok_or_else(|| E::invalid_type(de::Unexpected::Unsigned(number), &self))?;
+        Ok(of_number(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(E::invalid_value(de::Unexpected::Signed(number), &self)),
+        }
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    deserializer.deserialize_any(Written {
+        expected: "a time such as \"30s\" or \"5m\"",
+        of_text: |text| {
+            let span: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+            match Duration::try_from(span) {
+                Ok(time) if !time.is_zero() => Ok(time),
+                _ => Err("it is to be more than nothing".to_owned()),
+            }
+        },
+        of_number: None,
+    })
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
+}
+
+fn some_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ByteSize>, D::Error> {
+    let size = deserializer.deserialize_any(Written {
+        expected: "a size such as \"64MiB\" or \"3kB\"",
+        of_text: str::parse,
+        of_number: Some(ByteSize::b),
+    });
+    size.map(Some)
 }
 
 #[cfg(test)]
@@ -278,7 +329,14 @@ mod tests {
             ("[hooks.grants]\nrunn = []", "runn"),
             ("[hooks]\nmemori = '1MiB'", "memori"),
             ("[hooks]\nmemory = 'much'", "memory"),
+            ("[hooks]\nmemory = '64 parsecs'", "\"64 parsecs\" is not a size such as \"64MiB\""),
+            ("[hooks]\nmemory = -1", "a size such as"),
             ("[hooks]\ntimeout = 'long'", "long"),
+            ("[hooks]\ntimeout = 5", "a time such as \"30s\""),
+            ("[hooks]\ntimeout = '0s'", "more than nothing"),
+            ("[hooks]\ntimeout = '-1s'", "more than nothing"),
+            ("[hooks.grants]\nrun = ['']", "the name of a program"),
+            ("[hooks.grants]\nrun = ['n*']", "the name of a program"),
             ("[health]\ntimeout = 'soon'", "soon"),
             ("[health]\ntimeout = '0s'", "timeout"),
             ("[health]\npath = 'health'", "path"),

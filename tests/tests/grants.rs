@@ -356,6 +356,11 @@ fn requests_go_to_servers_that_are_granted_and_to_no_others() {
 
     trial.assert_denied("post https://hooks.slack.com/x", r#""hooks.slack.com"]"#);
     trial.assert_denied("post http://127.0.0.1:1/", r#""127.0.0.1:1"]"#);
+    let output = trial.run(&["post http://user:password@hooks.slack.com/x"], &[]);
+    assert!(
+        output.says("POST http://hooks.slack.com") && !output.stdout.contains("    POST http://user"),
+        "{output:?}"
+    );
     // By another name it is another server.
     trial.assert_denied(&format!("post http://localhost:{port}/"), &format!(r#""localhost:{port}"]"#));
     let output = trial.run(&["post https://hooks.slack.com/x"], &[]);
@@ -371,6 +376,7 @@ fn a_request_that_is_never_answered_ends_with_the_hook() {
     let begun = std::time::Instant::now();
     let output = trial.run_to_failure(&format!("post http://127.0.0.1:{port}/"));
     assert!(output.says("it took longer than 1.0 s, and was stopped"), "{output:?}");
+    assert!(output.says(&format!("debug: sends POST http://127.0.0.1:{port}")), "it may have arrived: {output:?}");
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
 
@@ -400,6 +406,20 @@ fn the_operators_file_caps_every_grant() {
     for wish in ["read mix.exs", "write priv/note", "post http://127.0.0.1:1/", "variable SECRET", "run echo a"] {
         trial.assert_denied(wish, &file);
     }
+}
+
+#[test]
+fn what_may_be_written_is_read_only_where_the_operator_lets_it_be() {
+    let trial = Trial::new("write = ['.']");
+    assert_eq!(trial.ask("read mix.exs"), "the project");
+    let caps = fs::read_to_string(trial.sandbox.config()).unwrap() + "[hooks.grants]\nread = ['priv']\n";
+    fs::write(trial.sandbox.config(), caps).unwrap();
+    assert_eq!(trial.ask("read priv/note"), "a note");
+    for wish in ["read mix.exs", "list .", "rename mix.exs priv/mine", "link mix.exs priv/mine"] {
+        assert!(trial.ask(wish).starts_with("error: "), "{wish}");
+    }
+    assert_eq!(trial.ask("write new.txt"), "written");
+    assert_eq!(fs::read_to_string(trial.build_dir().join("mix.exs")).unwrap(), "the project");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use minijinja::{Value, context};
 use super::world::{self, World};
 use super::{Language, toolchain};
 use crate::hooks::inspect::contract_version;
+use crate::shell;
 use crate::task::{Hook, Task};
 use crate::templates;
 
@@ -50,7 +51,9 @@ pub fn hooks(task: Task, names: &[String]) -> Result<Vec<Hook>> {
 pub fn create(dir: &Path, language: Language, task: Task, hooks: &[Hook]) -> Result<Vec<PathBuf>> {
     refuse_filled(dir)?;
     let values = values(language, task, hooks);
-    let readme = render(README, &context! { about => render(about(language), &values)?.trim_end(), ..values.clone() })?;
+    let about = render(about(language), &values)?;
+    let folder = seen_from_root(dir);
+    let readme = render(README, &context! { about => about.trim_end(), folder, ..values.clone() })?;
     let mut files = Vec::new();
     for (name, template) in templates(language) {
         files.push((*name, render(template, &values)?));
@@ -64,6 +67,14 @@ pub fn create(dir: &Path, language: Language, task: Task, hooks: &[Hook]) -> Res
     toolchain::write_bindings(language, &dir.canonicalize()?, &world)?;
     let shown = files.iter().map(|(name, _)| *name).filter(|name| !name.starts_with('.'));
     Ok(shown.map(PathBuf::from).collect())
+}
+
+/// How a folder is named in the root of the mix project around it.
+fn seen_from_root(dir: &Path) -> String {
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let root = dir.ancestors().skip(1).find(|folder| folder.join("mix.exs").is_file()).or(dir.parent());
+    let seen = root.and_then(|root| dir.strip_prefix(root).ok()).unwrap_or(&dir);
+    shell::word(&seen.display().to_string()).into_owned()
 }
 
 fn refuse_filled(dir: &Path) -> Result<()> {

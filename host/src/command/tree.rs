@@ -1,8 +1,14 @@
 //! Ending a program with all that it has started.
 
-use std::fs;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+/// How long a process may take to stop.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How often it is looked whether it has.
+const GLANCE: Duration = Duration::from_micros(200);
 
 /// Kills the leader of a process group, the rest of its group, and all that descends from it.
 ///
@@ -13,20 +19,40 @@ pub fn kill_tree(leader: Pid) {
     // while the others are looked for.
     _ = kill_process_group(leader, Signal::STOP);
     let mut found = vec![leader];
-    let mut next = 0;
-    while let Some(parent) = found.get(next).copied() {
-        next += 1;
-        for child in children(parent).filter(|child| !found.contains(child)).collect::<Vec<_>>() {
-            _ = kill_process(child, Signal::STOP);
-            found.push(child);
-            // It may have had time for one more.
-            next = 0;
+    loop {
+        let new: Vec<_> =
+            found.iter().flat_map(|parent| children(*parent)).filter(|pid| !found.contains(pid)).collect();
+        for child in &new {
+            _ = kill_process(*child, Signal::STOP);
+        }
+        found.extend(&new);
+        // One that was about to start another when it was told to stop has done so, or never will.
+        if await_standstill(&found) && new.is_empty() {
+            break;
         }
     }
     _ = kill_process_group(leader, Signal::KILL);
     for descendant in &found[1..] {
         _ = kill_process(*descendant, Signal::KILL);
     }
+}
+
+/// Waits until none of these is at work any more; not for long, as a process can be beyond reach.
+/// Says whether there was nothing to wait for.
+fn await_standstill(pids: &[Pid]) -> bool {
+    let is_at_work = |pid: &Pid| {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
+        // Its name, before this, can hold anything.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        !matches!(state, None | Some('T' | 't' | 'Z' | 'X'))
+    };
+    let begun = Instant::now();
+    let mut waited = false;
+    while begun.elapsed() < PATIENCE && pids.iter().any(is_at_work) {
+        waited = true;
+        thread::sleep(GLANCE);
+    }
+    !waited || begun.elapsed() >= PATIENCE
 }
 
 /// The processes that a process has started, as the kernel lists them for each of its threads.
@@ -40,7 +66,6 @@ fn children(parent: Pid) -> impl Iterator<Item = Pid> {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::command::Command;

@@ -31,6 +31,8 @@ use crate::run::log::plain;
 const TICK: Duration = Duration::from_millis(20);
 /// How much a hook can hand to Gatling in one go, in bytes.
 const LARGEST_HANDOVER: usize = 64 * 1024 * 1024;
+/// How much of a function's name is shown, in bytes: Rust's are long.
+const LONGEST_NAME: usize = 1000;
 /// How many things of WASI (streams, files, clocks' alarms) a hook can hold at once.
 const MOST_HANDLES: usize = 256;
 
@@ -178,10 +180,10 @@ impl Caller {
         match outcome {
             Ok(Ok(())) => Ok(()),
             Ok(Err(text)) if text.is_empty() => bail!("it returned an error, and no text with it"),
-            Ok(Err(text)) => bail!("it returned an error: {}", plain(&shortened(&text, self.limits.error))),
+            Ok(Err(text)) => bail!("it returned an error: {}", quoted(&text, self.limits.error)),
             Err(error) => match limit(&error) {
                 Some(hit) => Err(hit.into()),
-                None => Err(trap(&error, &last_lines)),
+                None => Err(trap(&error, &last_lines, self.limits.error)),
             },
         }
     }
@@ -270,27 +272,35 @@ fn limit(error: &wasmtime::Error) -> Option<LimitHit> {
     error.downcast_ref::<LimitHit>().cloned()
 }
 
-/// A trap with all that helps its author: why, what the guest wrote last, and where it was.
-fn trap(error: &wasmtime::Error, last_lines: &[String]) -> anyhow::Error {
+/// A trap with all that helps its author: why, what the guest wrote last, and where it was; of
+/// each of these as much as fits into `longest` bytes.
+fn trap(error: &wasmtime::Error, last_lines: &[String], longest: usize) -> anyhow::Error {
     let mut text = match error.downcast_ref::<I32Exit>() {
         Some(I32Exit(status)) => format!("it called exit, with the status {status}, where it should have returned"),
         None => format!("it trapped: {}", error.root_cause()),
     };
     if !last_lines.is_empty() {
-        text.push_str(&format!("\nIt wrote last:\n    {}", last_lines.join("\n    ")));
+        text.push_str(&format!("\nIt wrote last:\n    {}", quoted(&last_lines.join("\n"), longest)));
     }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>().filter(|backtrace| !backtrace.frames().is_empty()) {
-        text.push_str("\nIt was in, innermost first:");
+        let mut frames = String::new();
         for (number, frame) in backtrace.frames().iter().enumerate() {
             let name = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), demangled);
-            text.push_str(&format!("\n    {number:>3}: {name}"));
+            frames.push_str(&format!("\n    {number:>3}: {}", name.replace('\n', " ")));
         }
+        text.push_str(&format!("\nIt was in, innermost first:{}", shortened(&frames, longest)));
     }
     anyhow!("{}", plain(&text))
 }
 
+/// A hook's own words: no more than so many bytes, and further lines stand where none of Gatling's do.
+fn quoted(text: &str, longest: usize) -> String {
+    plain(&shortened(text, longest)).replace('\n', "\n    ")
+}
+
 fn demangled(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(name))
+    let name = format!("{:#}", rustc_demangle::demangle(&name[..name.floor_char_boundary(LONGEST_NAME)]));
+    name[..name.floor_char_boundary(LONGEST_NAME)].to_owned()
 }
 
 fn shortened(text: &str, longest: usize) -> String {

@@ -110,6 +110,8 @@ impl Files {
             self.deeds.note();
         }
         match permitted {
+            // What a dry run would write is listed.
+            Ok(()) if access == Access::Write && self.deeds.are_listed() => Ok(()),
             Ok(()) if first => {
                 self.log.debug(&format!("{}s {}", access.name(), self.shown(place))).map_err(FsError::trap)
             }
@@ -207,9 +209,8 @@ impl Files {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
         openat2(&root, path, flags, Mode::empty(), Self::ways(base)).map_err(|error| {
             if error == Errno::LOOP || error == Errno::XDEV {
-                let place = self.shown(&(base, path.to_owned()));
                 self.log
-                    .denied(&format!("a link is on the way to {place}, or is that itself"))
+                    .denied(&self.behind_link(&(base, path.to_owned())))
                     .err()
                     .map_or_else(|| fault(error), FsError::trap)
             } else {
@@ -282,6 +283,27 @@ impl Files {
         Ok(Some(file))
     }
 
+    /// Whether a dry run takes a folder for one with nothing in it.
+    fn is_imagined_empty(&self, place: &Place) -> bool {
+        let mut made = self.shadows.changed.iter().filter(|(_, shadow)| !matches!(shadow, Shadow::Gone));
+        if made.any(|(other, _)| around(other) == *place) {
+            return false;
+        }
+        let names = self.root(place.0).into_iter().flat_map(|root| std::fs::read_dir(root.join(&place.1))).flatten();
+        let mut names = names.flatten().map(|entry| (place.0, place.1.join(entry.file_name())));
+        names.all(|other| matches!(self.shadows.changed.get(&other), Some(Shadow::Gone)))
+    }
+
+    fn behind_link(&self, place: &Place) -> String {
+        format!("a link is on the way to {}, or is that itself", self.shown(place))
+    }
+
+    /// Whether a link is on the way to a place, or is that itself.
+    fn is_behind_link(&self, (base, path): &Place) -> bool {
+        let Some(root) = self.root(*base) else { return false };
+        path.ancestors().any(|part| !part.as_os_str().is_empty() && root.join(part).is_symlink())
+    }
+
     /// What a dry run takes for what is in a place.
     fn imagined(&self, place: &Place) -> Imagined {
         match self.shadows.changed.get(place) {
@@ -297,6 +319,11 @@ impl Files {
             Err(_) => Imagined::Nothing,
         }
     }
+}
+
+/// The folder that a place is in.
+fn around((base, path): &Place) -> Place {
+    (*base, path.parent().unwrap_or(Path::new("")).to_owned())
 }
 
 fn fault(errno: Errno) -> FsError {
@@ -347,6 +374,12 @@ impl FilesView<'_> {
             Err(error) if error.downcast_ref() == Some(&ErrorCode::InsufficientMemory) => {
                 Err(FsError::trap(ResourceTableError::Full))
             }
+            Err(error) if error.downcast_ref() == Some(&ErrorCode::NotPermitted) => {
+                if self.files.is_behind_link(place) {
+                    self.files.log.denied(&self.files.behind_link(place)).map_err(FsError::trap)?;
+                }
+                Err(error)
+            }
             result => result,
         }
     }
@@ -363,7 +396,7 @@ impl FilesView<'_> {
     /// Prepares the shadow of a file that the hook opens to write.
     fn shadow(&mut self, place: &Place, flags: OpenFlags) -> FsResult<()> {
         let there = self.files.imagined(place);
-        let around = self.files.imagined(&(place.0, place.1.parent().unwrap_or(Path::new("")).to_owned()));
+        let around = self.files.imagined(&around(place));
         match there {
             Imagined::Folder => return Err(ErrorCode::IsDirectory.into()),
             Imagined::File if flags.contains(OpenFlags::EXCLUSIVE) => return Err(ErrorCode::Exist.into()),
@@ -524,6 +557,7 @@ impl HostDescriptor for FilesView<'_> {
             if self.files.imagined(&place) != Imagined::Nothing {
                 return Err(ErrorCode::Exist.into());
             }
+            self.expect(&around(&place), Imagined::Folder)?;
             self.only_listed(&place, "make the folder", Some(Shadow::Folder));
             return Ok(());
         }
@@ -569,6 +603,8 @@ impl HostDescriptor for FilesView<'_> {
         for place in [&old, &new] {
             self.files.permit(Access::Write, place)?;
         }
+        // In its new place it might be one that may be read.
+        self.files.permit(Access::Read, &old)?;
         if self.files.deeds.are_listed() {
             self.expect(&old, Imagined::File)?;
             self.shadow(&new, OpenFlags::CREATE | OpenFlags::EXCLUSIVE)?;
@@ -608,7 +644,12 @@ impl HostDescriptor for FilesView<'_> {
         flags &= !DescriptorFlags::MUTATE_DIRECTORY;
         match access {
             Access::Read => self.permit_look(&place)?,
-            Access::Write => self.files.permit(access, &place)?,
+            Access::Write => {
+                self.files.permit(access, &place)?;
+                if flags.contains(DescriptorFlags::READ) {
+                    self.files.permit(Access::Read, &place)?;
+                }
+            }
         }
         if access == Access::Write {
             // Opening it could already empty it.
@@ -658,6 +699,9 @@ impl HostDescriptor for FilesView<'_> {
         self.files.permit(Access::Write, &place)?;
         if self.files.deeds.are_listed() {
             self.expect(&place, Imagined::Folder)?;
+            if !self.files.is_imagined_empty(&place) {
+                return Err(ErrorCode::NotEmpty.into());
+            }
             self.only_listed(&place, "remove the folder", Some(Shadow::Gone));
             return Ok(());
         }
@@ -669,6 +713,8 @@ impl HostDescriptor for FilesView<'_> {
         for place in [&old, &new] {
             self.files.permit(Access::Write, place)?;
         }
+        // In its new place it might be one that may be read.
+        self.files.permit(Access::Read, &old)?;
         if self.files.deeds.are_listed() {
             let how = format!("rename {} to", self.files.shown(&old));
             let moved = match self.files.imagined(&old) {

@@ -36,8 +36,9 @@ impl WasiHttpHooks for Requests {
             (Some(_), None) => return Box::new(async { Err(Error::HttpRequestUriInvalid) }),
             (_, port) => port.unwrap_or(if scheme == "http" { 80 } else { 443 }),
         };
-        // The path of a URL can be a secret, as those of web hooks are.
-        let shown = format!("{} {scheme}://{}", request.method(), uri.authority().map_or("", |name| name.as_str()));
+        // The path of a URL can be a secret, as those of web hooks are; so can what stands before the host.
+        let named_port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let shown = format!("{} {scheme}://{host}{named_port}", request.method());
         let log = self.log.clone();
         if let Err(message) = self.grants.may_ask(host, port) {
             let refused = log.output(&shown).and_then(|()| log.denied(&message));
@@ -54,6 +55,10 @@ impl WasiHttpHooks for Requests {
                 let rest: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
                 Ok((http::Response::new(body), rest))
             });
+        }
+        // Whatever becomes of it, and of the hook: it may have arrived.
+        if let Err(hit) = log.debug(&format!("sends {shown}")) {
+            return Box::new(async move { Err(Error::InternalError(Some(hit.to_string()))) });
         }
         Box::new(async move {
             let sent = Box::pin(default_send_request(request, options)).await;

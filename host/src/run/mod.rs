@@ -222,6 +222,10 @@ impl<'a> Run<'a> {
 fn compile_pushed_hooks(request: &Request) {
     // By the time that this one's turn comes the project is deployed, if all goes well.
     let task = request.task.unwrap_or(Task::Upgrade);
+    // What is unloaded is what is in the build dir, whatever was pushed.
+    if task == Task::Unload {
+        return;
+    }
     let paths = request.paths.clone();
     thread::spawn(move || {
         let repository = Repository::at(&paths.build_dir());

@@ -34,6 +34,6 @@ pub fn build_env(paths: &ProjectPaths, task: Task, source: &Source) -> Result<(E
         return Ok((outset.build(source, facts)?, Standby::default()));
     }
     let (facts, started) = outset.mix().ask_and_wait()?;
-    let standby = Standby(Some(started));
+    let standby = Standby(started);
     Ok((outset.build(source, facts)?, standby))
 }

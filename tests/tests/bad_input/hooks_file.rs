@@ -47,9 +47,13 @@ fn a_hook_of_the_wrong_type_is_refused() {
 
 #[test]
 fn a_hooks_file_for_another_contract_is_refused() {
-    let newer = contract().replace("gatling:hooks@1.1.0", "gatling:hooks@2.0.0");
-    let bytes = component("import gatling:hooks/log@2.0.0;", &newer);
-    assert_hooks_refused(&bytes, &["gatling:hooks@2.0.0", "gatling:hooks@1.1.0", "upgrade gatling"]);
+    for (version, way_out) in
+        [("1.2.0", "upgrade gatling"), ("2.0.0", "upgrade gatling"), ("0.9.0", "build the hooks anew")]
+    {
+        let other = contract().replace("gatling:hooks@1.1.0", &format!("gatling:hooks@{version}"));
+        let bytes = component(&format!("import gatling:hooks/log@{version};"), &other);
+        assert_hooks_refused(&bytes, &[&format!("gatling:hooks@{version}"), "gatling:hooks@1.1.0", way_out]);
+    }
 }
 
 #[test]

@@ -77,6 +77,13 @@ fn goes_from_nothing_to_a_hook_that_is_called(language: &str) {
         said.contains("upgrade.wasm") && said.ends_with(": before_mix_compile, after_upgrade_service"),
         "{built:?}"
     );
+    // The README says how to go on, in the words that were used here.
+    let readme = fs::read_to_string(app.path("hooks/README.md")).unwrap();
+    let commands: Vec<_> = readme.lines().filter_map(|line| line.strip_prefix("    gatling ")).collect();
+    assert!(commands[0].starts_with("hooks build hooks "), "{readme}");
+    for command in &commands[1..] {
+        app.gatling(&command.split(' ').collect::<Vec<_>>()).expect_success().unwrap();
+    }
     let checked = app.gatling(&["hooks", "check"]).expect_success().unwrap();
     assert!(checked.says("before mix_compile") && checked.says("after upgrade_service"), "{checked:?}");
     let called = app.gatling(&["hooks", "run", "upgrade.wasm", "after_upgrade_service"]).expect_success().unwrap();

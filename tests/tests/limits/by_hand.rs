@@ -52,6 +52,18 @@ fn hook(pages: usize, parts: &str, instructions: &str) -> Vec<u8> {
     component_around(&module, &world, &[&contract(), POLL, CLOCK])
 }
 
+#[test]
+fn a_trap_in_functions_with_endless_names_is_told_in_few_words() {
+    // It calls itself some times and traps: all of these frames are told.
+    let name = "x".repeat(3_000_000);
+    let parts = format!(
+        "(func ${name} (param i32) (if (i32.eqz (local.get 0)) (then unreachable)) \
+         (call ${name} (i32.sub (local.get 0) (i32.const 1))))"
+    );
+    let hook = hook(2, &parts, &format!("(call ${name} (i32.const 30)) (i32.const 0)"));
+    assert_ended(&hook, SETTINGS, "names", &["it trapped", "unreachable", "(cut here: it has"]);
+}
+
 /// A component that also has this core module, and so many instances of it.
 fn with_instances(mut component: Vec<u8>, module: &str, count: usize) -> Vec<u8> {
     const CORE_MODULE: u8 = 1;
@@ -125,7 +137,7 @@ fn assert_ended(hook: &[u8], settings: &str, what: &str, words: &[&str]) {
     let server = SERVER.lock();
     let begun = Instant::now();
     let work = || assert_hooks_end(&server, hook, settings, what, words);
-    let ((), memory) = with_memory_of_worker(&server, work);
+    let (_, memory) = with_memory_of_worker(&server, work);
     assert!(memory > 0, "{what}: no worker was seen");
     assert!(memory < 512 << 20, "{what}: the worker took {} MB", memory >> 20);
     assert!(begun.elapsed() < Duration::from_secs(10), "{what}: it took {:?}", begun.elapsed());

@@ -4,9 +4,10 @@ mod asked;
 mod by_hand;
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use gatling_tests::places;
-use gatling_tests::server::{Server, Shared};
+use gatling_tests::server::{Run, Server, Shared};
 
 static SERVER: Shared = Shared::new();
 
@@ -16,27 +17,37 @@ const SETTINGS: &str = "[hooks]\ntimeout = \"2s\"\nmemory = \"64MiB\"\nlog_lines
 /// Pushes a version whose hook does `what`, which is to end the run with `words`, and the old
 /// version is to go on serving.
 #[track_caller]
-fn assert_ended(server: &Server, what: &str, words: &str) {
+fn assert_ended(server: &Server, what: &str, words: &str) -> Run {
     let hostile = fs::read(places::guest("hostile").unwrap()).unwrap();
-    assert_hooks_end(server, &hostile, SETTINGS, what, &["the hook before_mix_deps_get of upgrade.wasm", words]);
+    assert_hooks_end(server, &hostile, SETTINGS, what, &["the hook before_mix_deps_get of upgrade.wasm", words])
 }
 
 /// Pushes a version with these hooks and settings, which is to end the run with `words` before
 /// any step, and the old version is to go on serving.
 #[track_caller]
-fn assert_hooks_end(server: &Server, hooks: &[u8], settings: &str, what: &str, words: &[&str]) {
-    assert_hooks_end_before(server, "$ mix deps.get", hooks, settings, what, words);
+fn assert_hooks_end(server: &Server, hooks: &[u8], settings: &str, what: &str, words: &[&str]) -> Run {
+    assert_hooks_end_before(server, "$ mix deps.get", hooks, settings, what, words)
 }
 
 /// The same where the hook comes before the step with this command.
 #[track_caller]
-fn assert_hooks_end_before(server: &Server, command: &str, hooks: &[u8], settings: &str, what: &str, words: &[&str]) {
+fn assert_hooks_end_before(
+    server: &Server,
+    command: &str,
+    hooks: &[u8],
+    settings: &str,
+    what: &str,
+    words: &[&str],
+) -> Run {
     let before = server.serving().unwrap();
     server.hello.write("gatling.toml", settings).unwrap();
     server.hello.set_version(&format!("0.2.0-{what}")).unwrap();
     fs::write(server.hello.dir().join("upgrade.wasm"), hooks).unwrap();
 
+    let begun = Instant::now();
     let run = server.push().unwrap().expect_code(1).unwrap();
+    // A limit is two seconds; what is far beyond it was not ended by it, however busy the machine is.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{what}: it took {:?}", begun.elapsed());
 
     let text = run.text();
     for word in words {
@@ -44,6 +55,7 @@ fn assert_hooks_end_before(server: &Server, command: &str, hooks: &[u8], setting
     }
     assert!(!text.contains(command), "{what}: a step was begun after it");
     assert_eq!(server.serving().unwrap(), before, "{what}");
+    run
 }
 
 #[test]
@@ -82,6 +94,15 @@ fn a_hook_that_floods_the_log_is_ended_whichever_way_it_writes() {
     let server = SERVER.lock();
     for what in ["log", "print", "chatter"] {
         assert_ended(&server, what, "it wrote more than 2000 lines to the log");
+    }
+}
+
+#[test]
+fn the_lines_of_an_error_do_not_pass_for_gatlings_own() {
+    let run = assert_ended(&SERVER.lock(), "forge", "it returned an error: no");
+    let lines = run.output.lines();
+    for line in ["hello 9.9.9 is serving.", "debug: hidden"] {
+        assert!(lines.contains(&&*format!("      {line}")) && !lines.contains(&&*format!("  {line}")), "{run:?}");
     }
 }
 

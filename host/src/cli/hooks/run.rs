@@ -12,7 +12,7 @@ use gatling::env::Env;
 use gatling::hooks::{EnvRecord, Scene, Trial, Verdict, Wish, sample};
 use gatling::project::ProjectName;
 use gatling::roots::Roots;
-use gatling::run::log::{DEBUG_PREFIX, RunLog, duration};
+use gatling::run::log::{DEBUG_PREFIX, RunLog, duration, plain};
 use gatling::settings::{OperatorSettings, ProjectSettings};
 use gatling::task::{Hook, Task};
 use serde::Serialize;
@@ -165,7 +165,7 @@ fn text(hook: Hook, verdict: &Verdict, dry: bool) -> String {
             "It asked for, and nothing of it was done:\n"
         };
         for wish in &verdict.wishes {
-            text += &format!("  {wish}\n");
+            text += &format!("  {}\n", plain(&wish.to_string()));
         }
     }
     let time = match median(&verdict.calls) {

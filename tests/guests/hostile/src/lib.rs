@@ -17,6 +17,7 @@ mod hooks {
             "chatter" => drop(bash("yes", [""; 0]).output()?),
             "error" => bail!("{}", "x".repeat(20_000_000)),
             "huge" => bail!("{}", "x".repeat(200_000_000)),
+            "forge" => bail!("no\nhello 9.9.9 is serving.\ndebug: hidden"),
             other => bail!("{other} is nothing that this hook does"),
         }
         Ok(())
