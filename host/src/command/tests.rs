@@ -1,6 +1,7 @@
 //! Real programs, run.
 
 use super::*;
+use std::time::Duration;
 
 fn sh(script: &str) -> Command {
     Command::new("sh", ["-c", script], Path::new("/"))
