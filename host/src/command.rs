@@ -41,6 +41,9 @@ pub struct Command {
     /// Whether the command itself is told only to those who look for a fault.
     #[serde(skip)]
     pub quiet: bool,
+    /// How it is shown to people, where its own words would tell them less.
+    #[serde(skip)]
+    pub shown: Option<String>,
 }
 
 /// The environment that a command starts from.
@@ -106,7 +109,16 @@ impl Command {
             environment: Environment::Inherited,
             finishes_alone: false,
             quiet: false,
+            shown: None,
         }
+    }
+
+    /// The command in a folder below its own.
+    #[must_use]
+    pub fn in_folder(mut self, folder: &str) -> Self {
+        self.shown = Some(format!("cd {} && {self}", shell::word(folder)));
+        self.dir.push(folder);
+        self
     }
 
     /// The command with more variables.
@@ -198,6 +210,30 @@ impl Command {
         Ok(text.trim_end().to_owned())
     }
 
+    /// Runs the command to its end and returns what it wrote to its standard output, byte for byte as
+    /// far as that is text.
+    ///
+    /// # Errors
+    /// When it can't be started, or fails: with what it wrote to its standard error.
+    pub fn capture(&self) -> Result<String, CommandError> {
+        let Some(program) = self.find() else {
+            return Err(CommandError::NotFound { program: self.program.clone() });
+        };
+        let output = std::process::Command::new(program)
+            .args(&self.args)
+            .current_dir(&self.dir)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|source| CommandError::Start { command: self.to_string(), source })?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
+            let (command, dir) = (self.to_string(), self.dir.clone());
+            return Err(CommandError::Failed { command, dir, status: output.status, last_lines: said });
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     fn start(&self, in_group: bool, inherited: Option<PipeReader>) -> Result<Started, CommandError> {
         if !self.dir.is_dir() {
             return Err(CommandError::NoDir { command: self.to_string(), dir: self.dir.clone() });
@@ -249,6 +285,9 @@ impl Command {
 /// The command as a person would type it.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(shown) = &self.shown {
+            return f.write_str(shown);
+        }
         let mut line = shell::word(&self.program).into_owned();
         for arg in &self.args {
             if line.len() > LONGEST_SHOWN {

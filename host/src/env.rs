@@ -7,12 +7,17 @@ use std::{fs, io};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
+use crate::domains;
 use crate::dotenv::Dotenv;
-use crate::mix::{Mix, MixFacts};
+use crate::mix::{Mix, MixFacts, RuntimeConfig};
+use crate::nginx::config;
+use crate::nginx::servers::{self, Server};
+use crate::nginx::visitor::Door;
 use crate::roots::ProjectPaths;
-use crate::settings::{OperatorSettings, ProjectSettings};
+use crate::secrets;
+use crate::settings::{OperatorSettings, ProjectSettings, SiteSettings, project_file};
 use crate::task::Task;
-use crate::templates;
+use crate::templates::{self, SiteText};
 
 /// What is deployed: a commit of the deploy branch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,9 +80,36 @@ pub struct Env {
     /// How mix is called.
     #[serde(skip)]
     pub mix: Mix,
+    /// The site that visitors come to.
+    #[serde(skip)]
+    pub site: Site,
+    /// The port of the release that serves.
+    #[serde(skip)]
+    pub serving_port: Option<u16>,
     /// Whether commands that change the system go through sudo.
     #[serde(skip)]
     pub sudo: bool,
+}
+
+/// The site that visitors come to.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    /// Whether it is the project's own nginx.conf.
+    pub is_own: bool,
+    /// Its servers, as far as nginx.conf can be understood.
+    pub servers: Vec<Server>,
+    /// Host names that visitors use, one for each wildcard too.
+    pub hosts: Vec<String>,
+    /// What it says of itself, if it is Gatling's.
+    pub proof: Option<String>,
+}
+
+impl Site {
+    /// Where visitors of a host name come in.
+    #[must_use]
+    pub fn door(&self, host: &str) -> Door {
+        servers::door(&self.servers, host)
+    }
 }
 
 /// What is known of a deployment before mix is asked about the project.
@@ -89,6 +121,7 @@ pub struct Outset {
     settings: ProjectSettings,
     dotenv: Dotenv,
     port: u16,
+    domains: Option<Vec<String>>,
     mix: Mix,
     /// The release that serves.
     current: Option<String>,
@@ -104,17 +137,23 @@ impl Outset {
         // A project whose files are rubbish must still be one that can be taken off the server.
         let tolerant = task == Task::Unload;
         let settings = or_default(tolerant, ProjectSettings::read(&paths.build_dir()))?;
-        let dotenv = or_default(tolerant, Dotenv::read(&paths.dotenv()))?;
+        let mut dotenv = or_default(tolerant, Dotenv::read(&paths.dotenv()))?;
+        if task == Task::Deploy && secrets::is_missing(paths, &dotenv) {
+            // It is generated when the project really is deployed.
+            dotenv.set(secrets::NAME, &secrets::generate()?)?;
+        }
+        let domains = or_default(tolerant, domains::read(&paths.build_dir()))?;
         let port = choose_port(paths, &dotenv)?;
+        let host = domains.as_deref().and_then(domains::main);
         let mix = Mix {
             dir: paths.build_dir(),
             env: dotenv.get("MIX_ENV").unwrap_or(&operator.mix_env).to_owned(),
-            variables: mix_variables(&dotenv, &operator, port),
+            variables: mix_variables(&dotenv, &operator, port, host),
         };
         // What a first deployment that failed has left behind never served.
         let current = if paths.is_deployed() { paths.current_release() } else { None };
 
-        Ok(Self { paths: paths.clone(), task, operator, settings, dotenv, port, mix, current })
+        Ok(Self { paths: paths.clone(), task, operator, settings, dotenv, port, domains, mix, current })
     }
 
     /// How mix is called.
@@ -139,12 +178,18 @@ impl Outset {
     /// # Errors
     /// When something that the task needs is missing or wrong: the error says what, and what to do.
     pub fn build(self, source: &Source, facts: MixFacts) -> Result<Env> {
-        let Self { paths, task, operator, settings, dotenv, port, mix, current } = self;
+        let Self { paths, task, operator, settings, dotenv, port, domains, mix, current } = self;
         let paths = &paths;
-        if task != Task::Unload {
+        let tolerant = task == Task::Unload;
+        if !tolerant {
             check_facts(paths, &facts)?;
+            check_runtime_config(paths, &facts, &mix.variables)?;
         }
-        let domains = or_default(task == Task::Unload, read_domains(&paths.build_dir()))?;
+        let (domains, nginx_template, site) =
+            or_default(tolerant, site(paths, &operator, &settings.nginx, domains, port))?;
+        if !tolerant {
+            check_https(&facts, &operator, &domains, &site)?;
+        }
         let release = release_name(paths, &facts.version, current.as_deref());
         let upgrade_dir = paths.releases_dir().join(&release);
         let callback_module =
@@ -164,7 +209,7 @@ impl Outset {
             nginx_available_path: paths.nginx_available(),
             nginx_dir: paths.roots.nginx_dir.clone(),
             nginx_enabled_path: paths.nginx_enabled(),
-            nginx_template: nginx_site(paths, &operator, &domains, port)?,
+            nginx_template,
             domains,
             project: paths.name.to_string(),
             releases: releases(paths),
@@ -186,6 +231,8 @@ impl Outset {
             facts,
             variables: dotenv.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             mix,
+            site,
+            serving_port: serving_port(paths),
         })
     }
 }
@@ -230,12 +277,15 @@ fn or_default<T: Default>(tolerant: bool, result: Result<T>) -> Result<T> {
 }
 
 fn check_facts(paths: &ProjectPaths, facts: &MixFacts) -> Result<()> {
-    if facts.app != paths.name.as_str() {
+    if !facts.apps.iter().any(|app| app == paths.name.as_str()) {
+        let app = &facts.apps[0];
+        let says = match facts.children.is_empty() {
+            true => format!("mix.exs says `app: :{app}`"),
+            false => format!("this umbrella has the names {}", facts.apps.join(", ")),
+        };
         bail!(
-            "mix.exs says `app: :{}`, but this project was loaded as {}: load it as what it is, with `gatling load {}`, and push there",
-            facts.app,
-            paths.name,
-            facts.app
+            "{says}, but this project was loaded as {}: run `gatling load {app}` on the server, and push there",
+            paths.name
         );
     }
     let fit = |c: char| c.is_ascii_alphanumeric() || ".-+_".contains(c);
@@ -254,6 +304,50 @@ fn check_facts(paths: &ProjectPaths, facts: &MixFacts) -> Result<()> {
     Ok(())
 }
 
+/// A `config/runtime.exs` that misses a variable would end the release when it starts: that can be
+/// known before it is built.
+fn check_runtime_config(paths: &ProjectPaths, facts: &MixFacts, variables: &[(String, String)]) -> Result<()> {
+    let RuntimeConfig::Raises(why) = &facts.runtime_config else { return Ok(()) };
+    let file = paths.build_dir().join("config/runtime.exs");
+    let text = fs::read_to_string(file).unwrap_or_default();
+    // A release can set variables of its own before it starts.
+    let script = fs::read_to_string(paths.build_dir().join("rel/env.sh.eex")).unwrap_or_default();
+    let is_missing = |name: &&str| {
+        name.len() > 1
+            && text.contains(&format!("\"{name}\""))
+            && !script.contains(*name)
+            && !variables.iter().any(|(set, _)| set == name)
+    };
+    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let Some(name) = why.split(|c| !is_part(c)).find(is_missing) else { return Ok(()) };
+    bail!(
+        "the app needs the variable {name}: config/runtime.exs raises without it, and says:\n    {}\n  Set it on the \
+         server: gatling config set {} {name}=-\n  and type the value when you are asked for it",
+        why.trim_end().replace('\n', "\n    "),
+        paths.name
+    );
+}
+
+/// An app that redirects everybody to HTTPS serves nobody where nginx serves no HTTPS.
+fn check_https(facts: &MixFacts, operator: &OperatorSettings, domains: &[String], site: &Site) -> Result<()> {
+    let Some(endpoint) = facts.endpoints.iter().find(|endpoint| endpoint.forces_ssl) else { return Ok(()) };
+    if site.is_own || operator.nginx.behind_proxy {
+        return Ok(());
+    }
+    let plain = domains.iter().find(|domain| operator.nginx.certificate(domain).is_none());
+    let Some(domain) = plain.map(|domain| domains::example(domain)) else { return Ok(()) };
+    bail!(
+        "{module} has `force_ssl` in its config, but this server has no certificate for {domain}: every visitor of \
+         http://{domain}/ would be redirected to https://{domain}/, where nobody answers.\n  Either name a certificate in \
+         the operator's file:\n    [[nginx.certificates]]\n    domains = [\"{domain}\"]\n    certificate = \
+         \"/path/to/fullchain.pem\"\n    key = \"/path/to/privkey.pem\"\n  or, if another proxy in front of nginx serves \
+         HTTPS:\n    [nginx]\n    behind_proxy = true\n  or remove `force_ssl: ...` from `config :{app}, {module}` in \
+         config/prod.exs",
+        module = endpoint.module,
+        app = endpoint.app,
+    );
+}
+
 /// The release's folder is named after its version. The folder that the running release was
 /// started from is never touched, so the same version again gets a number.
 fn release_name(paths: &ProjectPaths, version: &str, current: Option<&str>) -> String {
@@ -268,21 +362,26 @@ fn release_name(paths: &ProjectPaths, version: &str, current: Option<&str>) -> S
         .expect("numbers don't end")
 }
 
+/// The releases on the server, in the order in which they last served; before them those that never
+/// did, by their names.
 fn releases(paths: &ProjectPaths) -> Vec<String> {
     let Ok(entries) = fs::read_dir(paths.releases_dir()) else { return Vec::new() };
+    let served = paths.served();
     let mut releases: Vec<_> = entries
         .filter_map(|entry| {
             let entry = entry.ok()?;
-            let made = fs::metadata(entry.path().join(paths.name.as_str())).and_then(|m| m.modified()).ok()?;
-            Some((made, entry.file_name().into_string().ok()?))
+            let name = entry.file_name().into_string().ok()?;
+            let is_whole = entry.path().join(paths.name.as_str()).is_dir();
+            is_whole.then(|| (served.iter().rposition(|other| *other == name), name))
         })
         .collect();
     releases.sort();
     releases.into_iter().map(|(_, name)| name).collect()
 }
 
-fn mix_variables(dotenv: &Dotenv, operator: &OperatorSettings, port: u16) -> Vec<(String, String)> {
-    let defaults = [("MIX_ENV".to_owned(), operator.mix_env.clone())];
+fn mix_variables(dotenv: &Dotenv, operator: &OperatorSettings, port: u16, host: Option<&str>) -> Vec<(String, String)> {
+    let mut defaults = vec![("MIX_ENV".to_owned(), operator.mix_env.clone())];
+    defaults.extend(host.map(|host| ("PHX_HOST".to_owned(), host.to_owned())));
     let own = dotenv.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     defaults.into_iter().chain(own).chain([("PORT".to_owned(), port.to_string())]).collect()
 }
@@ -294,11 +393,16 @@ fn choose_port(paths: &ProjectPaths, dotenv: &Dotenv) -> Result<u16> {
             format!("PORT is {port:?} in the project's .env: set a number from 1 to 65535, with `gatling config set {} PORT=4000`", paths.name)
         });
     }
-    let noted = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
-    match noted.get("GATLING_PORT").and_then(|port| port.parse().ok()) {
+    match serving_port(paths) {
         Some(port) => Ok(port),
         None => free_port(),
     }
+}
+
+/// The port that was noted for the release that serves.
+fn serving_port(paths: &ProjectPaths) -> Option<u16> {
+    let noted = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
+    noted.get("GATLING_PORT").and_then(|port| port.parse().ok())
 }
 
 /// A port that nothing listens on. It lies below those that Linux gives to outgoing
@@ -318,45 +422,41 @@ fn free_port() -> Result<u16> {
         )
 }
 
-/// The host names in the project's `domains`: separated by white space or commas; `#` begins
-/// a comment.
-fn read_domains(build_dir: &Path) -> Result<Vec<String>> {
-    let file = build_dir.join("domains");
-    let text = match fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
-    };
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-    let domains: Vec<_> = lines
-        .flat_map(|line| line.split(|c: char| c.is_whitespace() || c == ','))
-        .filter(|domain| !domain.is_empty())
-        .map(str::to_owned)
-        .collect();
-    let fit = |c: char| c.is_ascii_alphanumeric() || "-._*".contains(c);
-    if let Some(wrong) = domains.iter().find(|domain| !domain.chars().all(fit)) {
-        bail!("{wrong:?} in the project's file `domains` is no host name such as www.example.com");
-    }
-    if domains.is_empty() && !build_dir.join("nginx.conf").is_file() {
-        bail!(
+/// No nginx.conf of a project is longer than this, in bytes.
+const LONGEST_SITE: u64 = 1024 * 1024;
+
+/// The host names, the text of the site and what visitors see of it: the project's own nginx.conf if
+/// it has one, else Gatling's site.
+fn site(
+    paths: &ProjectPaths,
+    operator: &OperatorSettings,
+    settings: &SiteSettings,
+    domains: Option<Vec<String>>,
+    port: u16,
+) -> Result<(Vec<String>, String, Site)> {
+    let own = project_file(&paths.build_dir(), "nginx.conf", LONGEST_SITE)?;
+    let has_file = domains.is_some();
+    let domains = domains.unwrap_or_default();
+    let (text, proof) = match &own {
+        // The mark comes last, so that nginx counts the lines as the author does.
+        Some(text) => (format!("{}\n# {}\n", text.trim_end(), templates::marker(&paths.name)), None),
+        None if domains.is_empty() => bail!(
             "the project has no {}: name the host names that nginx is to serve it at, for instance with \
              `echo www.example.com > domains`, and commit the file",
-            if file.is_file() { "host name in its file `domains`" } else { "file `domains`" }
-        );
-    }
-    Ok(domains)
-}
-
-/// The project's own nginx.conf if it has one, else the template.
-fn nginx_site(paths: &ProjectPaths, operator: &OperatorSettings, domains: &[String], port: u16) -> Result<String> {
-    let own = paths.build_dir().join("nginx.conf");
-    match fs::read_to_string(&own) {
-        Ok(text) => Ok(format!("# {}\n{text}", templates::marker(&paths.name))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            templates::nginx_site(paths, &operator.nginx.listen, domains, port)
+            if has_file { "host name in its file `domains`" } else { "file `domains`" }
+        ),
+        None => {
+            let site = SiteText::new(&operator.nginx, settings, &domains, port);
+            (site.render(&paths.name)?, Some(site.proof()))
         }
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", own.display())),
-    }
+    };
+    // What can't be understood is refused in nginx's own words when it is asked.
+    let servers = servers::servers(&config::parse(&text, "nginx.conf").unwrap_or_default());
+    let hosts = match domains.as_slice() {
+        [] => servers::plain_names(&servers),
+        domains => domains.iter().map(|domain| domains::example(domain)).collect(),
+    };
+    Ok((domains, text, Site { is_own: own.is_some(), servers, hosts, proof }))
 }
 
 /// Whether the system's folders are somebody else's.

@@ -16,18 +16,52 @@ const LONGEST: u64 = 64 * 1024;
 /// # Errors
 /// When there is no answer, or none that is HTTP.
 pub fn get(address: &str, host: &str, path: &str) -> Result<(u16, String)> {
+    let stream = send(address, &format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n"))?;
+    let mut answer = Vec::new();
+    stream.take(LONGEST).read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP")?;
+    Ok((status(head)?, body.to_owned()))
+}
+
+/// Asks `address` for a WebSocket, as a page of `origin` would, and returns the status of the answer:
+/// 101 where it gets one.
+///
+/// # Errors
+/// When there is no answer, or none that is HTTP.
+pub fn upgrade(address: &str, host: &str, path: &str, origin: &str) -> Result<u16> {
+    let mut stream = send(
+        address,
+        // The key is the one of RFC 6455: nothing depends on it.
+        &format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nX-Forwarded-Proto: https\r\n\
+             Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ),
+    )?;
+    let mut head = Vec::new();
+    let mut buffer = [0; 1024];
+    while !head.contains(&b'\n') && (head.len() as u64) < LONGEST {
+        match stream.read(&mut buffer)? {
+            0 => break,
+            length => head.extend_from_slice(&buffer[..length]),
+        }
+    }
+    status(&String::from_utf8_lossy(&head))
+}
+
+fn send(address: &str, request: &str) -> Result<TcpStream> {
     let mut addresses = address.to_socket_addrs().with_context(|| format!("{address} is no address"))?;
     let address = addresses.next().context("there is no such address")?;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(LONGEST).read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP")?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("the answer is no HTTP")?;
-    Ok((status, body.to_owned()))
+    stream.write_all(request.as_bytes())?;
+    Ok(stream)
+}
+
+fn status(head: &str) -> Result<u16> {
+    head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("the answer is no HTTP")
 }
 
 #[cfg(test)]
@@ -55,6 +89,13 @@ mod tests {
         assert_eq!(get(&address, "www.example.com", "/x").expect("an answer"), (404, "no such\r\n\r\npage".to_owned()));
         let asked = served.join().expect("no panic");
         assert!(asked.starts_with("GET /x HTTP/1.0\r\nHost: www.example.com\r\n"), "{asked}");
+    }
+
+    #[test]
+    fn whether_a_websocket_is_refused_is_known_without_waiting_for_its_end() {
+        let (address, served) = server("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
+        assert_eq!(upgrade(&address, "a.example", "/live/websocket", "https://a.example").expect("an answer"), 101);
+        assert!(served.join().expect("no panic").contains("\r\nOrigin: https://a.example\r\n"));
     }
 
     #[test]

@@ -7,15 +7,19 @@
 
 pub mod authoring;
 pub mod command;
+pub mod domains;
 pub mod dotenv;
 pub mod env;
 pub mod grants;
 pub mod hooks;
 pub mod http;
 pub mod mix;
+pub mod nginx;
 pub mod project;
 pub mod roots;
 pub mod run;
+pub mod secrets;
+pub mod serving;
 pub mod settings;
 pub mod shell;
 pub mod steps;

@@ -15,11 +15,14 @@ pub const HOME_VARIABLE: &str = "GATLING_HOME";
 pub const ETC_DIR_VARIABLE: &str = "GATLING_ETC_DIR";
 /// See [`Roots::nginx_dir`].
 pub const NGINX_DIR_VARIABLE: &str = "GATLING_NGINX_DIR";
+/// See [`Roots::logrotate_dir`].
+pub const LOGROTATE_DIR_VARIABLE: &str = "GATLING_LOGROTATE_DIR";
 /// See [`Roots::config`].
 pub const CONFIG_VARIABLE: &str = "GATLING_CONFIG";
 
 const DEFAULT_ETC_DIR: &str = "/etc/init.d";
 const DEFAULT_NGINX_DIR: &str = "/etc/nginx";
+const DEFAULT_LOGROTATE_DIR: &str = "/etc/logrotate.d";
 const DEFAULT_CONFIG: &str = "/etc/gatling/gatling.toml";
 
 /// The folders of this server that everything else is found in.
@@ -31,6 +34,9 @@ pub struct Roots {
     pub etc_dir: PathBuf,
     /// `GATLING_NGINX_DIR`, or `/etc/nginx`.
     pub nginx_dir: PathBuf,
+    /// `GATLING_LOGROTATE_DIR`, or `/etc/logrotate.d` where services are the system's: where logrotate
+    /// is told of the apps' logs.
+    pub logrotate_dir: Option<PathBuf>,
     /// `GATLING_CONFIG`, or `/etc/gatling/gatling.toml`: the operator's file.
     pub config: PathBuf,
 }
@@ -54,9 +60,13 @@ impl Roots {
             let path = value.map_or_else(|| PathBuf::from(default), PathBuf::from);
             std::path::absolute(&path).unwrap_or(path)
         };
+        let etc_dir = path(variable(ETC_DIR_VARIABLE), DEFAULT_ETC_DIR);
+        let logrotate_dir = variable(LOGROTATE_DIR_VARIABLE).map(PathBuf::from);
+        let default = || (etc_dir == Path::new(DEFAULT_ETC_DIR)).then(|| PathBuf::from(DEFAULT_LOGROTATE_DIR));
         Ok(Self {
             home,
-            etc_dir: path(variable(ETC_DIR_VARIABLE), DEFAULT_ETC_DIR),
+            logrotate_dir: logrotate_dir.or_else(default),
+            etc_dir,
             nginx_dir: path(variable(NGINX_DIR_VARIABLE), DEFAULT_NGINX_DIR),
             config: path(variable(CONFIG_VARIABLE), DEFAULT_CONFIG),
         })
@@ -77,12 +87,14 @@ impl Roots {
     /// The roots as variables, for a program that is to see the same ones.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, &Path)> {
-        vec![
+        let mut variables = vec![
             (HOME_VARIABLE, self.home.as_path()),
             (ETC_DIR_VARIABLE, self.etc_dir.as_path()),
             (NGINX_DIR_VARIABLE, self.nginx_dir.as_path()),
             (CONFIG_VARIABLE, self.config.as_path()),
-        ]
+        ];
+        variables.extend(self.logrotate_dir.as_deref().map(|dir| (LOGROTATE_DIR_VARIABLE, dir)));
+        variables
     }
 
     /// Where compiled hooks are kept.
@@ -150,6 +162,49 @@ impl ProjectPaths {
         self.deploy_dir().join("deployed")
     }
 
+    /// The file that notes which releases served, one a line, in the order in which they did.
+    #[must_use]
+    pub fn served_file(&self) -> PathBuf {
+        self.deploy_dir().join("served")
+    }
+
+    /// The releases that served, in the order in which they last did.
+    #[must_use]
+    pub fn served(&self) -> Vec<String> {
+        let names = match std::fs::read_to_string(self.served_file()) {
+            Ok(text) => text.lines().map(str::to_owned).collect(),
+            // Deployed by a Gatling that noted nothing.
+            Err(_) => self.releases_by_time(),
+        };
+        let mut served: Vec<String> = Vec::with_capacity(names.len());
+        for name in names {
+            served.retain(|other| *other != name);
+            served.push(name);
+        }
+        served
+    }
+
+    fn releases_by_time(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.releases_dir()).into_iter().flatten().flatten();
+        let mut releases: Vec<_> = entries
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.file_name().into_string().ok()?)))
+            .collect();
+        releases.sort();
+        releases.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// The file that holds the process id of the running app.
+    #[must_use]
+    pub fn pid_file(&self) -> PathBuf {
+        self.deploy_dir().join("run").join(format!("{}.pid", self.name))
+    }
+
+    /// The file that the app's output goes to.
+    #[must_use]
+    pub fn app_log(&self) -> PathBuf {
+        self.deploy_dir().join("log").join(format!("{}.log", self.name))
+    }
+
     /// The app's environment variables.
     #[must_use]
     pub fn dotenv(&self) -> PathBuf {
@@ -172,6 +227,13 @@ impl ProjectPaths {
     #[must_use]
     pub fn init_script(&self) -> PathBuf {
         self.roots.etc_dir.join(self.name.as_str())
+    }
+
+    /// What logrotate is told of the app's log, where it is.
+    #[must_use]
+    pub fn logrotate_file(&self) -> Option<PathBuf> {
+        // logrotate passes over names with a dot in them.
+        Some(self.roots.logrotate_dir.as_ref()?.join(self.name.as_str().replace('.', "_")))
     }
 
     /// The site, as nginx keeps it.

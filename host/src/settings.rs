@@ -24,6 +24,10 @@ pub struct ProjectSettings {
     pub mix: MixSettings,
     /// How it is known that the app is well.
     pub health: Health,
+    /// How the database is migrated.
+    pub migrate: Migrate,
+    /// How nginx serves the project.
+    pub nginx: SiteSettings,
     /// What hooks may do.
     pub hooks: HookSettings<GrantSettings>,
 }
@@ -55,6 +59,52 @@ pub struct MixSettings {
     pub force_compile: bool,
 }
 
+/// `migrate` in the project's file.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(
+    untagged,
+    expecting = "true, false, or a command as a list of words, such as [\"bin/my_app\", \"eval\", \"MyApp.migrate()\"]"
+)]
+pub enum Migrate {
+    /// `true`: as the release does it, and otherwise as Ecto does it. `false`: not at all.
+    Switched(bool),
+    /// This command, in the release's folder.
+    Command(Vec<String>),
+}
+
+impl Default for Migrate {
+    fn default() -> Self {
+        Self::Switched(true)
+    }
+}
+
+impl Migrate {
+    fn check(&self) -> Result<()> {
+        match self {
+            Self::Command(words) if words.first().is_none_or(String::is_empty) => {
+                bail!("migrate: name a command, such as [\"bin/migrate\"]")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `[nginx]` in the project's file.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct SiteSettings {
+    /// The largest body of a request.
+    #[serde(deserialize_with = "size")]
+    pub body_size: ByteSize,
+}
+
+impl Default for SiteSettings {
+    fn default() -> Self {
+        // As much as Plug.Parsers takes by default.
+        Self { body_size: ByteSize::b(8_000_000) }
+    }
+}
+
 /// `[health]` in the project's file.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -64,11 +114,14 @@ pub struct Health {
     /// How long a new release may take until its first good answer, in whole seconds at least.
     #[serde(deserialize_with = "duration")]
     pub timeout: Duration,
+    /// How long it has to go on answering after that, in whole seconds: an app can answer once and die.
+    #[serde(deserialize_with = "duration_or_none")]
+    pub watch: Duration,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Self { path: "/".to_owned(), timeout: Duration::from_secs(60) }
+        Self { path: "/".to_owned(), timeout: Duration::from_secs(60), watch: Duration::from_secs(3) }
     }
 }
 
@@ -137,11 +190,67 @@ impl Default for OperatorSettings {
 pub struct NginxSettings {
     /// What sites listen on, as in nginx's `listen`.
     pub listen: Vec<String>,
+    /// What sites with a certificate listen on, as in nginx's `listen`.
+    pub https_listen: Vec<String>,
+    /// The certificates, and the host names that they are for.
+    pub certificates: Vec<Certificate>,
+    /// Whether visitors come through another proxy on the way, which may speak HTTPS with them.
+    pub behind_proxy: bool,
+}
+
+/// One of `[[nginx.certificates]]` in the operator's file.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// The host names, such as `www.example.com` or `*.example.com`.
+    pub domains: Vec<String>,
+    /// The file of the certificate and those that it is signed by.
+    pub certificate: PathBuf,
+    /// The file of its key.
+    pub key: PathBuf,
+}
+
+impl Certificate {
+    /// Whether it is for this host name.
+    #[must_use]
+    pub fn is_for(&self, domain: &str) -> bool {
+        self.domains.iter().any(|own| match own.strip_prefix('*') {
+            Some(parent) => domain.strip_suffix(parent).is_some_and(|name| !name.is_empty() && !name.contains('.')),
+            None => own.eq_ignore_ascii_case(domain),
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        let fit = |path: &PathBuf| {
+            path.is_absolute() && path.to_str().is_some_and(|path| !path.contains(['"', '\\', '$', '\n']))
+        };
+        if self.domains.is_empty() || !fit(&self.certificate) || !fit(&self.key) {
+            bail!(
+                "[[nginx.certificates]]: name the host names under `domains`, and absolute paths of files under \
+                 `certificate` and `key`"
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Default for NginxSettings {
     fn default() -> Self {
-        Self { listen: vec!["80".to_owned(), "[::]:80".to_owned()] }
+        let addresses = |addresses: [&str; 2]| addresses.map(str::to_owned).to_vec();
+        Self {
+            listen: addresses(["80", "[::]:80"]),
+            https_listen: addresses(["443 ssl", "[::]:443 ssl"]),
+            certificates: Vec::new(),
+            behind_proxy: false,
+        }
+    }
+}
+
+impl NginxSettings {
+    /// The certificate for a host name, if there is one.
+    #[must_use]
+    pub fn certificate(&self, domain: &str) -> Option<&Certificate> {
+        self.certificates.iter().find(|certificate| certificate.is_for(domain))
     }
 }
 
@@ -151,12 +260,11 @@ impl ProjectSettings {
     /// # Errors
     /// When it can't be read or understood: the error says where and which keys there are.
     pub fn read(build_dir: &Path) -> Result<Self> {
-        let file = build_dir.join(PROJECT_FILE);
-        // What is wrong in the file is shown to whoever pushed, who may not know every file here.
-        if file.is_symlink() {
-            bail!("{} is a link: it is to be the file itself", file.display());
+        match project_file(build_dir, PROJECT_FILE, LONGEST)? {
+            Some(text) => Self::parse(&text)
+                .with_context(|| format!("cannot understand {}", build_dir.join(PROJECT_FILE).display())),
+            None => Ok(Self::default()),
         }
-        read(&file, Self::parse)
     }
 
     /// Understands the text of the file.
@@ -166,6 +274,7 @@ impl ProjectSettings {
     pub fn parse(text: &str) -> Result<Self> {
         let settings: Self = toml::from_str(text)?;
         settings.health.check()?;
+        settings.migrate.check()?;
         Ok(settings)
     }
 }
@@ -203,12 +312,48 @@ impl OperatorSettings {
         if settings.nginx.listen.is_empty() || !settings.nginx.listen.iter().all(fit) {
             bail!("[nginx] listen: name addresses as nginx does, such as [\"80\", \"[::]:80\"]");
         }
+        let is_ssl = |address: &String| fit(address) && address.split(' ').any(|word| word == "ssl");
+        if settings.nginx.https_listen.is_empty() || !settings.nginx.https_listen.iter().all(is_ssl) {
+            bail!("[nginx] https_listen: name addresses as nginx does, such as [\"443 ssl\", \"[::]:443 ssl\"]");
+        }
+        settings.nginx.certificates.iter().try_for_each(Certificate::check)?;
         Ok(settings)
     }
 }
 
 /// No settings are longer than this, in bytes.
 const LONGEST: u64 = 1024 * 1024;
+
+/// The text of a file in the root of the project; none where there is no such file. What is wrong in
+/// it is shown to the user who pushed, who may not read every file of this server: so it must be a
+/// file of the project itself.
+///
+/// # Errors
+/// When it is not a regular file, is longer than `longest` bytes, or can't be read.
+pub fn project_file(build_dir: &Path, name: &str, longest: u64) -> Result<Option<String>> {
+    let path = build_dir.join(name);
+    let metadata = match path.symlink_metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let kind = metadata.file_type();
+    if !kind.is_file() {
+        let found = if kind.is_symlink() {
+            "a symlink"
+        } else if kind.is_dir() {
+            "a folder"
+        } else {
+            "a FIFO or a device"
+        };
+        bail!("the project's file `{name}` must be a regular file, not {found}: commit the file itself");
+    }
+    if metadata.len() > longest {
+        bail!("the project's file `{name}` has {} bytes; it may have {longest} at most", metadata.len());
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Some(text))
+}
 
 fn read<T: Default>(file: &Path, parse: impl FnOnce(&str) -> Result<T>) -> Result<T> {
     if let Ok(metadata) = fs::metadata(file)
@@ -269,6 +414,21 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     })
 }
 
+fn duration_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    deserializer.deserialize_any(Written {
+        expected: "a time such as \"3s\" or \"0s\"",
+        of_text: |text| {
+            let span: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+            Duration::try_from(span).map_err(|_| "it must not be negative".to_owned())
+        },
+        of_number: None,
+    })
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
+    some_size(deserializer).map(Option::unwrap_or_default)
+}
+
 fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
 }
@@ -316,8 +476,8 @@ mod tests {
     fn only_a_file_of_the_project_itself_is_read() {
         let folder = tempfile::tempdir().expect("a folder");
         std::os::unix::fs::symlink("/dev/zero", folder.path().join(PROJECT_FILE)).expect("it can be made");
-        let error = ProjectSettings::read(folder.path()).expect_err("it is a link");
-        assert!(format!("{error:#}").contains("is a link"), "{error:#}");
+        let error = ProjectSettings::read(folder.path()).expect_err("it is a symlink");
+        assert!(format!("{error:#}").contains("must be a regular file, not a symlink"), "{error:#}");
         let error = OperatorSettings::read(Path::new("/dev/zero")).expect_err("it is no file");
         assert!(format!("{error:#}").contains("a file of settings"), "{error:#}");
     }

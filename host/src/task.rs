@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::env::Env;
-use crate::steps::{Action, mix, nginx, release, removal, service};
+use crate::steps::{Action, migrate, mix, nginx, release, removal, service};
 
 /// One named action of a task.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ const DEPLOY: &[Step] = &[
     step("copy_release_to_deploy", "pack the release into the deploy dir", release::copy_to_deploy),
     step("expand_release", "unpack it, and make it the current one", release::expand),
     step("install_init_script", "install the service", service::install_init_script),
-    step("mix_ecto_setup", "create and migrate the database", mix::ecto_setup),
+    step("mix_ecto_setup", "create and migrate the database", migrate::ecto_setup),
     step("start_service", "start the app, and wait until it answers", service::start),
     step("configure_nginx", "serve the project's domains", nginx::configure),
 ];

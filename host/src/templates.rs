@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::project::ProjectName;
 use crate::roots::ProjectPaths;
+use crate::settings::{Certificate, NginxSettings, SiteSettings};
 use crate::shell;
 
 /// The words by which Gatling knows its own files again, so that it replaces no others.
@@ -53,33 +56,129 @@ pub fn init_script(paths: &ProjectPaths) -> Result<String> {
     )
 }
 
-/// The path at which a site says which one it is.
-pub const PROOF_PATH: &str = "/.well-known/gatling-site";
-
-/// What a site of [`nginx_site`] says at [`PROOF_PATH`]: it differs wherever the site does.
+/// What is added to a release's `runtime.exs`: these lines of config.
 #[must_use]
-pub fn site_proof(listen: &[String], domains: &[String], port: u16) -> String {
-    let what = format!("{listen:?} {domains:?} {port} {}", include_str!("../templates/nginx-site.conf"));
-    Sha256::digest(what).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+pub(crate) fn release_runtime(config: &str) -> String {
+    format!("{}{config}", include_str!("../templates/release-runtime.exs"))
 }
 
-/// The site that proxies `domains` to `port`.
+/// What has logrotate rotate the app's log.
 ///
 /// # Errors
 /// None in practice: only if the template itself were broken.
-pub fn nginx_site(paths: &ProjectPaths, listen: &[String], domains: &[String], port: u16) -> Result<String> {
+pub fn logrotate(paths: &ProjectPaths) -> Result<String> {
     render(
-        include_str!("../templates/nginx-site.conf"),
+        include_str!("../templates/logrotate"),
         context! {
-            proof_path => PROOF_PATH,
-            proof => site_proof(listen, domains, port),
             marker => marker(&paths.name),
-            identifier => paths.name.identifier(),
-            listen => listen.to_vec(),
-            domains => domains.to_vec(),
-            port,
+            log => format!("\"{}\"", paths.app_log().display()),
+            user => account_name("/etc/passwd", rustix::process::geteuid().as_raw()),
+            group => account_name("/etc/group", rustix::process::getegid().as_raw()),
         },
     )
+}
+
+/// The name of a user or a group, or its number where it has none there.
+fn account_name(file: &str, id: u32) -> String {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let of_line = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?.to_owned();
+        (fields.nth(1)?.parse() == Ok(id)).then_some(name)
+    };
+    text.lines().find_map(of_line).unwrap_or_else(|| id.to_string())
+}
+
+/// The path at which a site says which one it is.
+pub const PROOF_PATH: &str = "/.well-known/gatling-site";
+
+/// How nginx serves a project that has no nginx.conf of its own.
+#[derive(Clone, Debug, Serialize)]
+pub struct SiteText<'a> {
+    /// What servers listen on.
+    pub listen: &'a [String],
+    /// What servers with a certificate listen on.
+    pub https_listen: &'a [String],
+    /// The host names without a certificate.
+    pub plain: Vec<&'a str>,
+    /// The host names with one.
+    pub https: Vec<SecuredNames<'a>>,
+    /// The app's port.
+    pub port: u16,
+    /// The largest body of a request, in bytes.
+    pub body_size: u64,
+    /// Whether visitors come through another proxy, which knows better how they came.
+    pub behind_proxy: bool,
+}
+
+/// Host names that one certificate is for.
+#[derive(Clone, Debug, Serialize)]
+pub struct SecuredNames<'a> {
+    /// The host names.
+    pub domains: Vec<&'a str>,
+    /// The file of the certificate.
+    pub certificate: String,
+    /// The file of its key.
+    pub key: String,
+}
+
+impl<'a> SiteText<'a> {
+    /// Finds the certificate of each host name.
+    #[must_use]
+    pub fn new(nginx: &'a NginxSettings, site: &SiteSettings, domains: &'a [String], port: u16) -> Self {
+        let mut plain = Vec::new();
+        let mut https: Vec<SecuredNames<'a>> = Vec::new();
+        for domain in domains {
+            let Some(Certificate { certificate, key, .. }) = nginx.certificate(domain) else {
+                plain.push(domain.as_str());
+                continue;
+            };
+            let (certificate, key) = (text(certificate), text(key));
+            match https.iter_mut().find(|names| names.certificate == certificate && names.key == key) {
+                Some(names) => names.domains.push(domain),
+                None => https.push(SecuredNames { domains: vec![domain], certificate, key }),
+            }
+        }
+        Self {
+            listen: &nginx.listen,
+            https_listen: &nginx.https_listen,
+            plain,
+            https,
+            port,
+            body_size: site.body_size.as_u64(),
+            behind_proxy: nginx.behind_proxy,
+        }
+    }
+
+    /// What the site says at [`PROOF_PATH`]: it differs wherever the site does.
+    #[must_use]
+    pub fn proof(&self) -> String {
+        let what = format!("{self:?} {}", include_str!("../templates/nginx-site.conf"));
+        Sha256::digest(what).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The text of the site.
+    ///
+    /// # Errors
+    /// None in practice: only if the template itself were broken.
+    pub fn render(&self, project: &ProjectName) -> Result<String> {
+        let identifier = project.identifier();
+        let forwarded = match self.behind_proxy {
+            true => format!("$gatling_{identifier}_proto"),
+            false => "$scheme".to_owned(),
+        };
+        render(
+            include_str!("../templates/nginx-site.conf"),
+            context! {
+                proof_path => PROOF_PATH,
+                proof => self.proof(),
+                marker => marker(project),
+                identifier,
+                forwarded,
+                ..minijinja::Value::from(Serde(self))
+            },
+        )
+    }
 }
 
 /// `before-mix-compile` as a name in JavaScript: `beforeMixCompile`.

@@ -16,6 +16,8 @@ uid={{ uid }}
 gid={{ gid }}
 home={{ home | sh }}
 stop_seconds=30
+# How long an app may answer with an error until it is given up: it may just be starting.
+error_seconds=5
 
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LANG="${LANG:-C.UTF-8}"
@@ -58,11 +60,19 @@ running_pid() {
 # alive PID: whether the process is there and more than a zombie.
 alive() { grep -q '^State:[[:space:]]*[^ZX[:space:]]' 2>/dev/null "/proc/$1/status"; }
 
-# answers PORT PATH: whether the app answers there with anything below 500.
-answers() {
-  code=$(curl --disable --silent --output /dev/null --noproxy '*' --max-time 5 --write-out '%{http_code}' "http://127.0.0.1:$1$2")
-  [ "$code" -ge 100 ] && [ "$code" -lt 500 ]
+# ask RELEASE_DIR: asks the release as a visitor of its first host name would; the status of its
+# answer in $code, 000 for none.
+ask() {
+  url=http://127.0.0.1:$(setting "$1" PORT)$(setting "$1" HEALTH_PATH)
+  code=$(curl --disable --silent --output /dev/null --noproxy '*' --max-time 5 --write-out '%{http_code}' \
+    --header "Host: $(setting "$1" HOST)" --header "X-Forwarded-Proto: $(setting "$1" SCHEME)" "$url")
 }
+
+# is_good CODE: whether that is an answer that visitors can be shown.
+is_good() { [ "$1" -ge 100 ] && [ "$1" -lt 500 ]; }
+
+# uptime: the seconds since the machine was started; the time of day can jump.
+uptime() { cut -d. -f1 /proc/uptime; }
 
 # port_is_free PORT: whether nothing at all listens there (curl's status 7 is a refused connection).
 port_is_free() {
@@ -91,17 +101,21 @@ end() {
   done
 }
 
-# start_release RELEASE_DIR: starts it and waits until it answers. Otherwise says why in $why.
+# start_release RELEASE_DIR: starts it and waits until it answers, and goes on answering. Otherwise
+# says why in $why.
 start_release() {
-  port=$(setting "$1" PORT) path=$(setting "$1" HEALTH_PATH) seconds=$(setting "$1" HEALTH_SECONDS)
+  port=$(setting "$1" PORT) seconds=$(setting "$1" HEALTH_SECONDS) watch=$(setting "$1" WATCH_SECONDS)
   program=$1/$project/bin/$(setting "$1" PROGRAM)
   if ! [ -x "$program" ]; then why="has no program $program"; return 1; fi
   if ! port_is_free "$port"; then
     why="cannot start: another program listens on port $port. Stop it, or choose another port: gatling config set $project PORT=NUMBER"
     return 1
   fi
-  mkdir -p "$deploy_dir/run" "$deploy_dir/log"
+  (umask 077 && mkdir -p "$deploy_dir/run" "$deploy_dir/log")
   log_before=$(wc -c 2>/dev/null <"$log_file" || echo 0)
+  env_file=$1/.env
+  # Releases of an older gatling have none of their own.
+  [ -f "$env_file" ] || env_file=$deploy_dir/.env
   (
     set -a
     PHX_SERVER=true PHX_HOST=$(setting "$1" HOST)
@@ -109,30 +123,75 @@ start_release() {
     RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
     ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}'
     # Whatever names the app's variables have, they are not to be taken for this script's own.
-    set -- "$program" "$port" "$log_file" "$deploy_dir"
-    if [ -f "$deploy_dir/.env" ]; then . "$deploy_dir/.env"; fi
+    set -- "$program" "$port" "$log_file" "$deploy_dir" "$env_file"
+    if [ -f "$5" ]; then . "$5"; fi
     PORT=$2 GATLING_DEPLOY_DIR=$4
     set +a
     exec setsid "$1" start >>"$3" 2>&1 </dev/null 9>&-
   ) &
   child=$!
   echo "$child" >"$pid_file"
-  deadline=$(($(date +%s) + seconds))
+  begun=$(uptime) erring_since='' shown='' log_is_shown=''
   while alive "$child"; do
-    if answers "$port" "$path"; then return 0; fi
-    if [ "$(date +%s)" -ge "$deadline" ]; then
+    ask "$1"
+    now=$(uptime)
+    if is_good "$code"; then
+      keeps_answering "$1" "${watch:-0}"
+      return
+    fi
+    [ "$code" != 000 ] || erring_since=''
+    if [ "$code" != 000 ] && [ "$code" != "$shown" ]; then
+      say "answers with $code at $url"
+      show_log
+      shown=$code log_is_shown=yes
+    fi
+    # 503 is what an app says that isn't ready yet. Any other error is no matter of waiting.
+    if [ "$code" != 000 ] && [ "$code" != 503 ]; then
+      erring_since=${erring_since:-$now}
+      if [ $((now - erring_since)) -ge "$error_seconds" ]; then
+        end "$child"
+        why="starts, but answers with $code at $url"
+        return 1
+      fi
+    fi
+    if [ $((now - begun)) -ge "$seconds" ]; then
       end "$child"
-      why="did not answer with less than 500 at http://127.0.0.1:$port$path within $seconds s"
+      case $code in
+      000) why="did not answer at $url within $seconds s. Does it listen on the port that the variable PORT names?" ;;
+      *) why="still answers with $code at $url after $seconds s" ;;
+      esac
       return 1
     fi
     sleep 0.1
   done
+  log_is_shown=''
   why="stopped by itself before it answered"
   return 1
 }
 
+# keeps_answering RELEASE_DIR SECONDS: watches an app that has answered once.
+keeps_answering() {
+  begun=$(uptime)
+  while now=$(uptime) && [ $((now - begun)) -lt "$2" ]; do
+    sleep 0.5
+    if ! alive "$child"; then
+      log_is_shown=''
+      why="answered, and stopped by itself $((now - begun)) s later"
+      return 1
+    fi
+  done
+  [ "$2" -gt 0 ] || return 0
+  ask "$1"
+  if ! is_good "$code"; then
+    end "$child"
+    why="answered at first, but then no more: the status is now $code at $url"
+    return 1
+  fi
+}
+
 # What the app wrote since it was started last.
 show_log() {
+  [ -z "$log_is_shown" ] || return 0
   echo "The end of $log_file:"
   tail -c "+$((log_before + 1))" "$log_file" 2>/dev/null | tail -n 20 | sed 's/^/  /'
 }
@@ -148,7 +207,8 @@ start() {
     say "is running already, pid $pid"
     return 0
   fi
-  if start_release "$(realpath "$current")"; then
+  release=$(realpath "$current")
+  if start_release "$release"; then
     say "$(basename "$(realpath "$current")") answers on port $port"
   else
     show_log
@@ -170,8 +230,9 @@ upgrade() {
       fail "another program listens on port $new_port; nothing was changed. Stop it, or choose another port: gatling config set $project PORT=NUMBER"
   fi
   stop_release
-  serve "releases/$1"
   if start_release "$new"; then
+    # What starts with the machine is what has answered.
+    serve "releases/$1"
     say "$1 answers on port $port"
     return 0
   fi
@@ -179,7 +240,6 @@ upgrade() {
   new_why=$why
   stop_release
   [ -n "$old" ] && [ "$old" != "releases/$1" ] || fail "$1 $new_why; there is no older release to put back"
-  serve "$old"
   start_release "$deploy_dir/$old" || fail "$1 $new_why. $(basename "$old") was put back, but $why"
   fail "$1 $new_why. $(basename "$old") was put back and answers on port $port"
 }
@@ -194,7 +254,7 @@ usage() {
 # One change at a time: a deployment and somebody at the keyboard would undo each other's.
 case $1 in
 start | stop | restart | force-reload | upgrade)
-  mkdir -p "$deploy_dir/run"
+  (umask 077 && mkdir -p "$deploy_dir/run")
   exec 9>"$deploy_dir/run/lock"
   flock -w 600 9 || fail "another start, stop or upgrade has been going on for ten minutes: see who has $deploy_dir/run/lock open"
   ;;
@@ -212,7 +272,7 @@ upgrade)
   ;;
 ping)
   release=$(realpath "$current" 2>/dev/null) && running_pid >/dev/null &&
-    answers "$(setting "$release" PORT)" "$(setting "$release" HEALTH_PATH)" && { echo pong; exit 0; }
+    { ask "$release"; is_good "$code"; } && { echo pong; exit 0; }
   echo "$project does not answer" >&2
   exit 1
   ;;

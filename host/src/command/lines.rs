@@ -5,7 +5,8 @@ use std::sync::mpsc;
 use std::thread;
 
 /// Reads lines on a thread of their own. A carriage return ends a line too: progress bars would
-/// otherwise be one endless line. Bytes that are no UTF-8 are replaced.
+/// otherwise be one endless line. Of a progress bar only what stays on the screen is kept: a line
+/// that tells a percentage and is written over is left out. Bytes that are no UTF-8 are replaced.
 pub(super) fn read_lines(output: PipeReader) -> mpsc::Receiver<String> {
     /// A line longer than this is cut in pieces: nothing that a program writes may fill the memory.
     const LONGEST: usize = 16 * 1024;
@@ -31,6 +32,18 @@ pub(super) fn read_lines(output: PipeReader) -> mpsc::Receiver<String> {
             let ended_by = end.map(|end| buffer[end]);
             let used = end.map_or(buffer.len(), |end| end + 1);
             reader.consume(used);
+            if ended_by == Some(b'\r') && line.contains(&b'%') {
+                // Whether it is written over is known with the next byte.
+                match reader.fill_buf() {
+                    Ok([b'\n', ..]) => {}
+                    Ok([]) => {}
+                    _ => line.clear(),
+                }
+                if line.is_empty() {
+                    returned = true;
+                    continue;
+                }
+            }
             let second_half_of_crlf = returned && ended_by == Some(b'\n') && line.is_empty();
             returned = ended_by == Some(b'\r');
             if (ended_by.is_some() && !second_half_of_crlf || line.len() >= LONGEST) && !send(&mut line) {

@@ -66,9 +66,9 @@ fn under_sudo_the_program_that_it_runs_is_looked_for_too() {
 }
 
 #[test]
-fn a_progress_bar_is_many_lines_and_no_output_is_lost() {
-    let (_, lines) = lines(&sh("printf '10%%\\r50%%\\r100%%\\r\\ndone\\n\\nafter an empty line\\n'"));
-    assert_eq!(lines, ["10%", "50%", "100%", "done", "", "after an empty line"]);
+fn of_a_progress_bar_only_what_stays_is_kept_and_no_other_output_is_lost() {
+    let (_, lines) = lines(&sh("printf '10%%\\r50%%\\r100%%\\r\\ndone\\rtwice\\n\\nafter an empty line\\n7%% off\\n'"));
+    assert_eq!(lines, ["100%", "done", "twice", "", "after an empty line", "7% off"]);
 }
 
 #[test]

@@ -231,6 +231,32 @@ impl Repository {
             .max()
     }
 
+    /// Removes what mix compiled while the clock was ahead: it would take that for newer than any
+    /// source, and never compile it again.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    pub fn remove_builds_of_the_future(&self, log: &RunLog) -> Result<()> {
+        let now = SystemTime::now() + Duration::from_secs(2);
+        let below = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_ahead = |app: &PathBuf| {
+            let mut notes = below(app.join(".mix"));
+            notes.any(|note| fs::metadata(note).and_then(|note| note.modified()).is_ok_and(|time| time > now))
+        };
+        let apps = below(self.dir.join("_build")).flat_map(|env| below(env.join("lib")));
+        let ahead: Vec<_> = apps.filter(is_ahead).collect();
+        for app in &ahead {
+            fs::remove_dir_all(app).with_context(|| format!("cannot remove {}", app.display()))?;
+        }
+        if !ahead.is_empty() {
+            log.line(&format!(
+                "  {} was compiled while this server's clock was ahead: it is compiled again",
+                ahead.iter().filter_map(|app| app.file_name()?.to_str()).collect::<Vec<_>>().join(", ")
+            ));
+        }
+        Ok(())
+    }
+
     fn changes(&self, commit: &str) -> Result<Vec<String>> {
         let names = self.git(["diff", "--no-ext-diff", "--name-only", commit])?;
         Ok(names.lines().map(str::to_owned).collect())

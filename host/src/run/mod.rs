@@ -15,9 +15,12 @@ use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use crate::command::{Command, Environment};
+use crate::dotenv::Dotenv;
 use crate::env::Source;
 use crate::hooks::{self, Preload};
 use crate::roots::ProjectPaths;
+use crate::secrets;
+use crate::serving;
 use crate::settings::PROJECT_FILE;
 use crate::task::Task;
 use checkout::{Repository, short};
@@ -144,7 +147,11 @@ impl<'a> Run<'a> {
         ));
         let leftovers = paths.state_dir().join(format!("leftovers-{}.patch", self.request.id));
         repository.check_out(&tips, &commit, !self.killed.is_empty(), &leftovers, log)?;
+        repository.remove_builds_of_the_future(log)?;
         self.settle_killed()?;
+        if task == Task::Deploy {
+            make_secret(paths, log)?;
+        }
         let source = Source { commit: commit.clone(), branch };
         // It is made ready while mix is asked about the project, and beside the first steps.
         let preload = Preload::start(paths, task);
@@ -218,6 +225,18 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Makes the secret that a Phoenix app needs, where none is set.
+fn make_secret(paths: &ProjectPaths, log: &RunLog) -> Result<()> {
+    let _alone = Lock::take(&paths.state_dir().join("config.lock"), |_| {})?;
+    let mut dotenv = Dotenv::read(&paths.dotenv())?;
+    if secrets::is_missing(paths, &dotenv) {
+        dotenv.set(secrets::NAME, &secrets::generate()?)?;
+        dotenv.write(&paths.dotenv())?;
+        log.line(&format!("  {} was not set: a new secret was generated for {}", secrets::NAME, paths.name));
+    }
+    Ok(())
+}
+
 /// Compiles the hooks that were pushed, while the run that is under way has the build dir.
 fn compile_pushed_hooks(request: &Request) {
     // By the time that this one's turn comes the project is deployed, if all goes well.
@@ -243,11 +262,11 @@ fn report_failure(request: &Request, task: Option<Task>, error: &anyhow::Error, 
     log.line(&format!("gatling: {what} of {}{FAILURE_MARK}{}", paths.name, chain(error)));
     log.line(&format!("  {}", serving(paths)));
     if task == Some(Task::Unload) {
-        log.line(&format!("  Mend it, and go on with: gatling unload {}", paths.name));
+        log.line(&format!("  Fix it, and go on with: gatling unload {}", paths.name));
     } else {
         let again = if paths.is_deployed() { "upgrade" } else { "deploy" };
         log.line(&format!(
-            "  Mend it and push again. To try the same commit again, run on the server: gatling {again} {}",
+            "  Fix it and push again. To try the same commit again, run on the server: gatling {again} {}",
             paths.name
         ));
     }
@@ -287,7 +306,11 @@ fn serving(paths: &ProjectPaths) -> String {
     let mut ping = Command::new(&script.display().to_string(), ["ping"], Path::new("/"));
     ping.environment = Environment::Only(&["LANG", "PATH", "TERM"]);
     match ping.output() {
-        Ok(_) => format!("{name} {release} is serving."),
+        Ok(_) => match serving::unserved(paths) {
+            Ok(None) => format!("{name} {release} is serving."),
+            Ok(Some(visit)) => format!("{name} {release} runs, but visitors are NOT served: {visit}"),
+            Err(error) => format!("{name} {release} runs; whether visitors are served is not known: {error:#}"),
+        },
         Err(_) => {
             let restart = match paths.roots.etc_is_the_systems() {
                 true => format!("service {name} restart"),

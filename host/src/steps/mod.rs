@@ -1,26 +1,31 @@
 //! What each step does: functions that look at the env and say, as values, what is to be done;
 //! and [`Action::execute`], which does it.
 
+mod epmd;
+mod logs;
+pub mod migrate;
 pub mod mix;
 pub mod nginx;
 pub mod release;
 pub mod removal;
 pub mod service;
+pub mod switch;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
-use std::net::{Ipv4Addr, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use crate::command::{Command, CommandError, Started};
 use crate::env::Env;
+use crate::roots::ProjectPaths;
 use crate::run::log::RunLog;
 
 /// One thing that a step does.
@@ -34,6 +39,13 @@ pub enum Action {
         /// The command.
         #[serde(flatten)]
         command: Command,
+    },
+    /// Run commands that exit with 0 even where they make nothing, and fail unless they wrote these files.
+    Build {
+        /// The commands.
+        commands: Vec<Command>,
+        /// The files.
+        written: Vec<PathBuf>,
     },
     /// Run a command if the project has the mix task, which can only be known by then.
     RunIfTask {
@@ -80,15 +92,45 @@ pub enum Action {
         /// The version that is to stand in it.
         version: String,
     },
-    /// Fail unless the release is the current one and accepts connections.
-    ProveServing {
-        /// The link to the current release.
-        link: PathBuf,
-        /// The name of the release.
-        release: String,
-        /// The app's port.
-        port: u16,
+    /// Add a text to the end of a file, if there is such a file.
+    Append {
+        /// The file.
+        path: PathBuf,
+        /// The text.
+        #[serde(skip)]
+        text: String,
     },
+    /// Remove what earlier builds left where mix builds a release, but for its cookie.
+    ClearRelease {
+        /// The release's folder.
+        path: PathBuf,
+    },
+    /// Remove releases but for the latest that served.
+    KeepReleases {
+        /// The project.
+        #[serde(skip)]
+        paths: ProjectPaths,
+        /// The release that serves now.
+        serves: String,
+        /// Releases that are kept in any case.
+        needed: Vec<String>,
+    },
+    /// Tell something that the user should know, and that is no failure.
+    Warn {
+        /// What.
+        text: String,
+    },
+    /// End the epmd that a release in this folder started, if no node needs it.
+    EndEpmd {
+        /// The folder of releases.
+        releases: PathBuf,
+    },
+    /// Migrate the database.
+    Migrate(Box<migrate::Migration>),
+    /// Bring the new release to life in the place of the old one.
+    Switch(Box<switch::Switch>),
+    /// Fail unless the release is the current one, and listens where it is to.
+    ProveServing(Box<switch::Serving>),
     /// Put a site in place, and put back what was there if nginx refuses it.
     InstallSite(Box<nginx::Site>),
 }
@@ -105,12 +147,19 @@ impl Action {
         Self::Skip { reason: reason.into() }
     }
 
+    /// Something to tell.
+    pub fn warn(text: impl Into<String>) -> Self {
+        Self::Warn { text: text.into() }
+    }
+
     /// The commands that this action may run, for a look at whether their programs are there.
     #[must_use]
     pub fn commands(&self) -> Vec<&Command> {
         match self {
             Self::Run(command) | Self::Try { command } | Self::RunIfTask { command, .. } => vec![command],
+            Self::Build { commands, .. } => commands.iter().collect(),
             Self::InstallSite(site) => site.commands(),
+            Self::Switch(switch) => switch.commands(),
             _ => Vec::new(),
         }
     }
@@ -128,6 +177,11 @@ impl Action {
                 }
                 Ok(())
             }
+            Self::Build { commands, written } => {
+                let begun = SystemTime::now();
+                commands.iter().try_for_each(|command| run(command, log))?;
+                prove_written(written, begun)
+            }
             Self::RunIfTask { task, command } => {
                 let ask = env.mix.command(["help", task]);
                 match ask.stream(|_| {})? {
@@ -142,9 +196,7 @@ impl Action {
                 log.output(&format!("nothing to do: {reason}"));
                 Ok(())
             }
-            Self::MakeDir { path } => {
-                fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))
-            }
+            Self::MakeDir { path } => make_dir(path),
             Self::WriteFile { path, contents, mode } => write_file(path, contents, *mode),
             Self::Remove { path } => {
                 if remove(path)? {
@@ -154,7 +206,20 @@ impl Action {
             }
             Self::Clear { path } => remove(path).map(drop),
             Self::ProveRelease { marker, version } => prove_release(marker, version),
-            Self::ProveServing { link, release, port } => prove_serving(link, release, *port),
+            Self::Append { path, text } => append(path, text),
+            Self::ClearRelease { path } => clear_release(path),
+            Self::KeepReleases { paths, serves, needed } => keep_releases(paths, serves, needed),
+            Self::Warn { text } => {
+                log.output(&format!("warning: {text}"));
+                Ok(())
+            }
+            Self::EndEpmd { releases } => {
+                epmd::end(releases, log);
+                Ok(())
+            }
+            Self::Migrate(migration) => migration.carry_out(log),
+            Self::Switch(switch) => switch.carry_out(log),
+            Self::ProveServing(serving) => serving.prove(log),
             Self::InstallSite(site) => site.install(log),
         }
     }
@@ -165,13 +230,24 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Run(command) | Self::Try { command } => write!(f, "$ {command}"),
+            Self::Build { commands, .. } => {
+                let commands: Vec<_> = commands.iter().map(|command| format!("$ {command}")).collect();
+                f.write_str(&commands.join("\n"))
+            }
             Self::RunIfTask { task, command } => write!(f, "$ {command}  (if there is a mix task {task} by then)"),
             Self::Skip { reason } => write!(f, "nothing to do: {reason}"),
             Self::MakeDir { path } => write!(f, "make the folder {}", path.display()),
             Self::WriteFile { path, .. } => write!(f, "write {}", path.display()),
             Self::Remove { path } | Self::Clear { path } => write!(f, "remove {}", path.display()),
             Self::ProveRelease { version, .. } => write!(f, "check that mix built {version} anew"),
-            Self::ProveServing { release, port, .. } => write!(f, "check that {release} serves on port {port}"),
+            Self::Append { path, .. } => write!(f, "add to {}", path.display()),
+            Self::ClearRelease { path } => write!(f, "remove what earlier builds left in {}", path.display()),
+            Self::KeepReleases { .. } => write!(f, "remove releases but for the last {KEPT_RELEASES} that served"),
+            Self::Warn { text } => write!(f, "warning: {text}"),
+            Self::EndEpmd { .. } => f.write_str("end epmd, if no other app needs it"),
+            Self::Migrate(migration) => migration.fmt(f),
+            Self::Switch(switch) => switch.fmt(f),
+            Self::ProveServing(serving) => serving.fmt(f),
             Self::InstallSite(site) => site.fmt(f),
         }
     }
@@ -187,10 +263,18 @@ fn run(command: &Command, log: &RunLog) -> Result<()> {
     show(command, log);
     match command.run(|line| log.output(line)) {
         Ok(()) => Ok(()),
-        Err(error @ CommandError::Failed { .. }) if command.program == "sudo" => Err(error)
-            .context("a command that needs root's rights failed; let this user run it with sudo, without a password"),
+        Err(error @ CommandError::Failed { .. }) if is_forbidden(command) => Err(error).context(
+            "this user may not run a command that needs root's rights: allow it in /etc/sudoers.d, as the README says",
+        ),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether it is sudo that doesn't run the command: asked, as a command's own failure looks the same.
+fn is_forbidden(command: &Command) -> bool {
+    let Some(own) = command.args.get(1..).filter(|_| command.program == "sudo") else { return false };
+    let ask = Command::new("sudo", ["-n", "-l"].into_iter().chain(own.iter().map(String::as_str)), &command.dir);
+    !ask.stream(|_| {}).is_ok_and(|status| status.success())
 }
 
 /// Follows a command that was started before its turn.
@@ -202,6 +286,15 @@ pub(crate) fn finish(started: Started, log: &RunLog) -> Result<()> {
 fn show(command: &Command, log: &RunLog) {
     let shown = format!("$ {command}");
     if command.quiet { log.debug(&shown) } else { log.output(&shown) }
+}
+
+/// Makes a folder, and those above it, that nobody else can enter: releases and logs hold secrets.
+fn make_dir(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot make the folder {}", path.display()))
 }
 
 /// Writes a file beside its place and renames it.
@@ -231,6 +324,22 @@ fn remove(path: &Path) -> Result<bool> {
     }
 }
 
+/// Fails unless each file was written since `begun`.
+fn prove_written(files: &[PathBuf], begun: SystemTime) -> Result<()> {
+    // File systems note times by a coarser clock.
+    let begun = begun - Duration::from_secs(1);
+    let is_new = |file: &&PathBuf| fs::metadata(file).and_then(|file| file.modified()).is_ok_and(|time| time >= begun);
+    match files.iter().find(|file| !is_new(file)) {
+        None => Ok(()),
+        Some(file) => bail!(
+            "the assets were built without an error, but {} was not written: see the output above, and whether \
+             `assets.deploy` in mix.exs ends with `phx.digest`. The app needs that file, because its config sets \
+             `cache_static_manifest`",
+            file.display()
+        ),
+    }
+}
+
 fn prove_release(marker: &Path, version: &str) -> Result<()> {
     let text = match fs::read_to_string(marker) {
         Ok(text) => text,
@@ -250,13 +359,44 @@ fn prove_release(marker: &Path, version: &str) -> Result<()> {
     }
 }
 
-fn prove_serving(link: &Path, release: &str, port: u16) -> Result<()> {
-    let current = fs::read_link(link).with_context(|| format!("cannot read the link {}", link.display()))?;
-    if current.file_name() != Some(release.as_ref()) {
-        bail!("the service says that it runs {release}, but {} leads to {}", link.display(), current.display());
+/// How many releases that served are kept, the one that serves among them.
+const KEPT_RELEASES: usize = 5;
+
+/// Notes that a release serves, and removes those that nobody would go back to.
+fn keep_releases(paths: &ProjectPaths, serves: &str, needed: &[String]) -> Result<()> {
+    let mut served = paths.served();
+    served.retain(|release| release != serves && paths.releases_dir().join(release).is_dir());
+    served.push(serves.to_owned());
+    let latest = served.split_off(served.len().saturating_sub(KEPT_RELEASES));
+    write_file(&paths.served_file(), &(latest.join("\n") + "\n"), 0o644)?;
+    for entry in fs::read_dir(paths.releases_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !latest.contains(&name) && !needed.contains(&name) {
+            remove(&entry.path())?;
+        }
     }
-    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).with_context(|| {
-        format!("the service says that it runs {release}, but nothing accepts connections on port {port}")
-    })?;
+    Ok(())
+}
+
+fn append(path: &Path, text: &str) -> Result<()> {
+    let write = || -> io::Result<()> {
+        match fs::OpenOptions::new().append(true).open(path) {
+            Ok(mut file) => file.write_all(text.as_bytes()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// mix keeps the cookie of a release that it builds anew, and so nodes of it know each other.
+fn clear_release(path: &Path) -> Result<()> {
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    for entry in entries(path).filter(|entry| !entry.ends_with("releases")) {
+        remove(&entry)?;
+    }
+    for entry in entries(&path.join("releases")).filter(|entry| !entry.ends_with("COOKIE")) {
+        remove(&entry)?;
+    }
     Ok(())
 }

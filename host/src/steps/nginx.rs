@@ -1,7 +1,9 @@
 //! The steps that tell nginx about the project.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,10 @@ use super::{Action, run, system, write_file};
 use crate::command::{Command, CommandError};
 use crate::env::Env;
 use crate::http;
+use crate::nginx::config::{Dump, parse};
+use crate::nginx::servers::{self, Server};
+use crate::nginx::trial::Trial;
+use crate::nginx::visitor::{self, Transport};
 use crate::run::lock::Lock;
 use crate::run::log::RunLog;
 use crate::templates;
@@ -40,8 +46,13 @@ pub struct Site {
     pub test: Command,
     /// Have nginx use it.
     pub reload: Command,
-    /// How it is known that nginx uses it; nothing is known of a project's own nginx.conf.
+    /// Have nginx print its configuration.
+    #[serde(skip)]
+    dump: Command,
+    /// How it is known that nginx uses it; a project's own nginx.conf doesn't say.
     pub proof: Option<Proof>,
+    /// What visitors are to see.
+    pub visits: Visits,
     /// Put back what was there.
     pub restore: Vec<Command>,
 }
@@ -67,6 +78,88 @@ impl Proof {
     }
 }
 
+/// Visits to every host name of the project, through nginx.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Visits {
+    /// The host names.
+    pub hosts: Vec<String>,
+    /// The path that is asked for.
+    pub path: String,
+    #[serde(skip)]
+    servers: Vec<Server>,
+    #[serde(skip)]
+    headers: Vec<String>,
+}
+
+impl Visits {
+    /// Visits to the hosts of the env by servers that may be those of an older site: only the hosts
+    /// that these have.
+    fn through(env: &Env, servers: Vec<Server>) -> Self {
+        let has_door = |host: &&String| servers::door(&servers, host) != visitor::Door::default();
+        Self {
+            hosts: env.site.hosts.iter().filter(has_door).cloned().collect(),
+            path: env.settings.health.path.clone(),
+            headers: match env.operator.nginx.behind_proxy {
+                true => vec!["X-Forwarded-Proto: https".to_owned()],
+                false => Vec::new(),
+            },
+            servers,
+        }
+    }
+
+    /// What visitors see now.
+    ///
+    /// # Errors
+    /// When curl can't be run.
+    pub fn make(&self) -> Result<Vec<visitor::Visit>> {
+        visitor::visit(&self.hosts, &self.path, |host| servers::door(&self.servers, host), &self.headers)
+    }
+
+    /// Fails unless visitors of every host are served.
+    fn prove(&self, log: &RunLog) -> Result<()> {
+        let visits = self.make()?;
+        let bad: Vec<_> = visits.iter().filter(|visit| !visit.went_well()).collect();
+        let Some(first) = bad.first() else {
+            let untrusted: Vec<_> =
+                visits.iter().filter(|visit| visit.untrusted).map(|visit| visit.url.as_str()).collect();
+            if !untrusted.is_empty() {
+                log.output(&format!(
+                    "warning: this server does not trust the certificate of {}: browsers warn their users of it, unless \
+                     they know who signed it",
+                    untrusted.join(", ")
+                ));
+            }
+            return Ok(());
+        };
+        let more = match bad.len() {
+            1 => String::new(),
+            number => format!(" (and {} more)", number - 1),
+        };
+        bail!("visitors are not served: {first}{more}{}", remedy(first))
+    }
+}
+
+/// What to do about what visitors see, as further lines.
+fn remedy(visit: &visitor::Visit) -> String {
+    match &visit.sight {
+        visitor::Sight::Nowhere { to, .. } if to.starts_with("https:") && visit.url.starts_with("http:") => {
+            "\n  The app redirects to HTTPS. Either name a certificate in the operator's file, under \
+             [[nginx.certificates]], or remove `force_ssl: ...` from config/prod.exs"
+                .to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+impl fmt::Display for Visits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.hosts.as_slice() {
+            [] => f.write_str("visit nothing: the site has no host name"),
+            hosts => write!(f, "visit {}{} through nginx", hosts.join(", "), self.path),
+        }
+    }
+}
+
 /// How long nginx may take until it uses a site that it was told to use.
 const SETTLING: Duration = Duration::from_secs(10);
 
@@ -74,27 +167,45 @@ const SETTLING: Duration = Duration::from_secs(10);
 /// tells the old ones to stop a tenth of a second later: until then either kind may answer.
 const OVERLAP: Duration = Duration::from_millis(300);
 
-pub(crate) fn configure(env: &Env) -> Result<Vec<Action>> {
-    let old = std::fs::read_to_string(&env.nginx_available_path).ok();
-    if old.as_ref().is_some_and(|old| !old.contains(&templates::marker(&env.paths.name))) {
+/// Where nginx notes its process id unless its configuration says otherwise.
+const DEFAULT_PID_FILE: &str = "/run/nginx.pid";
+
+/// The site as it is in place, and whether it is switched on.
+struct InPlace {
+    text: Option<String>,
+    enabled: bool,
+}
+
+fn in_place(env: &Env) -> Result<InPlace> {
+    let text = fs::read_to_string(&env.nginx_available_path).ok();
+    if text.as_ref().is_some_and(|text| !text.contains(&templates::marker(&env.paths.name))) {
         bail!(
             "{} is there already, and gatling did not write it: if it is yours, commit it to the project as nginx.conf and \
              remove it here",
             env.nginx_available_path.display()
         );
     }
-    let enabled = std::fs::read_link(&env.nginx_enabled_path).is_ok_and(|target| target == env.nginx_available_path);
+    let enabled = fs::read_link(&env.nginx_enabled_path).is_ok_and(|target| target == env.nginx_available_path);
     if !enabled && env.nginx_enabled_path.symlink_metadata().is_ok() {
         bail!(
-            "{} is there already, and is no link of gatling's to {}: move it away",
+            "{} is there already, and is not gatling's symlink to {}: move it away",
             env.nginx_enabled_path.display(),
             env.nginx_available_path.display()
         );
     }
+    Ok(InPlace { text, enabled })
+}
+
+pub(crate) fn configure(env: &Env) -> Result<Vec<Action>> {
+    Ok(vec![Action::InstallSite(Box::new(site(env)?))])
+}
+
+fn site(env: &Env) -> Result<Site> {
+    let InPlace { text: old, enabled } = in_place(env)?;
     let unchanged = enabled && old.as_ref() == Some(&env.nginx_template);
     let available = env.nginx_available_path.display().to_string();
     let link = env.nginx_enabled_path.display().to_string();
-    let staged = env.deploy_dir.join("nginx-site");
+    let staged = staged(env);
     let kept = old.map(|old| (env.deploy_dir.join("nginx-site.old"), old));
     let mut restore = Vec::new();
     if !enabled {
@@ -104,45 +215,97 @@ pub(crate) fn configure(env: &Env) -> Result<Vec<Action>> {
         Some((kept, _)) => system(env, "install", ["-m", "644", &kept.display().to_string(), &available]),
         None => system(env, "rm", ["-f", &available]),
     });
-    Ok(vec![Action::InstallSite(Box::new(Site {
+    Ok(Site {
         path: env.nginx_available_path.clone(),
         place: vec![
             system(env, "install", ["-D", "-m", "644", &staged.display().to_string(), &available]),
             system(env, "ln", ["-sfn", &available, &link]),
         ],
-        test: nginx(env, ["-t"]),
-        reload: nginx(env, ["-s", "reload"]),
+        test: nginx(env, &["-t"]),
+        reload: nginx(env, &["-s", "reload"]),
+        dump: nginx(env, &["-T"]),
         proof: proof(env),
+        visits: Visits::through(env, env.site.servers.clone()),
         restore,
         unchanged,
-        lock: env.paths.roots.home.join(".gatling").join("nginx.lock"),
+        lock: lock(env),
         contents: env.nginx_template.clone(),
         staged,
         kept,
-    }))])
+    })
+}
+
+fn staged(env: &Env) -> PathBuf {
+    env.deploy_dir.join("nginx-site")
+}
+
+fn lock(env: &Env) -> PathBuf {
+    env.paths.roots.home.join(".gatling").join("nginx.lock")
 }
 
 /// How to see that nginx uses the site, if it is Gatling's own and can be asked without TLS.
 fn proof(env: &Env) -> Option<Proof> {
-    let listen = &env.operator.nginx.listen;
-    let answer = templates::site_proof(listen, &env.domains, env.available_port);
-    if !env.nginx_template.contains(&answer) {
-        return None;
+    let answer = env.site.proof.clone()?;
+    let host = env.site.hosts.first()?.clone();
+    match env.site.door(&host).http? {
+        Transport::Tcp(address) => Some(Proof { address, host, answer }),
+        Transport::Unix(_) => None,
     }
-    let plain = listen.iter().find(|address| !address.contains("ssl") && !address.starts_with("unix:"))?;
-    let plain = plain.split(' ').next()?;
-    let address = match plain.rsplit_once(':') {
-        None if plain.chars().all(|c| c.is_ascii_digit()) => format!("127.0.0.1:{plain}"),
-        None => format!("{plain}:80"),
-        Some(("*" | "0.0.0.0", port)) => format!("127.0.0.1:{port}"),
-        Some(("[::]", port)) => format!("[::1]:{port}"),
-        Some(_) => plain.to_owned(),
-    };
-    Some(Proof { address, host: env.domains.first()?.replace('*', "gatling"), answer })
+}
+
+/// The site that visitors come through once the app was upgraded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum SiteInUse {
+    /// There is none yet.
+    None,
+    /// The one that is in place already.
+    InPlace(Visits),
+    /// One that has to follow the app to another port at once.
+    Moved(Box<Site>),
+}
+
+impl SiteInUse {
+    pub(super) fn commands(&self) -> Vec<&Command> {
+        match self {
+            Self::None | Self::InPlace(_) => Vec::new(),
+            Self::Moved(site) => site.commands(),
+        }
+    }
+
+    pub(super) fn prove(&self, log: &RunLog) -> Result<()> {
+        match self {
+            Self::None => Ok(()),
+            Self::InPlace(visits) => visits.prove(log),
+            Self::Moved(site) => site.install(log),
+        }
+    }
+}
+
+impl fmt::Display for SiteInUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("no site is in place yet"),
+            Self::InPlace(visits) => visits.fmt(f),
+            Self::Moved(site) => site.fmt(f),
+        }
+    }
+}
+
+/// The site that visitors come through when the app has been upgraded, and has perhaps moved to
+/// another port.
+pub(crate) fn in_use(env: &Env) -> Result<SiteInUse> {
+    let InPlace { text, enabled } = in_place(env)?;
+    let Some(text) = text.filter(|_| enabled) else { return Ok(SiteInUse::None) };
+    if env.serving_port.is_some_and(|port| port != env.available_port) {
+        return Ok(SiteInUse::Moved(Box::new(site(env)?)));
+    }
+    let servers = servers::servers(&parse(&text, "the site").unwrap_or_default());
+    Ok(SiteInUse::InPlace(Visits::through(env, servers)))
 }
 
 pub(crate) fn unconfigure(env: &Env) -> Result<Vec<Action>> {
-    let is_ours = std::fs::read_to_string(&env.nginx_available_path)
+    let is_ours = fs::read_to_string(&env.nginx_available_path)
         .is_ok_and(|text| text.contains(&templates::marker(&env.paths.name)));
     if !is_ours {
         return Ok(vec![Action::skip(format!("{} is not there", env.nginx_available_path.display()))]);
@@ -151,16 +314,21 @@ pub(crate) fn unconfigure(env: &Env) -> Result<Vec<Action>> {
         (env.nginx_enabled_path.display().to_string(), env.nginx_available_path.display().to_string());
     Ok(vec![
         Action::run(system(env, "rm", ["-f", &link, &available])),
-        Action::Try { command: nginx(env, ["-s", "reload"]) },
+        Action::Try { command: nginx(env, &["-s", "reload"]) },
     ])
 }
 
 /// A call of nginx with the configuration that the env is about.
-fn nginx<const N: usize>(env: &Env, args: [&str; N]) -> Command {
-    let config = env.nginx_dir.join("nginx.conf").display().to_string();
-    let chosen = (!env.paths.roots.nginx_is_the_systems()).then_some(["-c", &config]);
-    let args = chosen.iter().flatten().copied().chain(args);
-    Command::new("nginx", args, &env.deploy_dir_or_root()).as_root(env.sudo)
+fn nginx(env: &Env, args: &[&str]) -> Command {
+    let config = env.nginx_dir.join("nginx.conf");
+    let chosen = (!env.paths.roots.nginx_is_the_systems()).then_some(config);
+    nginx_with(env, chosen.as_deref(), args)
+}
+
+fn nginx_with(env: &Env, config: Option<&Path>, args: &[&str]) -> Command {
+    let config = config.map(|config| config.display().to_string());
+    let chosen = config.iter().flat_map(|config| ["-c", config]);
+    Command::new("nginx", chosen.chain(args.iter().copied()), &env.deploy_dir_or_root()).as_root(env.sudo)
 }
 
 impl Site {
@@ -173,7 +341,8 @@ impl Site {
     }
 
     pub(super) fn install(&self, log: &RunLog) -> Result<()> {
-        if self.unchanged && self.proof.as_ref().is_some_and(|proof| proof.holds().is_ok()) {
+        if self.unchanged && self.proof.as_ref().is_none_or(|proof| proof.holds().is_ok()) {
+            self.visits.prove(log)?;
             log.output(&format!("nothing to do: nginx serves {} as it is", self.path.display()));
             return Ok(());
         }
@@ -182,7 +351,8 @@ impl Site {
         if let Some((path, old)) = &self.kept {
             write_file(path, old, 0o644)?;
         }
-        let Err(error) = self.bring_into_use(log).and_then(|()| self.prove()) else { return Ok(()) };
+        let workers = self.workers();
+        let Err(error) = self.bring_into_use(log).and_then(|()| self.prove(&workers, log)) else { return Ok(()) };
         let put_back = self.restore.iter().try_for_each(|command| run(command, log));
         // Where nginx refused the site it still uses what was there; where it was told to use
         // the site already, it has to be told again. The first failure is the one that counts.
@@ -206,17 +376,36 @@ impl Site {
         Ok(())
     }
 
+    /// nginx's workers: those of another configuration are others.
+    fn workers(&self) -> HashSet<String> {
+        let pid_file = || -> Option<PathBuf> {
+            let directives = Dump::parse(&self.dump.capture().ok()?).ok()?.expand().ok()?;
+            let pid =
+                directives.iter().find(|directive| directive.name() == "pid").and_then(|pid| pid.arguments().next());
+            Some(pid.map_or_else(|| PathBuf::from(DEFAULT_PID_FILE), PathBuf::from))
+        };
+        let master = pid_file().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", master.trim())).unwrap_or_default();
+        children.split_whitespace().map(str::to_owned).collect()
+    }
+
     /// Waits until nginx uses the site: it does so in its own time, and where it can't, says so
     /// only in its error log.
-    fn prove(&self) -> Result<()> {
-        let Some(proof) = &self.proof else { return Ok(()) };
+    fn prove(&self, old_workers: &HashSet<String>, log: &RunLog) -> Result<()> {
+        let uses_it = || match &self.proof {
+            Some(proof) => {
+                proof.holds().map_err(|error| format!("does not serve {} at {}: {error:#}", proof.host, proof.address))
+            }
+            None if self.workers().difference(old_workers).next().is_some() => Ok(()),
+            None => Err("goes on with its old configuration".to_owned()),
+        };
         let deadline = Instant::now() + SETTLING;
         let mut proved_since = None;
         loop {
-            match proof.holds() {
+            match uses_it() {
                 Ok(()) => {
                     if proved_since.get_or_insert_with(Instant::now).elapsed() >= OVERLAP {
-                        return Ok(());
+                        return self.visits.prove(log);
                     }
                     thread::sleep(Duration::from_millis(10));
                 }
@@ -226,11 +415,9 @@ impl Site {
                 }
                 Err(found) => {
                     bail!(
-                        "nginx was told to use the site {}, and does not serve {} at {} after {} s: {found:#}. Its error log says \
-                         why; another site may have the same name, or another program the port",
+                        "nginx was told to use the site {}, and after {} s it {found}. Its error log says why; another \
+                         program may have the port: see `ss -ltnp`",
                         self.path.display(),
-                        proof.host,
-                        proof.address,
                         SETTLING.as_secs()
                     )
                 }
@@ -258,35 +445,52 @@ impl Site {
     }
 }
 
-/// Has nginx check its configuration before anything is done, where a site is to be changed: what is
-/// wrong there already would show only when the new release is up.
+/// Tries a new site before anything is done: what is wrong with it, or with nginx's configuration as
+/// it is, would otherwise show only when the new release is up.
 ///
 /// # Errors
-/// When nginx refuses what it has.
+/// When nginx would not take the site, or visitors would not come through it to the app.
 pub(crate) fn check_beforehand(env: &Env, log: &RunLog) -> Result<()> {
-    for step in env.task.steps() {
-        for action in (step.actions)(env)? {
-            let Action::InstallSite(site) = action else { continue };
-            if !site.unchanged {
-                let result = site.test.run(|line| log.debug(line)).map_err(|error| site.explain(error));
-                result.context("nginx would not take a new site now; nothing was begun")?;
-            }
-        }
+    let changes_site = env.task.steps().iter().any(|step| step.name == "configure_nginx");
+    if !changes_site {
+        return Ok(());
     }
-    Ok(())
+    let site = site(env)?;
+    if site.unchanged {
+        return Ok(());
+    }
+    let _alone = Lock::take(&site.lock, |_| log.line("  waiting for nginx: another project is being configured"))?;
+    write_file(&site.staged, &site.contents, 0o644)?;
+    let config = env.nginx_dir.join(format!("gatling-trial-{}.conf", env.project));
+    let (draft, target) = (env.deploy_dir.join("nginx-trial"), config.display().to_string());
+    let trial = Trial {
+        dump: site.dump.clone(),
+        link: env.nginx_enabled_path.clone(),
+        staged: site.staged.clone(),
+        text: site.contents.clone(),
+        place: system(env, "install", ["-m", "644", &draft.display().to_string(), &target]),
+        remove: system(env, "rm", ["-f", &target]),
+        nginx: nginx_with(env, Some(&config), &[]),
+        config,
+        draft,
+        hosts: env.site.hosts.clone(),
+        path: env.settings.health.path.clone(),
+        port: env.available_port,
+    };
+    trial.run(&mut |line| log.debug(line)).context("nginx would not take the new site; nothing was changed")
 }
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.unchanged && self.proof.is_some() {
-            return write!(f, "nothing to do if nginx serves {} as it is", self.path.display());
+            return write!(f, "nothing to do if nginx serves {} as it is\n{}", self.path.display(), self.visits);
         }
         let commands = self.place.iter().chain([&self.test, &self.reload]);
         let commands: Vec<_> = commands.map(|command| format!("$ {command}")).collect();
         f.write_str(&commands.join("\n"))?;
-        match &self.proof {
-            Some(proof) => write!(f, "\ncheck that nginx serves {} at {}", proof.host, proof.address),
-            None => Ok(()),
+        if let Some(proof) = &self.proof {
+            write!(f, "\ncheck that nginx serves {} at {}", proof.host, proof.address)?;
         }
+        write!(f, "\n{}", self.visits)
     }
 }

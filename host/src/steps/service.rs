@@ -4,17 +4,15 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::{Action, system};
+use super::switch::{Serving, Switch};
+use super::{Action, logs, migrate, nginx, system};
 use crate::command::{Command, Environment};
 use crate::env::Env;
 use crate::templates;
 
-/// How many releases are kept beside the new one.
-const KEPT_RELEASES: usize = 5;
-
 /// A call of the init script: by `service` where it is installed for the system. Elsewhere it is
 /// called as `service` would: with a clean environment, in the root folder.
-fn service<const N: usize>(env: &Env, args: [&str; N]) -> Command {
+pub(crate) fn service<const N: usize>(env: &Env, args: [&str; N]) -> Command {
     let mut command = script(env, args);
     if env.paths.roots.etc_is_the_systems() {
         command.args.insert(0, env.project.clone());
@@ -52,6 +50,7 @@ pub(crate) fn install_init_script(env: &Env) -> Result<Vec<Action>> {
         actions.push(Action::run(system(env, "update-rc.d", [&env.project, "defaults"])));
         actions.extend(reload_systemd(env));
     }
+    actions.extend(logs::install(env)?);
     Ok(actions)
 }
 
@@ -63,8 +62,9 @@ pub(crate) fn start(env: &Env) -> Result<Vec<Action>> {
     let marker = env.paths.deployed_marker();
     Ok(vec![
         Action::run(service(env, [start])),
-        prove_serving(env),
+        Action::ProveServing(Box::new(serving(env))),
         Action::WriteFile { path: marker, contents: format!("{}\n", env.version), mode: 0o644 },
+        keep(env),
     ])
 }
 
@@ -76,13 +76,23 @@ pub(crate) fn upgrade(env: &Env) -> Result<Vec<Action>> {
         // It was written by another version of Gatling, or it is gone.
         actions.extend(install_init_script(env)?);
     }
-    actions.extend([Action::run(service(env, ["upgrade", &env.release()])), prove_serving(env)]);
-    // The latest releases stay for whoever wants to go back; without an end the disk would fill.
-    let old = env.releases.len().saturating_sub(KEPT_RELEASES);
-    let is_needed = |release: &String| *release == env.release() || Some(release) == env.previous_version.as_ref();
-    let old = env.releases[..old].iter().filter(|release| !is_needed(release));
-    actions.extend(old.map(|release| Action::Clear { path: env.paths.releases_dir().join(release) }));
+    actions.extend(migrate::from_release(env));
+    let back = env.previous_version.as_ref().filter(|previous| **previous != env.release());
+    actions.push(Action::Switch(Box::new(Switch {
+        upgrade: service(env, ["upgrade", &env.release()]),
+        serving: serving(env),
+        site: nginx::in_use(env)?,
+        back: back.map(|previous| service(env, ["upgrade", previous])),
+    })));
+    actions.push(keep(env));
     Ok(actions)
+}
+
+/// The latest releases that served stay, for whoever wants to go back; without an end the disk would
+/// fill.
+fn keep(env: &Env) -> Action {
+    let needed = [Some(env.release()), env.previous_version.clone()].into_iter().flatten().collect();
+    Action::KeepReleases { paths: env.paths.clone(), serves: env.release(), needed }
 }
 
 pub(crate) fn stop(env: &Env) -> Result<Vec<Action>> {
@@ -96,6 +106,7 @@ pub(crate) fn stop(env: &Env) -> Result<Vec<Action>> {
         // A systemd that does not know that the app runs stops nothing.
         actions.push(Action::run(script(env, ["stop"])));
     }
+    actions.push(Action::EndEpmd { releases: env.paths.releases_dir() });
     Ok(actions)
 }
 
@@ -110,11 +121,19 @@ pub(crate) fn remove_init_script(env: &Env) -> Result<Vec<Action>> {
         actions.push(Action::run(system(env, "update-rc.d", [&env.project, "remove"])));
         actions.extend(reload_systemd(env));
     }
+    actions.extend(logs::remove(env));
     Ok(actions)
 }
 
-fn prove_serving(env: &Env) -> Action {
-    Action::ProveServing { link: env.paths.current_link(), release: env.release(), port: env.available_port }
+pub(crate) fn serving(env: &Env) -> Serving {
+    Serving {
+        paths: env.paths.clone(),
+        release: env.release(),
+        port: env.available_port,
+        endpoints: env.facts.endpoints.iter().map(|endpoint| endpoint.module.clone()).collect(),
+        hosts: env.site.hosts.clone(),
+        domains: env.domains.clone(),
+    }
 }
 
 fn reload_systemd(env: &Env) -> Option<Action> {
@@ -123,7 +142,7 @@ fn reload_systemd(env: &Env) -> Option<Action> {
 }
 
 /// Puts a file of the deploy dir into a folder of the system.
-fn place(env: &Env, from: &Path, to: &Path, mode: &str) -> Action {
+pub(super) fn place(env: &Env, from: &Path, to: &Path, mode: &str) -> Action {
     let (from, to) = (from.display().to_string(), to.display().to_string());
     Action::run(system(env, "install", ["-m", mode, &from, &to]))
 }

@@ -1,0 +1,305 @@
+//! What mix says about a project, read from the lines that `facts.exs` prints.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+/// What stands in a project's mix.exs and config, and the tasks that mix has in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MixFacts {
+    /// The project's names: `:app` in its mix.exs; for an umbrella, its release and the apps in it.
+    pub apps: Vec<String>,
+    /// The version of the release.
+    pub version: String,
+    /// The release that is built, which is also the name of its program.
+    pub release: String,
+    /// Whether mix.exs declares that release: `mix release` takes no other name.
+    pub release_is_declared: bool,
+    /// The folder of the umbrella's app that the release is built from, where the umbrella declares
+    /// no release of its own.
+    pub release_folder: Option<String>,
+    /// The folder that it is built in.
+    pub release_path: PathBuf,
+    /// The names of the direct dependencies.
+    pub dependencies: Vec<String>,
+    /// The names of tasks and aliases, sorted.
+    pub tasks: Vec<String>,
+    /// The names of aliases.
+    pub aliases: Vec<String>,
+    /// The apps of an umbrella.
+    pub children: Vec<Child>,
+    /// The Phoenix endpoints, as far as the config names them.
+    pub endpoints: Vec<Endpoint>,
+    /// The apps with Ecto repositories, each named once for each repository, with its module.
+    pub repos: Vec<(String, String)>,
+    /// What became of reading `config/runtime.exs`.
+    pub runtime_config: RuntimeConfig,
+    /// Elixir's and Erlang's versions.
+    pub versions: Versions,
+}
+
+/// The versions of what mix runs on, and what mix.exs asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Versions {
+    /// `System.version()`.
+    pub elixir: String,
+    /// `System.otp_release()`.
+    pub otp: String,
+    /// `elixir:` in mix.exs.
+    pub requirement: Option<String>,
+    /// Whether that holds.
+    pub is_fit: bool,
+}
+
+/// An app of an umbrella.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Child {
+    /// Its folder, below the build dir.
+    pub folder: String,
+    /// Its name.
+    pub app: String,
+    /// The names of its aliases.
+    pub aliases: Vec<String>,
+}
+
+/// What the config says of a Phoenix endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The app whose config it is in.
+    pub app: String,
+    /// Its module, as in `ShopWeb.Endpoint`.
+    pub module: String,
+    /// Where its HTTP server listens; none where it isn't known to have one.
+    pub http: Option<Listening>,
+    /// Whether the config sets `check_origin` to something else than the default.
+    pub sets_check_origin: bool,
+    /// `url: [host: ...]`.
+    pub host: Option<String>,
+    /// Whether it redirects plain HTTP to HTTPS.
+    pub forces_ssl: bool,
+    /// `cache_static_manifest`: the file that `mix phx.digest` writes.
+    pub manifest: Option<String>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listening {
+    /// Where only this machine reaches it.
+    Loopback,
+    /// On other addresses too.
+    Open,
+}
+
+/// What became of reading `config/runtime.exs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RuntimeConfig {
+    /// The project has none.
+    #[default]
+    Missing,
+    /// It was read; the facts tell what it says.
+    Read,
+    /// It raised an exception: this one.
+    Raises(String),
+    /// It needs code that isn't compiled yet.
+    Unknown,
+}
+
+/// How many of the last lines that aren't facts are kept.
+const KEPT_LINES: usize = 20;
+
+/// Reads facts line by line.
+#[derive(Default)]
+pub(super) struct FactsParser {
+    facts: MixFacts,
+    releases: Vec<String>,
+    umbrella_roots: Vec<String>,
+    /// The last of what else is printed.
+    pub(super) other: VecDeque<String>,
+}
+
+impl FactsParser {
+    /// Takes a line, and says whether there will be more.
+    pub(super) fn take(&mut self, line: &str) -> bool {
+        let Some((key, value)) = line.strip_prefix("gatling-fact ").and_then(|fact| fact.split_once(' ')) else {
+            if self.other.len() == KEPT_LINES {
+                self.other.pop_front();
+            }
+            if !line.is_empty() {
+                self.other.push_back(line.to_owned());
+            }
+            return true;
+        };
+        let value = unescaped(value);
+        let facts = &mut self.facts;
+        let endpoint = facts.endpoints.last_mut();
+        match (key, endpoint) {
+            ("app", _) if !value.is_empty() => facts.apps.push(value),
+            ("version", _) => facts.version = value,
+            ("release", _) => facts.release = value,
+            ("release_is_declared", _) => facts.release_is_declared = true,
+            ("release_folder", _) => facts.release_folder = Some(value),
+            ("release_path", _) => facts.release_path = PathBuf::from(value),
+            ("releases", _) => self.releases.push(value),
+            ("umbrella_root", _) => self.umbrella_roots.push(value),
+            ("dependency", _) => facts.dependencies.push(value),
+            ("task", _) => facts.tasks.push(value),
+            ("alias", _) => {
+                facts.tasks.push(value.clone());
+                facts.aliases.push(value);
+            }
+            ("child", _) => {
+                let (folder, app) = pair(&value);
+                facts.children.push(Child { folder, app, aliases: Vec::new() });
+            }
+            ("child_alias", _) => {
+                let (folder, alias) = pair(&value);
+                let child = facts.children.iter_mut().find(|child| child.folder == folder);
+                child.into_iter().for_each(|child| child.aliases.push(alias.clone()));
+            }
+            ("repo", _) => facts.repos.push(pair(&value)),
+            ("runtime_config", _) => facts.runtime_config = RuntimeConfig::Read,
+            ("runtime_config_raises", _) => facts.runtime_config = RuntimeConfig::Raises(value),
+            ("runtime_config_unknown", _) => facts.runtime_config = RuntimeConfig::Unknown,
+            ("endpoint", _) => {
+                let (app, module) = pair(&value);
+                facts.endpoints.push(Endpoint { app, module, ..Endpoint::default() });
+            }
+            ("http", Some(endpoint)) => {
+                endpoint.http = Some(if value == "loopback" { Listening::Loopback } else { Listening::Open });
+            }
+            ("origin", Some(endpoint)) => endpoint.sets_check_origin = true,
+            ("host", Some(endpoint)) => endpoint.host = Some(value),
+            ("force_ssl", Some(endpoint)) => endpoint.forces_ssl = true,
+            ("manifest", Some(endpoint)) => endpoint.manifest = Some(value),
+            ("elixir", _) => facts.versions.elixir = value,
+            ("otp", _) => facts.versions.otp = value,
+            ("elixir_requirement", _) => facts.versions.requirement = Some(value),
+            ("elixir_is_fit", _) => facts.versions.is_fit = true,
+            ("end", _) => return false,
+            _ => {}
+        }
+        true
+    }
+
+    /// Elixir's and Erlang's versions, which come first.
+    pub(super) fn versions(&self) -> &Versions {
+        &self.facts.versions
+    }
+
+    pub(super) fn end(self) -> Result<MixFacts> {
+        let Self { mut facts, releases, umbrella_roots, .. } = self;
+        facts.tasks.sort();
+        facts.tasks.dedup();
+        facts.versions.is_fit |= facts.versions.requirement.is_none();
+        if facts.apps.is_empty() {
+            bail!(
+                "mix.exs defines no project with an :app: write `def project, do: [app: :my_app, version: \"0.1.0\"]` into it"
+            );
+        }
+        if facts.release.is_empty() && !umbrella_roots.is_empty() {
+            bail!(
+                "this umbrella has several apps that no other app depends on ({}), and its mix.exs declares no release: add \
+                 one, such as `releases: [{}: [applications: [{}]]]`",
+                umbrella_roots.join(", "),
+                umbrella_roots[0],
+                umbrella_roots.iter().map(|app| format!("{app}: :permanent")).collect::<Vec<_>>().join(", ")
+            );
+        }
+        if facts.release.is_empty() {
+            bail!(
+                "mix.exs has several releases ({}): name the one to deploy with `default_release: :NAME`",
+                releases.join(", ")
+            );
+        }
+        Ok(facts)
+    }
+}
+
+impl MixFacts {
+    /// Whether mix has a task or alias of that name.
+    #[must_use]
+    pub fn has_task(&self, name: &str) -> bool {
+        self.tasks.binary_search_by(|task| task.as_str().cmp(name)).is_ok()
+    }
+
+    /// The folders of the umbrella's apps that have an alias of that name.
+    pub fn folders_with_alias<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let children = self.children.iter().filter(move |child| child.aliases.iter().any(|alias| alias == name));
+        children.map(|child| child.folder.as_str())
+    }
+}
+
+fn pair(value: &str) -> (String, String) {
+    let (one, two) = value.split_once(' ').unwrap_or((value, ""));
+    (one.to_owned(), two.to_owned())
+}
+
+fn unescaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if chars.as_str().starts_with('n') => {
+                chars.next();
+                text.push('\n');
+            }
+            '\\' => text.extend(chars.next()),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "warning: something\ngatling-fact app hello\ngatling-fact version 0.1.0\n\
+        gatling-fact release hello\ngatling-fact release_path /b/rel/hello\ngatling-fact task release\n\
+        gatling-fact task assets.deploy\nhello from mix.exs\ngatling-fact end \n";
+
+    fn parsed(output: &str) -> Result<MixFacts> {
+        let mut parser = FactsParser::default();
+        let rest = output.lines().skip_while(|line| parser.take(line));
+        assert_eq!(rest.count(), 1, "what comes after the end is none of its own");
+        parser.end()
+    }
+
+    #[test]
+    fn facts_are_found_among_whatever_else_is_printed() {
+        let facts = parsed(OUTPUT).expect("it is understood");
+        assert_eq!((facts.apps.as_slice(), facts.version.as_str()), (["hello".to_owned()].as_slice(), "0.1.0"));
+        assert!(facts.has_task("assets.deploy") && facts.has_task("release") && !facts.has_task("phx.digest"));
+        assert!(!facts.release_is_declared && facts.versions.is_fit);
+    }
+
+    #[test]
+    fn several_releases_without_a_default_are_an_error_that_names_them() {
+        let releases = "release \ngatling-fact releases a\ngatling-fact releases b";
+        let error = parsed(&OUTPUT.replace("release hello", releases)).expect_err("none is named").to_string();
+        assert!(error.contains("a, b") && error.contains("default_release"), "{error}");
+    }
+
+    #[test]
+    fn an_umbrella_with_several_roots_and_no_release_is_an_error_with_the_line_to_add() {
+        let roots = "release \ngatling-fact umbrella_root a\ngatling-fact umbrella_root b";
+        let error = parsed(&OUTPUT.replace("release hello", roots)).expect_err("none is named").to_string();
+        assert!(error.contains("releases: [a: [applications: [a: :permanent, b: :permanent]]]"), "{error}");
+    }
+
+    #[test]
+    fn what_belongs_to_an_endpoint_comes_after_it() {
+        let lines = "gatling-fact endpoint shop ShopWeb.Endpoint\ngatling-fact http open\ngatling-fact force_ssl \n\
+            gatling-fact endpoint shop Admin.Endpoint\ngatling-fact http loopback\ngatling-fact origin own\n\
+            gatling-fact runtime_config config/runtime.exs\ngatling-fact runtime_config_raises no \\\\ such\\nthing\n";
+        let facts = parsed(&format!("{lines}{OUTPUT}")).expect("it is understood");
+        let [shop, admin] = facts.endpoints.as_slice() else { panic!("{:?}", facts.endpoints) };
+        assert_eq!(
+            (shop.module.as_str(), shop.http, shop.forces_ssl),
+            ("ShopWeb.Endpoint", Some(Listening::Open), true)
+        );
+        assert!(admin.sets_check_origin && !admin.forces_ssl && admin.http == Some(Listening::Loopback));
+        assert_eq!(facts.runtime_config, RuntimeConfig::Raises("no \\ such\nthing".to_owned()));
+    }
+}
