@@ -19,11 +19,14 @@ pub mod component;
 pub mod http;
 pub mod mounts;
 pub mod places;
+pub mod postgres;
 pub mod processes;
 pub mod server;
 pub mod tools;
 pub mod waiting;
 
+mod browser;
+mod certificate;
 mod exit;
 mod gate;
 mod nginx;
@@ -34,8 +37,11 @@ mod runs;
 mod sandbox;
 mod ssh;
 
+pub use browser::Browser;
+pub use certificate::Certificate;
 pub use gate::Gate;
 pub use output::Output;
+pub use postgres::Postgres;
 pub use project::Project;
 pub use running::Running;
 pub use sandbox::{HOST, Sandbox};
