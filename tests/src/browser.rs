@@ -92,8 +92,8 @@ impl Browser {
         Builder { sandbox, rules: Vec::new(), trusted: Vec::new() }
     }
 
-    /// Opens `url`, and waits until its page is loaded. A page that says that something went wrong
-    /// is one too, but not one of the browser's own.
+    /// Opens `url`, and waits until its page is loaded. Whatever the server answers is a page, and
+    /// so is the browser's warning of a certificate; that nothing answers is an error.
     pub fn open(&self, url: &str) -> Result<()> {
         self.runtime.block_on(self.client().goto(url)).with_context(|| format!("opening {url}"))
     }
