@@ -23,7 +23,7 @@ config :shop, ShopWeb.Endpoint,
 ";
 
 /// What moves where when the app becomes an umbrella.
-const UMBRELLA_MOVES: [(&str, &str); 8] = [
+const UMBRELLA_MOVES: [(&str, &str); 7] = [
     ("lib/shop.ex", "apps/shop/lib/shop.ex"),
     ("lib/shop", "apps/shop/lib/shop"),
     ("priv/repo", "apps/shop/priv/repo"),
@@ -31,7 +31,6 @@ const UMBRELLA_MOVES: [(&str, &str); 8] = [
     ("lib/shop_web", "apps/shop_web/lib/shop_web"),
     ("priv/static", "apps/shop_web/priv/static"),
     ("assets", "apps/shop_web/assets"),
-    (".formatter.exs", "apps/shop/.formatter.exs"),
 ];
 
 /// The app `shop`. Each of the methods `with_...` and `as_...` makes a commit of its change.
@@ -92,7 +91,7 @@ impl<'s> PhoenixApp<'s> {
     /// Adds a migration that runs `sql`, after those that are there. It isn't committed.
     pub fn add_migration(&self, name: &str, sql: &str) -> Result<()> {
         let folder = self.dir().join(self.domain_app()).join("priv/repo/migrations");
-        let count = fs::read_dir(&folder)?.flatten().filter(|entry| !is_hidden(entry)).count();
+        let count = fs::read_dir(&folder)?.count();
         let module: String = name.split('_').map(capitalized).collect();
         self.write(
             &format!("{}priv/repo/migrations/{}_{name}.exs", self.domain_app(), 20_260_101_000_000_u64 + count as u64),
@@ -212,10 +211,6 @@ impl<'s> Deref for PhoenixApp<'s> {
     fn deref(&self) -> &Project<'s> {
         &self.project
     }
-}
-
-fn is_hidden(entry: &fs::DirEntry) -> bool {
-    entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
 fn capitalized(word: &str) -> String {

@@ -135,7 +135,7 @@ fn the_app_is_built_migrated_and_seen_in_a_browser() {
 }
 
 #[test]
-fn an_umbrella_is_built_and_migrated_by_its_release() {
+fn an_umbrella_is_built_migrated_and_served() {
     let sandbox = sandbox();
     let postgres = Postgres::start(&sandbox).unwrap();
     let releases = "shop: [applications: [shop: :permanent, shop_web: :permanent]]";

@@ -26,12 +26,19 @@ enum Source {
     Target(fn() -> Result<()>),
 }
 
-/// Elixir; Debian's package brings the parts of Erlang that `mix release` needs, but not all that
-/// a Phoenix app compiles with.
+/// Elixir; Debian's package brings the parts of Erlang that `mix release` needs.
 pub(crate) const ELIXIR: Need = Need {
     name: "Elixir",
     why: "to build and run the apps",
-    source: Source::Apt(&["elixir", "erlang-dev", "erlang-xmerl"]),
+    source: Source::Apt(&["elixir"]),
+    is_met: || shell::is_installed("mix"),
+};
+
+/// The parts of Erlang that Debian's Elixir does without, but not what Phoenix depends on.
+const ERLANG: Need = Need {
+    name: "all of Erlang",
+    why: "to build Phoenix apps in the tests",
+    source: Source::Apt(&["erlang-dev", "erlang-xmerl"]),
     is_met: tools::can_compile_phoenix,
 };
 
@@ -158,8 +165,9 @@ pub(crate) const HOOKS: [Need; 6] = [GUESTS, C, NODE, PYTHON, PYTHON_TOOLS, GO_M
 pub(crate) const DEMO: [Need; 5] = [ELIXIR, NGINX, GIT, CURL, GUESTS];
 
 /// What the demo or the tests need.
-pub(crate) const ALL: [Need; 16] = [
+pub(crate) const ALL: [Need; 17] = [
     ELIXIR,
+    ERLANG,
     NGINX,
     GIT,
     CURL,

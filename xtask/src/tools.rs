@@ -17,15 +17,15 @@ const PYTHON_PACKAGES: [&str; 3] = ["componentize-py==0.25.1", "ziglang==0.17.1"
 /// What writes the bindings for Go, and carries the sources of the module that they need.
 const GO_BINDINGS: &str = "wit-bindgen-go";
 
-/// Whether mix is there, and what some of Phoenix's dependencies compile with: yecc's header, and
-/// the library that reads XML.
+/// Whether Erlang has what Phoenix's dependencies compile with: yecc's header, and the library
+/// that reads XML.
 pub(crate) fn can_compile_phoenix() -> bool {
     let script = "{module, xmerl} = code:ensure_loaded(xmerl),
         true = filelib:is_file(filename:join(code:lib_dir(parsetools, include), \"yeccpre.hrl\")),
         halt(0).";
     let mut erl = Command::new("erl");
     erl.args(["-noinput", "-eval", script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    shell::is_installed("mix") && erl.status().is_ok_and(|status| status.success())
+    erl.status().is_ok_and(|status| status.success())
 }
 
 /// Whether there is a Chromium, and a chromedriver of the same version: another one refuses it.

@@ -1,4 +1,4 @@
 [
-  subdirectories: ["priv/*/migrations"],
-  inputs: ["*.{ex,exs}", "{config,lib,test}/**/*.{ex,exs}", "priv/*/seeds.exs"]
+  locals_without_parens: [execute: 1, plug: 1, plug: 2, socket: 3],
+  inputs: ["*.{ex,exs}", "{config,lib,test}/**/*.{ex,exs}", "priv/**/*.exs"]
 ]

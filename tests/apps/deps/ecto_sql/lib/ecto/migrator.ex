@@ -44,13 +44,22 @@ defmodule Ecto.Migrator do
   def migrations(repo) do
     done = versions(repo)
     files = files(repo)
-    known = for {version, name, _file} <- files, do: {if(version in done, do: :up, else: :down), version, name}
-    gone = for version <- done, not List.keymember?(files, version, 0), do: {:up, version, "** FILE NOT FOUND **"}
+
+    known =
+      for {version, name, _file} <- files,
+          do: {if(version in done, do: :up, else: :down), version, name}
+
+    gone =
+      for version <- done,
+          not List.keymember?(files, version, 0),
+          do: {:up, version, "** FILE NOT FOUND **"}
+
     Enum.sort_by(known ++ gone, &elem(&1, 1))
   end
 
   @doc "Where the migrations of `repo` are."
-  def migrations_path(repo), do: Application.app_dir(repo.config()[:otp_app], "priv/repo/migrations")
+  def migrations_path(repo),
+    do: Application.app_dir(repo.config()[:otp_app], "priv/repo/migrations")
 
   defp files(repo) do
     for file <- Enum.sort(Path.wildcard(migrations_path(repo) <> "/*.exs")),
@@ -74,7 +83,9 @@ defmodule Ecto.Migrator do
   defp up(repo, {version, _name, file}) do
     [{module, _binary} | _] = Code.compile_file(file)
     function = Enum.find([:change, :up], &function_exported?(module, &1, 0))
-    unless function, do: raise(Ecto.MigrationError, "#{inspect(module)} has neither change/0 nor up/0")
+
+    unless function,
+      do: raise(Ecto.MigrationError, "#{inspect(module)} has neither change/0 nor up/0")
 
     Logger.info("== Running #{version} #{inspect(module)}.#{function}/0 forward")
     start = System.monotonic_time(:millisecond)
@@ -90,7 +101,11 @@ defmodule Ecto.Migrator do
   defp transaction(repo, version, commands) do
     note = "insert into schema_migrations values (#{version}, now() at time zone 'utc')"
 
-    ["begin", "set local client_min_messages = error", "lock table schema_migrations in share row exclusive mode"]
+    [
+      "begin",
+      "set local client_min_messages = error",
+      "lock table schema_migrations in share row exclusive mode"
+    ]
     |> Enum.concat([note | commands] ++ ["commit"])
     |> Enum.map_join(";\n", &String.trim_trailing(String.trim(&1), ";"))
     |> repo.query!()

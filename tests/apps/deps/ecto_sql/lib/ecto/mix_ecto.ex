@@ -8,7 +8,10 @@ defmodule Mix.Ecto do
 
     case Enum.uniq(Enum.flat_map(apps, &Application.get_env(&1, :ecto_repos, []))) do
       [] ->
-        Mix.shell().error("warning: could not find Ecto repos in any of the apps: #{inspect(apps)}")
+        Mix.shell().error(
+          "warning: could not find Ecto repos in any of the apps: #{inspect(apps)}"
+        )
+
         []
 
       repos ->

@@ -8,7 +8,9 @@ defmodule Ecto.Repo do
       @otp_app Keyword.fetch!(unquote(opts), :otp_app)
       @adapter Keyword.fetch!(unquote(opts), :adapter)
 
-      def config, do: Application.get_env(@otp_app, __MODULE__, []) |> Keyword.put(:otp_app, @otp_app)
+      def config,
+        do: Application.get_env(@otp_app, __MODULE__, []) |> Keyword.put(:otp_app, @otp_app)
+
       def __adapter__, do: @adapter
 
       def child_spec(opts) do

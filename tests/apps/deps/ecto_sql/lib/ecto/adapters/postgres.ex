@@ -21,10 +21,16 @@ defmodule Ecto.Adapters.Postgres do
     env = [{"PGCONNECT_TIMEOUT", "5"}]
 
     case System.cmd("psql", arguments, env: env, stderr_to_stdout: true) do
-      {output, 0} -> {:ok, %{rows: output |> String.split("\n", trim: true) |> Enum.map(&String.split(&1, "\t"))}}
+      {output, 0} ->
+        {:ok,
+         %{rows: output |> String.split("\n", trim: true) |> Enum.map(&String.split(&1, "\t"))}}
+
       # What psql ends with when it has no connection.
-      {output, 2} -> {:error, %DBConnection.ConnectionError{message: String.trim(output)}}
-      {output, _} -> {:error, %Postgrex.Error{message: String.trim(output)}}
+      {output, 2} ->
+        {:error, %DBConnection.ConnectionError{message: String.trim(output)}}
+
+      {output, _} ->
+        {:error, %Postgrex.Error{message: String.trim(output)}}
     end
   end
 
@@ -40,14 +46,18 @@ defmodule Ecto.Adapters.Postgres do
   end
 
   defp create(config, name) do
-    with {:ok, _} <- query(config, "create database \"#{name}\" encoding 'UTF8'", "postgres"), do: :ok
+    with {:ok, _} <- query(config, "create database \"#{name}\" encoding 'UTF8'", "postgres"),
+         do: :ok
   end
 
   defp database(config), do: uri(config, nil).path |> String.trim_leading("/")
 
   # The URL, or what development has instead of one.
   defp uri(config, database) do
-    url = config[:url] || "ecto://#{config[:username]}:#{config[:password]}@#{config[:hostname]}/#{config[:database]}"
+    url =
+      config[:url] ||
+        "ecto://#{config[:username]}:#{config[:password]}@#{config[:hostname]}/#{config[:database]}"
+
     uri = %{URI.parse(url) | scheme: "postgresql", authority: nil, query: nil}
     if database, do: %{uri | path: "/" <> database}, else: uri
   end

@@ -7,7 +7,8 @@ defmodule Mix.Tasks.Ecto.Migrate do
   @impl true
   def run(_args) do
     for repo <- Mix.Ecto.repos() do
-      {:ok, _versions, _apps} = Ecto.Migrator.with_repo(repo, &Ecto.Migrator.run(&1, :up, all: true))
+      {:ok, _versions, _apps} =
+        Ecto.Migrator.with_repo(repo, &Ecto.Migrator.run(&1, :up, all: true))
     end
   end
 end

@@ -12,7 +12,8 @@ defmodule Mix.Tasks.Esbuild do
 
     for {from, to, line} <- [
           {"assets/js/app.js", "app.js", &"void \"a part of the bundle, number #{&1}\";\n"},
-          {"assets/css/app.css", "app.css", &".part-#{&1} { margin: #{&1}px; padding: 0 #{&1}px; }\n"}
+          {"assets/css/app.css", "app.css",
+           &".part-#{&1} { margin: #{&1}px; padding: 0 #{&1}px; }\n"}
         ] do
       File.write!("priv/static/assets/#{to}", [File.read!(from), Enum.map(1..400, line)])
     end

@@ -47,7 +47,11 @@ defmodule Mix.Tasks.Phx.Digest do
   end
 
   defp manifest(latest) do
-    lines = Enum.map_join(Enum.sort(latest), ",\n", fn {from, to} -> "    #{inspect(from)}: #{inspect(to)}" end)
+    lines =
+      Enum.map_join(Enum.sort(latest), ",\n", fn {from, to} ->
+        "    #{inspect(from)}: #{inspect(to)}"
+      end)
+
     "{\n  \"version\": 1,\n  \"latest\": {\n#{lines}\n  }\n}\n"
   end
 end

@@ -51,8 +51,11 @@ defmodule Phoenix.Endpoint.Connection do
         serve(socket, endpoint)
       end
     else
-      {:ok, _other} -> respond(%{socket: socket, method: "GET", keep?: false}, 400, "bad request\n")
-      {:error, _reason} -> :close
+      {:ok, _other} ->
+        respond(%{socket: socket, method: "GET", keep?: false}, 400, "bad request\n")
+
+      {:error, _reason} ->
+        :close
     end
 
     :gen_tcp.close(socket)
@@ -88,13 +91,27 @@ defmodule Phoenix.Endpoint.Connection do
   defp answer(%{endpoint: endpoint, path: path} = request) do
     socket = Enum.find(endpoint.__sockets__(), fn {at, _module, _opts} -> at == path end)
 
-    case {redirect(request), socket, Static.find(endpoint, path)} do
-      {{status, location}, _, _} -> respond(request, status, "", [{"location", location}])
-      {nil, {_path, _module, _opts}, _} -> WebSocket.serve(request, &respond/3)
-      {nil, nil, {type, content}} -> respond(request, 200, content, [{"content-type", type}])
-      {nil, nil, nil} -> log(request, &route/1)
+    case {redirect(request), socket, file(request)} do
+      # Without reading its body, where it has one: the next request would be behind that.
+      {{status, location}, _, _} ->
+        respond(%{request | keep?: false}, status, "", [{"location", location}])
+
+      {nil, {_path, _module, _opts}, _} ->
+        WebSocket.serve(request, &respond/3)
+
+      {nil, nil, {type, content}} ->
+        respond(request, 200, content, [{"content-type", type}])
+
+      {nil, nil, nil} ->
+        logged(request)
     end
   end
+
+  defp file(%{method: method} = request) when method in ["GET", "HEAD"] do
+    Static.find(request.endpoint, request.path)
+  end
+
+  defp file(_request), do: nil
 
   # As Plug.SSL does it: by what the proxy says of the request, not by this connection.
   defp redirect(%{endpoint: endpoint, headers: headers} = request) do
@@ -102,11 +119,21 @@ defmodule Phoenix.Endpoint.Connection do
     host = headers |> Map.get("host", "") |> String.split(":") |> hd()
 
     cond do
-      options == nil -> nil
-      host in excluded(options[:exclude]) -> nil
-      :x_forwarded_proto in (options[:rewrite_on] || []) and headers["x-forwarded-proto"] == "https" -> nil
-      request.method in ["GET", "HEAD"] -> {301, "https://#{endpoint.host()}#{request.path}"}
-      true -> {307, "https://#{endpoint.host()}#{request.path}"}
+      options == nil ->
+        nil
+
+      host in excluded(options[:exclude]) ->
+        nil
+
+      :x_forwarded_proto in (options[:rewrite_on] || []) and
+          headers["x-forwarded-proto"] == "https" ->
+        nil
+
+      request.method in ["GET", "HEAD"] ->
+        {301, "https://#{endpoint.host()}#{request.path}"}
+
+      true ->
+        {307, "https://#{endpoint.host()}#{request.path}"}
     end
   end
 
@@ -114,12 +141,9 @@ defmodule Phoenix.Endpoint.Connection do
   defp excluded([{_, _} | _] = options), do: Keyword.get(options, :hosts, [])
   defp excluded(hosts), do: hosts
 
-  defp log(request, answer) do
+  defp logged(request) do
     Logger.info("#{request.method} #{request.path}")
-    start = System.monotonic_time(:millisecond)
-    result = answer.(request)
-    Logger.info("Sent in #{System.monotonic_time(:millisecond) - start}ms")
-    result
+    route(Map.put(request, :start, System.monotonic_time(:millisecond)))
   end
 
   defp route(%{endpoint: endpoint} = request) do
@@ -131,7 +155,8 @@ defmodule Phoenix.Endpoint.Connection do
     end
   end
 
-  defp dispatch(%{method: "POST", path: "/upload"} = request, size), do: respond(request, 200, "#{size}\n")
+  defp dispatch(%{method: "POST", path: "/upload"} = request, size),
+    do: respond(request, 200, "#{size}\n")
 
   defp dispatch(request, _size) do
     {router, _opts} = List.last(request.endpoint.__plugs__())
@@ -161,9 +186,14 @@ defmodule Phoenix.Endpoint.Connection do
 
     # A body that is too large is read too: a client that is still sending may miss the answer.
     case skip(request.socket, size) do
-      :ok when size > @body_limit -> respond(%{request | keep?: false}, 413, "Request Entity Too Large")
-      :ok -> go_on.(size)
-      {:error, _reason} -> :close
+      :ok when size > @body_limit ->
+        respond(%{request | keep?: false}, 413, "Request Entity Too Large")
+
+      :ok ->
+        go_on.(size)
+
+      {:error, _reason} ->
+        :close
     end
   end
 
@@ -186,7 +216,13 @@ defmodule Phoenix.Endpoint.Connection do
       "\r\n"
     ]
 
-    sent = :gen_tcp.send(request.socket, if(request.method == "HEAD", do: head, else: [head, body]))
+    sent =
+      :gen_tcp.send(request.socket, if(request.method == "HEAD", do: head, else: [head, body]))
+
+    if start = request[:start] do
+      Logger.info("Sent #{status} in #{System.monotonic_time(:millisecond) - start}ms")
+    end
+
     if sent == :ok and request.keep?, do: :keep, else: :close
   end
 end

@@ -47,7 +47,9 @@ defmodule Phoenix.Endpoint.Static do
 
       File.regular?(file) ->
         # One line for each file, as the task writes it.
-        pairs = Regex.scan(~r/^  *"([^"]+)": "([^"]+)",?$/m, File.read!(file), capture: :all_but_first)
+        pairs =
+          Regex.scan(~r/^  *"([^"]+)": "([^"]+)",?$/m, File.read!(file), capture: :all_but_first)
+
         :persistent_term.put({__MODULE__, endpoint}, Map.new(pairs, &List.to_tuple/1))
 
       true ->

@@ -43,7 +43,11 @@ defmodule Phoenix.Endpoint.Supervisor do
       {:ok, listener} ->
         where = "#{:inet.ntoa(ip)}:#{:inet.port(listener) |> elem(1)}"
         Logger.info("Running #{inspect(endpoint)} at #{where} (http)")
-        Logger.info("Access #{inspect(endpoint)} at #{endpoint.config(:url, [])[:scheme] || "http"}://#{endpoint.host()}")
+
+        Logger.info(
+          "Access #{inspect(endpoint)} at #{endpoint.config(:url, [])[:scheme] || "http"}://#{endpoint.host()}"
+        )
+
         pid = spawn_link(fn -> receive(do: (:go -> accept(listener, endpoint, connections))) end)
         :ok = :gen_tcp.controlling_process(listener, pid)
         send(pid, :go)

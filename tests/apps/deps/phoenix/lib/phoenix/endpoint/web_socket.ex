@@ -74,7 +74,9 @@ defmodule Phoenix.Endpoint.WebSocket do
     end
   end
 
-  defp length(socket, 126), do: with({:ok, <<length::16>>} <- :gen_tcp.recv(socket, 2), do: {:ok, length})
+  defp length(socket, 126),
+    do: with({:ok, <<length::16>>} <- :gen_tcp.recv(socket, 2), do: {:ok, length})
+
   defp length(_socket, 127), do: :too_long
   defp length(_socket, length), do: {:ok, length}
 
@@ -82,7 +84,10 @@ defmodule Phoenix.Endpoint.WebSocket do
   defp payload(socket, length), do: :gen_tcp.recv(socket, length)
 
   defp unmask(masked, mask) do
-    :crypto.exor(masked, binary_part(String.duplicate(mask, div(byte_size(masked), 4) + 1), 0, byte_size(masked)))
+    :crypto.exor(
+      masked,
+      binary_part(String.duplicate(mask, div(byte_size(masked), 4) + 1), 0, byte_size(masked))
+    )
   end
 
   # Text comes back, a ping is answered, and a close is confirmed.
