@@ -104,7 +104,7 @@ impl<'s> PhoenixApp<'s> {
 
     /// Has `listeners: [Phoenix.CodeReloader]`, as phx.new writes it from 1.8 on.
     pub fn with_listeners(self) -> Result<Self> {
-        self.replace("mix.exs", "deps: deps()\n", "deps: deps(),\n      listeners: [Phoenix.CodeReloader]\n")?;
+        self.add_to_project("listeners: [Phoenix.CodeReloader]")?;
         self.committed("Listeners")
     }
 
@@ -119,8 +119,7 @@ impl<'s> PhoenixApp<'s> {
     /// Has `releases: [...]` with this text between the brackets: `shop: [applications: [shop: :permanent]]`,
     /// say.
     pub fn with_releases(self, releases: &str) -> Result<Self> {
-        let releases = format!("deps: deps(),\n      releases: [{releases}]");
-        self.replace("mix.exs", "deps: deps()", &releases)?;
+        self.add_to_project(&format!("releases: [{releases}]"))?;
         self.committed("Releases")
     }
 
@@ -179,6 +178,11 @@ impl<'s> PhoenixApp<'s> {
             "  defp route(\"/health\"), do: {200, @text, \"ok\\n\"}\n\n  # Takes",
         )?;
         self.committed("No database")
+    }
+
+    /// Adds a setting to `project` in mix.exs.
+    fn add_to_project(&self, setting: &str) -> Result<()> {
+        self.replace("mix.exs", "      deps: deps()", &format!("      {setting},\n      deps: deps()"))
     }
 
     fn is_umbrella(&self) -> bool {

@@ -1,5 +1,6 @@
 //! A PostgreSQL server of the sandbox's own.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
@@ -49,7 +50,7 @@ pub struct Postgres {
     /// The user id and the group id of [`SYSTEM_USER`], where the caller is root.
     run_as: Option<(u32, u32)>,
     /// The sandbox's variables: they make the server a process of the sandbox, which ends it.
-    variables: Vec<(String, std::ffi::OsString)>,
+    variables: Vec<(&'static str, OsString)>,
     port: u16,
     server: Option<Child>,
 }
@@ -62,7 +63,7 @@ impl Postgres {
         if let Some((user, group)) = run_as {
             chown(folder.path(), Some(user), Some(group))?;
         }
-        let variables = sandbox.variables().map(|(name, value)| (name.to_owned(), value)).into();
+        let variables = sandbox.variables().into_iter().collect();
         let mut postgres = Self { folder, programs: programs()?, run_as, variables, port: 0, server: None };
         postgres.make_cluster()?;
         for _ in 1..TRIES {

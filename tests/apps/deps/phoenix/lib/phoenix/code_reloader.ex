@@ -1,9 +1,15 @@
 defmodule Phoenix.CodeReloader do
   @moduledoc """
-  A child specification, as mix from Elixir 1.18 on wants it for `listeners:`. It listens to nothing.
+  A listener, as mix from Elixir 1.18 on takes it. It does nothing with what it hears.
   """
 
-  def child_spec(_opts) do
-    %{id: __MODULE__, start: {Agent, :start_link, [fn -> nil end]}}
-  end
+  use GenServer
+
+  def start_link(_opts), do: GenServer.start_link(__MODULE__, nil)
+
+  @impl true
+  def init(nil), do: {:ok, nil}
+
+  @impl true
+  def handle_info(_message, state), do: {:noreply, state}
 end

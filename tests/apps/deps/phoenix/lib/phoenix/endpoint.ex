@@ -2,7 +2,8 @@ defmodule Phoenix.Endpoint do
   @moduledoc """
   An HTTP server that is configured as Phoenix's own is, and that small.
 
-  The configuration is read when the endpoint starts, except for `:force_ssl`, which is compiled in.
+  The configuration is read when the endpoint starts: what is set later has no effect. `:force_ssl` is
+  compiled in.
   """
 
   defmacro __using__(opts) do
@@ -22,7 +23,7 @@ defmodule Phoenix.Endpoint do
       def start_link, do: Phoenix.Endpoint.Supervisor.start_link(__MODULE__)
 
       def config(key, default \\ nil) do
-        @otp_app |> Application.get_env(__MODULE__, []) |> Keyword.get(key, default)
+        Keyword.get(:persistent_term.get(__MODULE__, []), key, default)
       end
 
       @doc "The host name under which visitors know the app."

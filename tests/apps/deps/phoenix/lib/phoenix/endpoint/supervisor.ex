@@ -11,6 +11,7 @@ defmodule Phoenix.Endpoint.Supervisor do
 
   @impl true
   def init(endpoint) do
+    :persistent_term.put(endpoint, Application.get_env(endpoint.__otp_app__(), endpoint, []))
     Phoenix.Endpoint.Static.load_manifest(endpoint)
     Supervisor.init(if(serve?(endpoint), do: servers(endpoint), else: []), strategy: :one_for_one)
   end
