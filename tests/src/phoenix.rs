@@ -132,7 +132,8 @@ impl<'s> PhoenixApp<'s> {
     }
 
     /// Is an umbrella of the apps `shop` and `shop_web`, as `mix phx.new --umbrella` makes one: its
-    /// root has no `app:`, and no `releases:`, which `mix release` then asks for.
+    /// root has no `app:`, and no `releases:`, which `mix release` then asks for. To be called before
+    /// the methods that change mix.exs, which is written anew.
     pub fn as_umbrella(self) -> Result<Self> {
         for (from, to) in UMBRELLA_MOVES {
             let to = self.dir().join(to);
