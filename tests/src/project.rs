@@ -20,16 +20,37 @@ pub struct Project<'s> {
 
 impl<'s> Project<'s> {
     pub(crate) fn from_example(sandbox: &'s Sandbox, name: &str) -> Result<Self> {
-        let dir = sandbox.root().join("work").join(name);
-        copy(&places::workspace().join("examples/hello"), &dir).context("copying the example app")?;
-        let project = Self { sandbox, name: name.to_owned(), dir };
+        let project = Self::without_files(sandbox, name);
+        project.copy("examples/hello", "", &BUILT)?;
         if name != "hello" {
             project.rename_app()?;
         }
-        project.git(&["init", "--quiet", "--initial-branch=main"])?;
-        project.add_server()?;
-        project.commit("An app that says which version is serving")?;
+        project.make_repository("An app that says which version is serving")?;
         Ok(project)
+    }
+
+    /// A project that is not there yet.
+    pub(crate) fn without_files(sandbox: &'s Sandbox, name: &str) -> Self {
+        Self { sandbox, name: name.to_owned(), dir: sandbox.root().join("work").join(name) }
+    }
+
+    /// Copies the files of `source`, a folder of the workspace, to `target` in the project, except
+    /// those with a name of `except`.
+    pub(crate) fn copy(&self, source: &str, target: &str, except: &[&str]) -> Result<()> {
+        let source = places::workspace().join(source);
+        copy(&source, &self.dir.join(target), except).with_context(|| format!("copying {}", source.display()))
+    }
+
+    /// Makes the repository, with the remote `server` and a first commit.
+    pub(crate) fn make_repository(&self, message: &str) -> Result<()> {
+        self.git(&["init", "--quiet", "--initial-branch=main"])?;
+        self.add_server()?;
+        self.commit(message)
+    }
+
+    /// The sandbox that it is in.
+    pub(crate) fn sandbox(&self) -> &'s Sandbox {
+        self.sandbox
     }
 
     /// The project's name.
@@ -74,10 +95,16 @@ impl<'s> Project<'s> {
 
     /// Sets the version in mix.exs.
     pub fn set_version(&self, version: &str) -> Result<()> {
-        let text = self.read("mix.exs")?;
-        let old = text.lines().find(|line| line.trim_start().starts_with("@version \""));
-        let old = old.context("mix.exs has no line `@version \"...\"`")?;
-        self.replace("mix.exs", old, &format!("  @version \"{version}\""))
+        self.set_version_in("mix.exs", version)
+    }
+
+    /// Sets the version in `file`, a mix.exs: in its line `@version "..."` or `version: "..."`.
+    pub(crate) fn set_version_in(&self, file: &str, version: &str) -> Result<()> {
+        let text = self.read(file)?;
+        let is_version = |line: &&str| ["@version \"", "version: \""].iter().any(|key| line.trim().starts_with(key));
+        let old = text.lines().find(is_version).with_context(|| format!("{file} has no line with a version"))?;
+        let parts: Vec<&str> = old.splitn(3, '"').collect();
+        self.replace(file, old, &format!("{}\"{version}\"{}", parts[0], parts[2]))
     }
 
     /// Copies a built component to `file`: `upgrade.wasm`, say.
@@ -126,7 +153,7 @@ impl<'s> Project<'s> {
     /// Puts a gate into mix.exs, which the build comes to before it digests the assets.
     pub fn add_gate(&self) -> Result<Gate> {
         let gate = Gate::new(&self.sandbox.root().join("gate"))?;
-        self.replace("mix.exs", "[\"hello.digest\"]", "[&wait_at_gate/1, \"hello.digest\"]")?;
+        self.replace("mix.exs", "\"assets.deploy\": [", "\"assets.deploy\": [&wait_at_gate/1, ")?;
         self.replace("mix.exs", "\nend\n", &format!("\n\n{}end\n", gate.function("wait_at_gate")))?;
         Ok(gate)
     }
@@ -168,16 +195,16 @@ impl<'s> Project<'s> {
     }
 }
 
-/// Copies a folder without what building left in it.
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// Copies a folder without what bears a name of `except`.
+fn copy(from: &Path, to: &Path, except: &[&str]) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        if BUILT.iter().any(|built| entry.file_name() == *built) {
+        if except.iter().any(|name| entry.file_name() == *name) {
             continue;
         } else if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
+            copy(&entry.path(), &target, except)?;
         } else {
             fs::copy(entry.path(), target)?;
         }

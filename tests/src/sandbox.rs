@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::nginx::Nginx;
-use crate::{Output, Project, Running, http, places, processes, waiting};
+use crate::{Output, PhoenixApp, Project, Running, http, places, processes, waiting};
 
 /// The first host name in the example app's `domains`.
 pub const HOST: &str = "www.example.com";
@@ -177,6 +177,12 @@ impl Sandbox {
         self.run(&["load", name])?.expect_success()?;
         self.run(&["config", "set", name, "RELEASE_DISTRIBUTION=none"])?.expect_success()?;
         Ok(project)
+    }
+
+    /// The app `shop` in the shape that `mix phx.new` gives an app, in a repository of its own:
+    /// committed, and with the remote `server`.
+    pub fn phoenix_app(&self) -> Result<PhoenixApp<'_>> {
+        PhoenixApp::new(self)
     }
 
     /// What nginx answers at `path` on the example app's host name.

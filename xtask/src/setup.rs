@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use gatling_tests::postgres;
 use gatling_tests::tools::rust::Toolchain;
 use rustix::process::geteuid;
 
@@ -28,9 +29,17 @@ enum Source {
 /// Elixir; Debian's package brings the parts of Erlang that `mix release` needs.
 pub(crate) const ELIXIR: Need = Need {
     name: "Elixir",
-    why: "to build and run the example app",
+    why: "to build and run the apps",
     source: Source::Apt(&["elixir"]),
     is_met: || shell::is_installed("mix"),
+};
+
+/// The parts of Erlang that Debian's Elixir does without, but not what Phoenix depends on.
+const ERLANG: Need = Need {
+    name: "all of Erlang",
+    why: "to build Phoenix apps in the tests",
+    source: Source::Apt(&["erlang-dev", "erlang-xmerl"]),
+    is_met: tools::can_compile_phoenix,
 };
 
 /// nginx, without the modules that are not in every build of it.
@@ -67,6 +76,38 @@ pub(crate) const SUDO: Need = Need {
     why: "to deploy as a user without root's rights in the tests",
     source: Source::Apt(&["sudo"]),
     is_met: || shell::is_installed("sudo"),
+};
+
+/// A PostgreSQL server; the tests start clusters of their own with it.
+const POSTGRES: Need = Need {
+    name: "PostgreSQL",
+    why: "to run apps with a database in the tests",
+    source: Source::Apt(&["postgresql"]),
+    is_met: || postgres::programs().is_ok() && shell::is_installed("psql"),
+};
+
+/// A browser, and the program that drives it.
+const BROWSER: Need = Need {
+    name: "Chromium",
+    why: "to look at apps as a visitor does in the tests",
+    source: Source::Apt(&["chromium", "chromium-driver"]),
+    is_met: tools::has_browser,
+};
+
+/// What rotates the logs of apps.
+const LOGROTATE: Need = Need {
+    name: "logrotate",
+    why: "to rotate the logs of apps in the tests",
+    source: Source::Apt(&["logrotate"]),
+    is_met: || shell::is_installed("logrotate"),
+};
+
+/// What makes certificates for the tests.
+const OPENSSL: Need = Need {
+    name: "openssl",
+    why: "to make certificates for the tests",
+    source: Source::Apt(&["openssl"]),
+    is_met: || shell::is_installed("openssl"),
 };
 
 /// What compiles Rust to components: a rustup target, or else Debian's compiler.
@@ -124,20 +165,46 @@ pub(crate) const HOOKS: [Need; 6] = [GUESTS, C, NODE, PYTHON, PYTHON_TOOLS, GO_M
 pub(crate) const DEMO: [Need; 5] = [ELIXIR, NGINX, GIT, CURL, GUESTS];
 
 /// What the demo or the tests need.
-pub(crate) const ALL: [Need; 12] =
-    [ELIXIR, NGINX, GIT, CURL, SSHD, SUDO, GUESTS, C, NODE, PYTHON, PYTHON_TOOLS, GO_MODULE];
+pub(crate) const ALL: [Need; 17] = [
+    ELIXIR,
+    ERLANG,
+    NGINX,
+    GIT,
+    CURL,
+    SSHD,
+    SUDO,
+    POSTGRES,
+    BROWSER,
+    LOGROTATE,
+    OPENSSL,
+    GUESTS,
+    C,
+    NODE,
+    PYTHON,
+    PYTHON_TOOLS,
+    GO_MODULE,
+];
 
 /// Installs `$@`. A `policy-rc.d` that says 101 keeps Debian's packages from starting their
-/// services. It is put there only where there is none, and goes again however this ends: left
-/// behind, it would keep every later package from starting its own.
+/// services, and a setting keeps PostgreSQL's from creating a cluster, which would start with the
+/// machine. Each is put there only where there is none, and removed however this ends: left
+/// behind, it would change what later packages do.
 const INSTALL: &str = r#"
 set -eu
+remove=
+trap 'rm -f $remove' EXIT
+trap 'exit 130' INT TERM HUP
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
-    trap 'rm -f "$policy"' EXIT
-    trap 'exit 130' INT TERM HUP
+    remove="$policy"
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
+fi
+cluster=/etc/postgresql-common/createcluster.d/gatling.conf
+if [ ! -e "$cluster" ]; then
+    remove="$remove $cluster"
+    mkdir -p "${cluster%/*}"
+    echo 'create_main_cluster = false' >"$cluster"
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq -o DPkg::Lock::Timeout=300

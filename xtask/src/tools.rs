@@ -17,6 +17,27 @@ const PYTHON_PACKAGES: [&str; 3] = ["componentize-py==0.25.1", "ziglang==0.17.1"
 /// What writes the bindings for Go, and carries the sources of the module that they need.
 const GO_BINDINGS: &str = "wit-bindgen-go";
 
+/// Whether Erlang has what Phoenix's dependencies compile with: yecc's header, and the library
+/// that reads XML.
+pub(crate) fn can_compile_phoenix() -> bool {
+    let script = "{module, xmerl} = code:ensure_loaded(xmerl),
+        true = filelib:is_file(filename:join(code:lib_dir(parsetools, include), \"yeccpre.hrl\")),
+        halt(0).";
+    let mut erl = Command::new("erl");
+    erl.args(["-noinput", "-eval", script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    erl.status().is_ok_and(|status| status.success())
+}
+
+/// Whether there is a Chromium, and a chromedriver of the same version: another one refuses it.
+pub(crate) fn has_browser() -> bool {
+    let version = |program: &str, word: usize| {
+        let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
+        String::from_utf8_lossy(&output.stdout).split(' ').nth(word)?.split('.').next().map(str::to_owned)
+    };
+    let chromium = version("chromium", 1);
+    chromium.is_some() && chromium == version("chromedriver", 1)
+}
+
 /// Whether clang finds all it links into a component.
 pub(crate) fn can_compile_c() -> bool {
     let finds = |question: &str| {

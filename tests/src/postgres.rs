@@ -1,0 +1,192 @@
+//! A PostgreSQL server of the sandbox's own.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use tempfile::TempDir;
+
+use crate::{Output, Sandbox, http, waiting};
+
+/// Who apps connect as: a user who may create databases.
+pub const USER: &str = "shop";
+
+/// The password of [`USER`].
+pub const PASSWORD: &str = "right-password";
+
+/// Where Debian's packages keep the programs of each major version.
+const VERSIONS: &str = "/usr/lib/postgresql";
+
+/// Who runs the server where the caller is root, as whom it refuses to run: Debian's package makes
+/// this user.
+const SYSTEM_USER: &str = "postgres";
+
+/// How many ports to try: another program can take one between choosing it and the start.
+const TRIES: usize = 5;
+
+/// Where speed matters more than what a power cut leaves.
+const CONFIGURATION: &str = "
+listen_addresses = '127.0.0.1'
+fsync = off
+full_page_writes = off
+synchronous_commit = off
+shared_buffers = 16MB
+max_wal_senders = 0
+wal_level = minimal
+autovacuum = off
+";
+
+/// A PostgreSQL server on 127.0.0.1, with a cluster of its own. Dropping it stops it and removes
+/// the cluster.
+pub struct Postgres {
+    /// Not in the sandbox's folder, which only its owner may enter.
+    folder: TempDir,
+    programs: PathBuf,
+    /// The user id and the group id of [`SYSTEM_USER`], where the caller is root.
+    run_as: Option<(u32, u32)>,
+    /// The sandbox's variables: they make the server a process of the sandbox, which ends it.
+    variables: Vec<(&'static str, OsString)>,
+    port: u16,
+    server: Option<Child>,
+}
+
+impl Postgres {
+    /// Makes a cluster, and starts a server for it on a free port.
+    pub fn start(sandbox: &Sandbox) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("gatling-postgres-").tempdir()?;
+        let run_as = if geteuid().is_root() { Some(ids(SYSTEM_USER)?) } else { None };
+        if let Some((user, group)) = run_as {
+            chown(folder.path(), Some(user), Some(group))?;
+        }
+        let variables = sandbox.variables().into_iter().collect();
+        let mut postgres = Self { folder, programs: programs()?, run_as, variables, port: 0, server: None };
+        postgres.make_cluster()?;
+        for _ in 1..TRIES {
+            postgres.port = http::free_port()?;
+            if postgres.start_again().is_ok() {
+                return Ok(postgres);
+            }
+        }
+        postgres.port = http::free_port()?;
+        postgres.start_again()?;
+        Ok(postgres)
+    }
+
+    /// The port on 127.0.0.1 that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL of `database`, as it stands in an app's `DATABASE_URL`.
+    pub fn url(&self, database: &str) -> String {
+        format!("ecto://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// What `sql` returns in `database`: a line for each row, and `|` between columns. The database
+    /// `postgres` is there from the beginning.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
+        let url = self.url(database).replacen("ecto:", "postgresql:", 1);
+        let mut psql = Command::new("psql");
+        psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1"]);
+        psql.args(["--dbname", &url, "--command", sql]);
+        let output = Output::of(&mut psql)?.expect_success().with_context(|| format!("running {sql:?}"))?;
+        Ok(output.stdout.trim_end().to_owned())
+    }
+
+    /// Stops it: apps lose their connections, and can't connect.
+    pub fn stop(&mut self) -> Result<()> {
+        if let Some(mut server) = self.server.take() {
+            // What PostgreSQL calls a fast shutdown: it doesn't wait for its clients.
+            kill_process(Pid::from_child(&server), Signal::INT).context("stopping PostgreSQL")?;
+            server.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Starts it on the same port, with the data that it had.
+    pub fn start_again(&mut self) -> Result<()> {
+        ensure!(self.server.is_none(), "PostgreSQL runs already");
+        let path = self.folder.path().join("log");
+        let mut command = self.program("postgres");
+        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
+        let mut server = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&path)?)
+            .spawn()
+            .context("starting postgres")?;
+        let started = waiting::wait_for("PostgreSQL to start", || {
+            let log = fs::read_to_string(&path).unwrap_or_default();
+            let ended = server.try_wait().is_ok_and(|status| status.is_some());
+            (ended || log.contains("ready to accept connections")).then_some(!ended)
+        });
+        self.server = Some(server);
+        if !started? {
+            self.server = None;
+            bail!("PostgreSQL did not start: {}", fs::read_to_string(&path)?);
+        }
+        Ok(())
+    }
+
+    fn make_cluster(&self) -> Result<()> {
+        let password = self.folder.path().join("password");
+        fs::write(&password, PASSWORD)?;
+        let mut initdb = self.program("initdb");
+        initdb
+            .args(["--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8"])
+            .args(["--username", USER, "--auth=scram-sha-256", "--pwfile"])
+            .arg(password)
+            .arg(self.data());
+        Output::of(&mut initdb)?.expect_success().context("making a cluster")?;
+        let sockets = format!("unix_socket_directories = '{}'\n", self.folder.path().display());
+        fs::write(self.data().join("postgresql.conf"), format!("{CONFIGURATION}{sockets}"))?;
+        Ok(())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        command.current_dir(self.folder.path()).envs(self.variables.iter().cloned());
+        if let Some((user, group)) = self.run_as {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // It is gone already when it can't be stopped.
+        _ = self.stop();
+    }
+}
+
+/// The folder with the programs of the newest PostgreSQL on this machine.
+pub fn programs() -> Result<PathBuf> {
+    let versions = fs::read_dir(VERSIONS).into_iter().flatten().flatten();
+    let newest = versions
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|version| ["initdb", "postgres"].iter().all(|name| bin(*version).join(name).is_file()))
+        .max();
+    newest.map(bin).context("there is no PostgreSQL server: `cargo xtask setup` installs it")
+}
+
+fn bin(version: u32) -> PathBuf {
+    Path::new(VERSIONS).join(version.to_string()).join("bin")
+}
+
+fn ids(user: &str) -> Result<(u32, u32)> {
+    let id = |option: &str| -> Result<u32> {
+        let output = Output::of(Command::new("id").args([option, user]))?.expect_success()?;
+        Ok(output.stdout.trim_end().parse()?)
+    };
+    Ok((id("--user")?, id("--group")?))
+}
