@@ -105,6 +105,19 @@ pub struct Site {
 }
 
 impl Site {
+    /// The site with this text, for the host names that the project lists. `proof` is what a site of
+    /// Gatling's says of itself.
+    #[must_use]
+    pub fn new(text: &str, domains: &[String], proof: Option<String>) -> Self {
+        // What can't be understood is refused in nginx's own words when it is asked.
+        let servers = servers::servers(&config::parse(text, "nginx.conf").unwrap_or_default());
+        let hosts = match domains {
+            [] => servers::plain_names(&servers),
+            domains => domains.iter().map(|domain| domains::example(domain)).collect(),
+        };
+        Self { is_own: proof.is_none(), servers, hosts, proof }
+    }
+
     /// Where visitors of a host name come in.
     #[must_use]
     pub fn door(&self, host: &str) -> Door {
@@ -450,13 +463,8 @@ fn site(
             (site.render(&paths.name)?, Some(site.proof()))
         }
     };
-    // What can't be understood is refused in nginx's own words when it is asked.
-    let servers = servers::servers(&config::parse(&text, "nginx.conf").unwrap_or_default());
-    let hosts = match domains.as_slice() {
-        [] => servers::plain_names(&servers),
-        domains => domains.iter().map(|domain| domains::example(domain)).collect(),
-    };
-    Ok((domains, text, Site { is_own: own.is_some(), servers, hosts, proof }))
+    let site = Site::new(&text, &domains, proof);
+    Ok((domains, text, site))
 }
 
 /// Whether the system's folders are somebody else's.

@@ -465,7 +465,8 @@ mod tests {
         let text = "strategy = 'restart'\n[mix]\nforce_compile = true\n[health]\npath = '/health'\ntimeout = '1m 30s'\n[hooks]\ntimeout = '5m'\nmemory = '64MiB'\ntable = 1\nlog_lines = 2\nlog_bytes = '3kB'\noutput = '4MiB'\nerror = 512\ncompile_timeout = '2m'\ncompile_memory = '1GiB'\n[hooks.grants]\nrun = ['npm']";
         let settings = project(text).expect("it is understood");
         assert!(settings.mix.force_compile);
-        assert_eq!(settings.health, Health { path: "/health".into(), timeout: Duration::from_secs(90) });
+        let health = Health { path: "/health".into(), timeout: Duration::from_secs(90), watch: Duration::from_secs(3) };
+        assert_eq!(settings.health, health);
         assert_eq!(settings.hooks.grants.run.len(), 1);
         assert_eq!(settings.hooks.timeout, Some(Duration::from_secs(300)));
         assert_eq!(settings.hooks.memory, Some(ByteSize::mib(64)));

@@ -4,18 +4,23 @@ use std::path::PathBuf;
 
 use super::{Action, mix, nginx, release, removal, service};
 use crate::command::Environment;
-use crate::env::{Env, Source};
+use crate::env::{Env, Site, Source};
 use crate::roots::Roots;
 use crate::task::Task;
-use crate::templates;
+use crate::templates::{self, SiteText};
 
 /// The env of a project in a home of its own, as for an upgrade from 0.1.0 to 0.2.0. The
 /// folder goes with the returned guard.
 fn env() -> (tempfile::TempDir, Env) {
     let folder = tempfile::tempdir().expect("a folder");
     let home = folder.path().to_owned();
-    let roots =
-        Roots { etc_dir: home.join("init.d"), nginx_dir: home.join("nginx"), config: home.join("gatling.toml"), home };
+    let roots = Roots {
+        etc_dir: home.join("init.d"),
+        nginx_dir: home.join("nginx"),
+        logrotate_dir: None,
+        config: home.join("gatling.toml"),
+        home,
+    };
     for dir in [roots.etc_dir.clone(), roots.home.join("deployments/hello")] {
         std::fs::create_dir_all(dir).expect("a folder");
     }
@@ -32,9 +37,17 @@ fn env() -> (tempfile::TempDir, Env) {
     env.upgrade_path = env.upgrade_dir.join("hello");
     env.available_port = 20_123;
     env.domains = vec!["www.example.com".to_owned()];
-    env.nginx_template =
-        templates::nginx_site(&paths, &env.operator.nginx.listen, &env.domains, 20_123).expect("it renders");
+    env.nginx_template = String::new();
+    render_site(&mut env);
     (folder, env)
+}
+
+/// Gatling's site for what the env says by now.
+fn render_site(env: &mut Env) {
+    let site = SiteText::new(&env.operator.nginx, &env.settings.nginx, &env.domains, env.available_port);
+    let (text, proof) = (site.render(&env.paths.name).expect("it renders"), site.proof());
+    env.site = Site::new(&text, &env.domains, Some(proof));
+    env.nginx_template = text;
 }
 
 /// The actions as `plan` shows them, with the folder's own path left out.
@@ -83,7 +96,7 @@ fn a_release_counts_only_when_mix_wrote_it_anew() {
     let marker = PathBuf::from("/b/rel/hello/releases/start_erl.data");
     let actions = mix::release(&env).expect("it can be told");
     assert_eq!(actions[0], Action::Clear { path: marker.clone() });
-    assert_eq!(actions[1].to_string(), "$ mix release hello --overwrite --quiet");
+    assert_eq!(actions[1].to_string(), "$ mix release --overwrite --quiet");
     assert_eq!(actions[2], Action::ProveRelease { marker, version: "0.2.0".to_owned() });
 }
 
@@ -202,7 +215,12 @@ fn nginx_is_asked_before_it_is_told_and_named_its_configuration() {
     env.paths.roots.nginx_dir = "/etc/nginx".into();
     assert_eq!(
         texts(nginx::configure(&env), &env)[2..],
-        ["$ nginx -t", "$ nginx -s reload", "check that nginx serves www.example.com at 127.0.0.1:80"]
+        [
+            "$ nginx -t",
+            "$ nginx -s reload",
+            "check that nginx serves www.example.com at 127.0.0.1:80",
+            "visit www.example.com/ through nginx"
+        ]
     );
 }
 
@@ -217,12 +235,13 @@ fn nginx_is_asked_where_it_listens_without_tls() {
         (&["192.0.2.1"], "192.0.2.1:80"),
     ] {
         env.operator.nginx.listen = listen.iter().map(|address| (*address).to_owned()).collect();
-        let site = templates::nginx_site(&env.paths, &env.operator.nginx.listen, &env.domains, 20_123);
-        env.nginx_template = site.expect("it renders");
+        render_site(&mut env);
         let told = texts(nginx::configure(&env), &env);
-        assert_eq!(told.last().expect("a line"), &format!("check that nginx serves www.example.com at {asked}"));
+        let check = format!("check that nginx serves www.example.com at {asked}");
+        assert!(told.contains(&check), "{check} is not in {told:?}");
     }
     env.nginx_template = "server {}".to_owned();
+    env.site = Site::new(&env.nginx_template, &env.domains, None);
     assert!(!texts(nginx::configure(&env), &env).concat().contains("check that"), "of their own site nothing is known");
 }
 
