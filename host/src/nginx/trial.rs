@@ -291,7 +291,7 @@ mod tests {
         let mut all = config::parse(main, "nginx.conf").expect("it is one");
         isolate(&mut all, Path::new("/t"), config::parse(site, "site").expect("it is one"));
         let text = config::text(&all);
-        for gone in ["/run", "/var/log", "stream", "other", "listen 80", "listen 443", "access_log /x"] {
+        for gone in ["/run", "/var/log", "stream {", "other", "listen 80", "listen 443", "access_log /x"] {
             assert!(!text.contains(gone), "{gone} is in:\n{text}");
         }
         for kept in

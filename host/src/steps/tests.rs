@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Action, mix, nginx, release, removal, service};
+use super::{Action, keep_releases, mix, nginx, release, removal, service};
 use crate::command::Environment;
 use crate::env::{Env, Site, Source};
 use crate::roots::Roots;
@@ -107,6 +107,7 @@ fn a_release_comes_into_its_folder_by_a_rename() {
         texts(release::copy_to_upgrade(&env), &env),
         [
             "$ cp -a --reflink=auto /b/rel/hello ~/deployments/hello/releases/0.2.0/hello.partial",
+            "add to ~/deployments/hello/releases/0.2.0/hello.partial/releases/0.2.0/env.sh",
             "$ mv -T -f ~/deployments/hello/releases/0.2.0/hello.partial ~/deployments/hello/releases/0.2.0/hello",
         ]
     );
@@ -169,8 +170,9 @@ fn the_app_takes_the_first_host_name_that_is_no_pattern_for_its_own() {
     let (_guard, mut env) = env();
     env.domains = ["*.example.com", ".example.org", "www.example.com"].map(str::to_owned).to_vec();
     let actions = release::make_upgrade_dir(&env).expect("it can be told");
-    let Some(Action::WriteFile { contents, .. }) = actions.last() else { panic!("{actions:?}") };
-    assert!(contents.contains("GATLING_HOST='www.example.com'"), "{contents}");
+    let Some(Action::WriteFile { path, contents, mode }) = actions.last() else { panic!("{actions:?}") };
+    assert!(path.ends_with(".env") && *mode == 0o600, "{}", path.display());
+    assert!(contents.contains("PHX_HOST='www.example.com'"), "{contents}");
 }
 
 #[test]
@@ -183,20 +185,26 @@ fn the_init_script_of_somebody_else_is_left_alone() {
 }
 
 #[test]
-fn the_latest_releases_are_kept_and_so_are_the_new_one_and_the_one_before() {
-    let (_guard, mut env) = env();
-    let numbered = |number: usize| format!("0.0.{number}");
-    env.releases = (1..=8).map(numbered).collect();
-    env.previous_version = Some(numbered(1));
-    let cleared: Vec<_> = service::upgrade(&env)
-        .expect("it can be told")
-        .into_iter()
-        .filter_map(|action| match action {
-            Action::Clear { path } => Some(path.file_name()?.to_str()?.to_owned()),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(cleared, ["0.0.2", "0.0.3"]);
+fn the_last_five_releases_that_served_are_kept_in_the_order_in_which_they_did() {
+    let (_guard, env) = env();
+    let (served, failed) = (["1", "2", "3", "4", "5", "6"], ["7", "8"]);
+    for release in served.iter().chain(&failed) {
+        std::fs::create_dir_all(env.paths.releases_dir().join(release).join("hello")).expect("a folder");
+    }
+    let keep = |release: &str, needed: &[&str]| {
+        let needed: Vec<_> = needed.iter().map(|name| (*name).to_owned()).collect();
+        keep_releases(&env.paths, release, &needed).expect("it can be done");
+    };
+    std::fs::write(env.paths.served_file(), "1\n2\n1\n3\n4\n5\n").expect("a file");
+
+    keep("6", &["6", "7"]);
+
+    assert_eq!(env.paths.served(), ["1", "3", "4", "5", "6"], "1 served again after 2");
+    let is_there = |release: &&str| env.paths.releases_dir().join(release).exists();
+    assert_eq!(served.into_iter().chain(failed).filter(|name| is_there(name)).collect::<String>(), "134567");
+    // One that is gone back to is the last one.
+    keep("3", &[]);
+    assert_eq!(env.paths.served(), ["1", "4", "5", "6", "3"]);
 }
 
 #[test]
@@ -210,6 +218,7 @@ fn nginx_is_asked_before_it_is_told_and_named_its_configuration() {
             "$ nginx -c ~/nginx/nginx.conf -t",
             "$ nginx -c ~/nginx/nginx.conf -s reload",
             "check that nginx serves www.example.com at 127.0.0.1:80",
+            "visit www.example.com/ through nginx",
         ]
     );
     env.paths.roots.nginx_dir = "/etc/nginx".into();
@@ -263,7 +272,8 @@ fn a_site_that_is_as_it_was_is_left_alone_and_a_strangers_is_refused() {
 fn a_deploy_dir_that_is_gone_already_is_not_in_the_way_of_unloading() {
     let (_guard, env) = env();
     std::fs::write(&env.etc_path, &env.script_template).expect("a file");
-    assert_eq!(texts(service::stop(&env), &env), ["$ ~/init.d/hello stop"]);
+    let told = ["$ ~/init.d/hello stop", "end epmd, if no other app needs it"];
+    assert_eq!(texts(service::stop(&env), &env), told);
     std::fs::remove_dir_all(&env.deploy_dir).expect("it was there");
     assert_eq!(texts(service::stop(&env), &env), ["nothing to do: ~/deployments/hello is not there"]);
 }
