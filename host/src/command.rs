@@ -4,6 +4,7 @@ mod lines;
 mod started;
 mod tree;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::PipeReader;
 use std::os::fd::AsRawFd as _;
@@ -307,6 +308,12 @@ impl fmt::Display for Command {
 /// Where a program is, looked up on the `PATH` or, for a path, from `dir`.
 #[must_use]
 pub fn find_program(program: &str, dir: &Path) -> Option<PathBuf> {
+    find_program_on(&env::var_os("PATH").unwrap_or_default(), program, dir)
+}
+
+/// Where a program is, looked up on a search path or, for a path, from `dir`.
+#[must_use]
+pub fn find_program_on(search_path: &OsStr, program: &str, dir: &Path) -> Option<PathBuf> {
     let runnable = |path: &PathBuf| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
     if program.contains('/') {
         return Some(dir.join(program)).filter(runnable);
@@ -314,7 +321,7 @@ pub fn find_program(program: &str, dir: &Path) -> Option<PathBuf> {
     if program.is_empty() {
         return None;
     }
-    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(program)).find(runnable)
+    env::split_paths(search_path).map(|folder| folder.join(program)).find(runnable)
 }
 
 /// What to do about a program that isn't there, as the end of a sentence.

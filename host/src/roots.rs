@@ -211,6 +211,12 @@ impl ProjectPaths {
         self.deploy_dir().join(".env")
     }
 
+    /// What the app writes to its standard output and error.
+    #[must_use]
+    pub fn app_log(&self) -> PathBuf {
+        self.deploy_dir().join("log").join(format!("{}.log", self.name))
+    }
+
     /// Gatling's own records of this project: its lock and its runs. They outlive `unload`.
     #[must_use]
     pub fn state_dir(&self) -> PathBuf {

@@ -1,13 +1,15 @@
 //! `gatling config`.
 
-use anyhow::Result;
+use std::borrow::Cow;
+
+use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use gatling::dotenv::{Dotenv, check_name};
 use gatling::project::ProjectName;
 use gatling::roots::ProjectPaths;
 use gatling::run::lock::Lock;
 
-use super::{Misuse, loaded, print, print_json};
+use super::{Misuse, loaded, print, print_json, secret};
 
 /// See and change the environment that a project's app gets
 ///
@@ -38,10 +40,15 @@ enum Command {
         key: String,
     },
     /// Set variables
+    ///
+    /// While this runs, other users of the server can see its arguments, with `ps`. To set a secret,
+    /// write KEY=-: its value is then read from standard input, or you are asked for it. For example:
+    /// `gatling config set shop DATABASE_URL=-`.
     Set {
         /// The project
         project: ProjectName,
-        /// What to set; quote for your own shell what has spaces in it
+        /// What to set; quote values with spaces for your shell. KEY=- reads one value from
+        /// standard input
         #[arg(value_name = "KEY=VALUE", required = true)]
         pairs: Vec<String>,
     },
@@ -73,13 +80,14 @@ pub(super) fn main(args: &Args) -> Result<u8> {
                 let names: Vec<_> = env.iter().map(|(name, _)| name).collect();
                 let set =
                     if names.is_empty() { "nothing is".to_owned() } else { format!("these are: {}", names.join(", ")) };
-                anyhow::bail!("{key} is not set for {project}; {set}");
+                bail!("{key} is not set for {project}; {set}");
             };
             print(&format!("{value}\n"))?;
         }
         Command::Set { project, pairs } => {
             let paths = loaded(project)?;
-            let pairs = pairs.iter().map(|pair| split(pair)).collect::<Result<Vec<_>>>()?;
+            let mut pairs = pairs.iter().map(|pair| split(pair)).collect::<Result<Vec<_>>>()?;
+            read_value(project, &mut pairs)?;
             change(&paths, |env| pairs.iter().try_for_each(|(name, value)| env.set(name, value)))?;
             let names: Vec<_> = pairs.iter().map(|(name, _)| *name).collect();
             print(&format!("set for {project}: {}\n{}", names.join(", "), hint(&paths)))?;
@@ -89,7 +97,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
             change(&paths, |env| {
                 let missing: Vec<_> = keys.iter().filter(|key| env.get(key).is_none()).map(String::as_str).collect();
                 if !missing.is_empty() {
-                    anyhow::bail!("not set for {project}: {}. Nothing was removed", missing.join(", "));
+                    bail!("not set for {project}: {}. Nothing was removed", missing.join(", "));
                 }
                 keys.iter().for_each(|key| _ = env.unset(key));
                 Ok(())
@@ -100,11 +108,33 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-fn split(pair: &str) -> Result<(&str, &str)> {
+fn split(pair: &str) -> Result<(&str, Cow<'_, str>)> {
     let misuse = |message: String| anyhow::Error::from(Misuse(message));
-    let (name, value) = pair.split_once('=').ok_or_else(|| misuse(format!("{pair:?} is no KEY=VALUE")))?;
+    let (name, value) = pair.split_once('=').ok_or_else(|| misuse(format!("{pair:?} is not KEY=VALUE")))?;
     check_name(name).map_err(|error| misuse(error.to_string()))?;
-    Ok((name, value))
+    Ok((name, value.into()))
+}
+
+/// Where one of the values is `-`, reads it from standard input.
+fn read_value(project: &ProjectName, pairs: &mut [(&str, Cow<'_, str>)]) -> Result<()> {
+    let mut asked: Vec<_> = pairs.iter_mut().filter(|(_, value)| value == "-").collect();
+    let [(name, value)] = &mut asked[..] else {
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = asked.iter().map(|(name, _)| format!("{name}=-")).collect();
+        let message = format!(
+            "{}: only one value can be read from standard input; set the others with calls of their own",
+            names.join(", ")
+        );
+        return Err(Misuse(message).into());
+    };
+    let read = secret::read(name).with_context(|| format!("cannot read the value of {name} from standard input"))?;
+    if read.is_empty() {
+        bail!("standard input has no value for {name}; to set it to nothing: gatling config set {project} {name}=");
+    }
+    *value = read.into();
+    Ok(())
 }
 
 /// Reads, changes and writes the file, alone.

@@ -5,9 +5,10 @@ use gatling::project::ProjectName;
 use gatling::roots::ProjectPaths;
 use gatling::run::checkout::Repository;
 use gatling::task::Task;
+use gatling::toolchain::explain;
 use serde_json::Value;
 
-use super::{loaded, print, print_json};
+use super::{ask_mix_as_a_run_does, loaded, print, print_json};
 
 /// Show the env that hooks would get now
 ///
@@ -46,5 +47,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
 pub(super) fn build(paths: &ProjectPaths, task: Option<Task>) -> Result<gatling::env::Env> {
     let task = task.unwrap_or(if paths.is_deployed() { Task::Upgrade } else { Task::Deploy });
     let repository = Repository::at(&paths.build_dir());
+    ask_mix_as_a_run_does(paths)?;
     gatling::env::Env::build(paths, task, &repository.checked_out()?)
+        .map_err(|error| explain(error, &paths.build_dir()))
 }

@@ -2,12 +2,16 @@
 
 mod compile;
 mod config;
+mod console;
 mod deploy;
 mod env;
 mod hooks;
 mod load;
+mod logs;
 mod plan;
 mod receive;
+mod run;
+mod secret;
 mod unload;
 mod worker;
 
@@ -18,6 +22,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use gatling::project::ProjectName;
 use gatling::roots::{ProjectPaths, Roots};
+use gatling::settings::OperatorSettings;
 use gatling::task::Task;
 use serde::Serialize;
 
@@ -52,6 +57,9 @@ enum Command {
     Receive(receive::Args),
     Unload(unload::Args),
     Config(config::Args),
+    Console(console::Args),
+    Run(run::Args),
+    Logs(logs::Args),
     Env(env::Args),
     Plan(plan::Args),
     Hooks(hooks::Args),
@@ -77,6 +85,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Receive(args) => receive::main(&args),
         Command::Unload(args) => unload::main(&args),
         Command::Config(args) => config::main(&args),
+        Command::Console(args) => console::main(&args),
+        Command::Run(args) => run::main(&args),
+        Command::Logs(args) => logs::main(&args),
         Command::Env(args) => env::main(&args),
         Command::Plan(args) => plan::main(&args),
         Command::Hooks(args) => hooks::main(&args),
@@ -136,6 +147,17 @@ fn known(name: &ProjectName, is_there: fn(&ProjectPaths) -> bool) -> Result<Proj
         format!("In {} there are: {}.", roots.home.display(), known.join(", "))
     };
     Err(Misuse(format!("there is no project {name}.{nearest} {there} To load it: gatling load {name}")).into())
+}
+
+/// Gives this process the environment in which a run asks mix about a project, for commands that ask
+/// it themselves. Call it before anything starts a thread.
+fn ask_mix_as_a_run_does(paths: &ProjectPaths) -> Result<()> {
+    let operator = OperatorSettings::read(&paths.roots.config)?;
+    for (name, value) in gatling::run::worker::environment(paths, &operator) {
+        // SAFETY: no command has started a thread by then that could read the environment.
+        unsafe { std::env::set_var(name, value) };
+    }
+    Ok(())
 }
 
 /// Writes text to standard output.

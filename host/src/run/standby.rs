@@ -8,6 +8,7 @@ use crate::env::{Env, Outset, Source};
 use crate::roots::ProjectPaths;
 use crate::steps::Action;
 use crate::task::Task;
+use crate::toolchain::explain;
 
 /// A command that waits for its turn, or none. If it never comes, the command is ended.
 #[derive(Debug, Default)]
@@ -33,7 +34,7 @@ pub fn build_env(paths: &ProjectPaths, task: Task, source: &Source) -> Result<(E
         let facts = outset.ask()?;
         return Ok((outset.build(source, facts)?, Standby::default()));
     }
-    let (facts, started) = outset.mix().ask_and_wait()?;
+    let (facts, started) = outset.mix().ask_and_wait().map_err(|error| explain(error, &paths.build_dir()))?;
     let standby = Standby(started);
     Ok((outset.build(source, facts)?, standby))
 }

@@ -1,11 +1,11 @@
 //! The worker: a run in a session of its own, which outlives the connection of whoever pushed.
 //! The process that was asked only follows the log.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,9 @@ use super::Request;
 use super::log::{DEBUG_PREFIX, FAILURE_MARK};
 use super::record::Runs;
 use crate::command::describe;
+use crate::roots::ProjectPaths;
 use crate::settings::OperatorSettings;
+use crate::toolchain;
 
 /// How often the log is looked at.
 const FOLLOW: Duration = Duration::from_millis(20);
@@ -49,15 +51,11 @@ pub fn submit(request: &Request) -> Result<u8> {
     command
         .args(["worker", paths.name.as_str(), "--run", &request.id, "--by", &request.by])
         .args(request.task.iter().flat_map(|task| ["--task", task.name()]))
-        .env("PATH", search_path(&operator))
+        .envs(environment(paths, &operator))
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
-    if ["LANG", "LC_ALL", "LC_CTYPE"].iter().all(|name| env::var_os(name).is_none()) {
-        // Without any, Elixir takes file names and output for Latin-1.
-        command.env("LANG", "C.UTF-8");
-    }
     for variable in GIT_VARIABLES {
         command.env_remove(variable);
     }
@@ -110,18 +108,32 @@ pub fn submit(request: &Request) -> Result<u8> {
     }
 }
 
-/// `PATH` with the operator's folders before it, and behind it those where Debian keeps nginx
-/// and service: a push over ssh comes with a shorter one.
-fn search_path(operator: &OperatorSettings) -> OsString {
-    let own = env::var_os("PATH").unwrap_or_default();
+/// The variables that a run needs beside those that it inherits: the `PATH`, a locale, and one by which
+/// mise trusts the build dir.
+#[must_use]
+pub fn environment(paths: &ProjectPaths, operator: &OperatorSettings) -> Vec<(&'static str, OsString)> {
+    let shims = env::home_dir().map(|home| toolchain::shims(&home)).unwrap_or_default();
+    let path = search_path(&operator.path, &shims, &env::var_os("PATH").unwrap_or_default());
+    let mut variables = vec![("PATH", path), toolchain::mise_trust(&paths.build_dir())];
+    if ["LANG", "LC_ALL", "LC_CTYPE"].iter().all(|name| env::var_os(name).is_none()) {
+        // Without any, Elixir takes file names and output for Latin-1.
+        variables.push(("LANG", "C.UTF-8".into()));
+    }
+    variables
+}
+
+/// `PATH` with the operator's folders before it, then those of version managers, and behind it those
+/// where Debian keeps nginx and service: a push over ssh comes with a shorter one.
+fn search_path(operator: &[PathBuf], shims: &[PathBuf], own: &OsStr) -> OsString {
     let system = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-    let mut folders = operator.path.clone();
-    for folder in env::split_paths(&own).chain(system.iter().map(Into::into)) {
+    let mut folders = Vec::new();
+    let first = operator.iter().chain(shims).cloned();
+    for folder in first.chain(env::split_paths(own)).chain(system.iter().map(Into::into)) {
         if !folders.contains(&folder) {
             folders.push(folder);
         }
     }
-    env::join_paths(folders).unwrap_or(own)
+    env::join_paths(folders).unwrap_or_else(|_| own.to_owned())
 }
 
 /// Copies whole lines of a growing file to standard output.
@@ -156,5 +168,19 @@ impl Follower {
         }
         self.rest.drain(..whole);
         out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_folders_come_before_those_of_version_managers_and_both_before_the_path() {
+        let folders = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let path =
+            search_path(&folders(&["/opt/elixir"]), &folders(&["/h/shims"]), OsStr::new("/usr/bin:/h/shims:/own"));
+        let system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin:/bin";
+        assert_eq!(path.to_string_lossy(), format!("/opt/elixir:/h/shims:/usr/bin:/own:{system}"));
     }
 }

@@ -15,10 +15,11 @@ use gatling::roots::Roots;
 use gatling::run::log::{DEBUG_PREFIX, RunLog, duration, plain};
 use gatling::settings::{OperatorSettings, ProjectSettings};
 use gatling::task::{Hook, Task};
+use gatling::toolchain::explain;
 use serde::Serialize;
 
 use super::check::task_of;
-use crate::cli::{FAILED, Misuse, loaded, print, print_json};
+use crate::cli::{FAILED, Misuse, ask_mix_as_a_run_does, loaded, print, print_json};
 
 /// Call one hook outside any deployment, and print its log, its result and its time
 ///
@@ -104,7 +105,8 @@ fn hook(name: &str, task: Task) -> Result<Hook> {
 fn of_project(project: &ProjectName, task: Task) -> Result<(Scene, ProjectSettings)> {
     let paths = loaded(project)?;
     let source = gatling::run::checkout::Repository::at(&paths.build_dir()).checked_out().unwrap_or_default();
-    let env = Env::build(&paths, task, &source)?;
+    ask_mix_as_a_run_does(&paths)?;
+    let env = Env::build(&paths, task, &source).map_err(|error| explain(error, &paths.build_dir()))?;
     Ok((Scene::from(&env), env.settings))
 }
 

@@ -1,0 +1,53 @@
+//! `gatling console`.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use gatling::command::{Command, Environment};
+use gatling::project::ProjectName;
+use gatling::release::{Release, service_command};
+use gatling::roots::ProjectPaths;
+
+use super::{loaded, run};
+
+/// Open IEx in the running app
+///
+/// What you call there runs in the app that serves. Leave it with Ctrl-C twice, or Ctrl-\; the app
+/// goes on. For a program beside the app use `gatling run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The project
+    project: ProjectName,
+}
+
+pub(super) fn main(args: &Args) -> Result<u8> {
+    let paths = loaded(&args.project)?;
+    let name = &paths.name;
+    let release = Release::current(&paths)?;
+    if !release.is_distributed() {
+        bail!(
+            "the app of {name} cannot be reached: it was started with RELEASE_DISTRIBUTION=none. Remove that line with \
+             `gatling config unset {name} RELEASE_DISTRIBUTION`, then start the app anew with `gatling upgrade {name}`"
+        );
+    }
+    check_running(&paths)?;
+    let program = release.dir.join("bin").join(&release.program).display().to_string();
+    run::become_program(&release, &program, &["remote".to_owned()])
+}
+
+/// Asks the init script.
+fn check_running(paths: &ProjectPaths) -> Result<()> {
+    let name = &paths.name;
+    let script = paths.init_script();
+    if !script.exists() {
+        bail!("there is no {}: install it again with `gatling upgrade {name}`", script.display());
+    }
+    let mut status = Command::new(&script.display().to_string(), ["status"], Path::new("/"));
+    status.environment = Environment::Only(&["LANG", "PATH", "TERM"]);
+    let mut said = String::new();
+    let ended = status.stream(|line| said = line.to_owned())?;
+    if !ended.success() {
+        bail!("{name} is not running ({said}): start it with `{}`", service_command(paths, "start"));
+    }
+    Ok(())
+}
