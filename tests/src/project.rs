@@ -25,6 +25,7 @@ impl<'s> Project<'s> {
         if name != "hello" {
             project.rename_app()?;
         }
+        project.replace("gatling.toml", "[health]\n", "[health]\nwatch = \"0s\"\n")?;
         project.make_repository("An app that says which version is serving")?;
         Ok(project)
     }
@@ -187,7 +188,6 @@ impl<'s> Project<'s> {
     /// Names the app like the project, wherever the example names it.
     fn rename_app(&self) -> Result<()> {
         self.replace("mix.exs", "app: :hello", &format!("app: :{}", self.name))?;
-        self.replace("mix.exs", "[hello:", &format!("[{}:", self.name))?;
         for file in ["config/runtime.exs", "lib/hello/application.ex", "lib/hello/router.ex"] {
             self.replace(file, ":hello,", &format!(":{},", self.name))?;
         }

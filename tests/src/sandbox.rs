@@ -55,7 +55,7 @@ impl Sandbox {
     /// A sandbox whose `gatling` is `program`.
     pub fn with_program(program: PathBuf) -> Result<Self> {
         let root = tempfile::Builder::new().prefix("gatling-").tempdir().context("making a folder for the sandbox")?;
-        for folder in ["home", "etc", "work"] {
+        for folder in ["home", "etc", "logrotate", "work"] {
             fs::create_dir(root.path().join(folder))?;
         }
         fs::write(root.path().join("gitconfig"), GIT_CONFIG)?;
@@ -87,6 +87,11 @@ impl Sandbox {
         self.root().join("etc")
     }
 
+    /// `GATLING_LOGROTATE_DIR`: what logrotate is told of the apps' logs.
+    pub fn logrotate(&self) -> PathBuf {
+        self.root().join("logrotate")
+    }
+
     /// `GATLING_NGINX_DIR`: nginx's configuration, its sites and its logs.
     pub fn nginx_dir(&self) -> &Path {
         &self.nginx.folder
@@ -108,10 +113,11 @@ impl Sandbox {
     }
 
     /// The variables that make `gatling` work in this sandbox.
-    pub fn variables(&self) -> [(&'static str, OsString); 4] {
+    pub fn variables(&self) -> [(&'static str, OsString); 5] {
         [
             ("GATLING_HOME", self.home().into()),
             ("GATLING_ETC_DIR", self.etc().into()),
+            ("GATLING_LOGROTATE_DIR", self.logrotate().into()),
             ("GATLING_NGINX_DIR", self.nginx_dir().into()),
             ("GATLING_CONFIG", self.config().into()),
         ]
@@ -165,7 +171,7 @@ impl Sandbox {
     }
 
     /// The example app as the project `name`, in a repository of its own: committed, and with
-    /// the remote `server`.
+    /// the remote `server`. Once it answers it is not watched any longer, so that tests are quick.
     pub fn project(&self, name: &str) -> Result<Project<'_>> {
         Project::from_example(self, name)
     }
