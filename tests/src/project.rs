@@ -37,7 +37,7 @@ impl<'s> Project<'s> {
 
     /// Copies the files of `source`, a folder of the workspace, to `target` in the project, except
     /// those with a name of `except`.
-    pub(crate) fn copy(&self, source: &str, target: &str, except: &[&str]) -> Result<()> {
+    pub fn copy(&self, source: &str, target: &str, except: &[&str]) -> Result<()> {
         let source = places::workspace().join(source);
         copy(&source, &self.dir.join(target), except).with_context(|| format!("copying {}", source.display()))
     }

@@ -12,6 +12,7 @@ use std::{io, thread};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use crate::exit::at_exit;
 use crate::nginx::Nginx;
 use crate::{Output, PhoenixApp, Project, Running, http, places, processes, waiting};
 
@@ -50,6 +51,13 @@ impl Sandbox {
     /// Makes the folders and the settings, and starts nginx on a free port.
     pub fn new() -> Result<Self> {
         Self::with_program(places::gatling()?)
+    }
+
+    /// A sandbox for several tests to share, which is gone when the program ends.
+    pub fn shared() -> Result<&'static Self> {
+        let sandbox: &'static Self = Box::leak(Box::new(Self::new()?));
+        at_exit(|| sandbox.end());
+        Ok(sandbox)
     }
 
     /// A sandbox whose `gatling` is `program`.
@@ -199,13 +207,26 @@ impl Sandbox {
     /// Waits until nginx answers `/` with `status` and `body`: it takes a moment to take notice of
     /// a new site, and of one that is gone.
     pub fn wait_for_answer(&self, status: u16, body: &str) -> Result<()> {
+        self.wait_for_answer_at("/", status, body)
+    }
+
+    /// Waits until nginx answers `path` with `status` and `body`.
+    pub fn wait_for_answer_at(&self, path: &str, status: u16, body: &str) -> Result<()> {
         let mut last = None;
         let wanted = (status, body.to_owned());
         let answered = waiting::wait_for("nginx to answer otherwise", || {
-            last = self.get("/").ok();
+            last = self.get(path).ok();
             (last.as_ref() == Some(&wanted) && self.nginx.is_settled()).then_some(())
         });
         answered.with_context(|| format!("wanted {wanted:?}, last was {last:?}"))
+    }
+
+    /// Has nginx read its configuration again.
+    pub fn reload_nginx(&self) -> Result<()> {
+        let config = self.nginx_dir().join("nginx.conf");
+        let mut nginx = self.command("nginx", self.root());
+        Output::of(nginx.arg("-c").arg(config).args(["-s", "reload"]))?.expect_success()?;
+        Ok(())
     }
 
     /// What nginx answers at `path` on `host`.
@@ -230,7 +251,7 @@ impl Sandbox {
     }
 
     /// Ends everything that was started in the sandbox and removes it, where nobody will drop it.
-    pub(crate) fn end(&self) {
+    fn end(&self) {
         self.stop_apps();
         processes::end(self.root());
         // What is left is a few files in the folder for temporary ones.
