@@ -14,9 +14,9 @@ fn with_a_bad_value_the_new_release_fails_and_the_old_one_keeps_its_own() {
     assert_step_fails(&shop, "upgrade_service", &["ten", "shop 0.1.0 is serving."]);
 
     assert_eq!(shop.sandbox.get("/health").unwrap(), (200, "ok\n".to_owned()));
-    assert!(fs::read_to_string(shop.deploy_dir().join(".env")).unwrap().contains("POOL_SIZE"));
+    assert!(fs::read_to_string(shop.deploy_dir().join(".env")).unwrap().contains("POOL_SIZE='ten'"));
     let own = fs::read_to_string(shop.deploy_dir().join("current/.env")).unwrap();
-    assert!(!own.contains("POOL_SIZE"), "{own}");
+    assert!(!own.contains("POOL_SIZE='ten'"), "{own}");
     shop.script(&["restart"]).unwrap();
     assert_eq!(shop.sandbox.get("/health").unwrap(), (200, "ok\n".to_owned()));
 }

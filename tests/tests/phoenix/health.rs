@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use gatling_tests::shop::{SETTINGS, Shop};
 
-use crate::{PLAIN, assert_says, assert_step_fails};
+use crate::{PLAIN, assert_refused, assert_says, assert_step_fails};
 
 /// What the app answers at its health path, as Elixir.
 fn answer_health(shop: &Shop, answer: &str) {
@@ -84,4 +84,15 @@ fn an_app_that_does_not_listen_where_it_is_to_is_given_up_after_the_time_that_th
 
     let words = ["did not answer at", "within 3 s", "the variable PORT", "0.1.0 was put back"];
     assert_step_fails(&shop, "upgrade_service", &words);
+}
+
+#[test]
+fn an_app_that_has_ended_is_reported_by_a_run_that_changes_nothing() {
+    let shop = PLAIN.lock();
+    shop.script(&["stop"]).unwrap();
+    shop.app.set_version("0.0.0").unwrap();
+
+    let output = shop.push().unwrap();
+
+    assert_refused(&output, &["shop is NOT serving: its release 0.1.0 does not answer"]);
 }

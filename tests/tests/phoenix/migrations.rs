@@ -7,7 +7,8 @@ use crate::{WITH_DATABASE, assert_is_silent_about, assert_says, assert_step_fail
 
 /// Whether the table has the column.
 fn has_column(shop: &mut Shop, column: &str) -> bool {
-    let sql = format!("select 1 from information_schema.columns where table_name = 'items' and column_name = '{column}'");
+    let sql =
+        format!("select 1 from information_schema.columns where table_name = 'items' and column_name = '{column}'");
     shop.postgres().psql("shop", &sql).unwrap() == "1"
 }
 
@@ -55,8 +56,12 @@ fn a_migration_that_fails_ends_the_run_and_the_old_version_is_not_even_restarted
     assert!(has_column(&mut shop, "price"));
     assert_eq!(shop.sandbox.get("/items").unwrap(), (200, "seed\n".to_owned()));
 
-    shop.app.replace("priv/repo/migrations/20260101000002_rename_nothing.exs", "alter table nothing", "alter table items").unwrap();
-    shop.app.replace("priv/repo/migrations/20260101000002_rename_nothing.exs", "rename to something", "add column size int").unwrap();
+    shop.app
+        .replace("priv/repo/migrations/20260101000002_rename_nothing.exs", "alter table nothing", "alter table items")
+        .unwrap();
+    shop.app
+        .replace("priv/repo/migrations/20260101000002_rename_nothing.exs", "rename to something", "add column size int")
+        .unwrap();
     let output = shop.deploy_version("0.2.0").unwrap();
     assert_is_silent_about(&output, &["== Migrated 20260101000001"]);
     assert!(has_column(&mut shop, "size"));
@@ -94,7 +99,9 @@ fn the_script_of_the_release_is_preferred() {
     shop.app.copy("tests/apps/release_overlays/rel", "rel", &[]).unwrap();
     shop.app.copy("tests/apps/release_overlays/lib", "lib", &[]).unwrap();
     let script = "exec ./shop eval Shop.Release.migrate";
-    shop.app.replace("rel/overlays/bin/migrate", script, &format!("echo by the script of the release\n{script}")).unwrap();
+    shop.app
+        .replace("rel/overlays/bin/migrate", script, &format!("echo by the script of the release\n{script}"))
+        .unwrap();
     shop.app.add_migration("add_prices", "alter table items add column price int").unwrap();
 
     let output = shop.deploy_version("0.2.0").unwrap();
