@@ -58,7 +58,7 @@ fn of_an_umbrella_the_app_that_no_other_needs_is_released_with_all_that_it_needs
 
     let output = shop.deploy().unwrap();
 
-    assert_says(&output, &["$ mix ecto.setup", "$ mix assets.deploy"]);
+    assert_says(&output, &["$ cd apps/shop && mix ecto.setup", "$ cd apps/shop_web && mix assets.deploy"]);
     let release = sandbox.home().join("deployments/shop/current/shop");
     assert!(release.join("bin/shop_web").is_file());
     let apps: Vec<_> = fs::read_dir(release.join("lib")).unwrap().map(|app| app.unwrap().file_name()).collect();
