@@ -17,6 +17,7 @@ pub mod mix;
 pub mod nginx;
 pub mod project;
 pub mod release;
+pub mod restart;
 pub mod roots;
 pub mod run;
 pub mod secrets;

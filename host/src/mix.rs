@@ -8,7 +8,8 @@ use anyhow::{Result, bail};
 
 use crate::command::{Command, CommandError, Started, describe};
 use facts::FactsParser;
-pub use facts::{Child, Endpoint, Listening, MixFacts, RuntimeConfig, Versions};
+use crate::toolchain::{self, Asked, Versions};
+pub use facts::{Child, Endpoint, Listening, MixFacts, RuntimeConfig};
 
 /// The variable that names the file descriptor on which mix is told that its turn has come.
 const TURN: &str = "GATLING_TURN";
@@ -94,8 +95,15 @@ impl Mix {
         let mut parser = FactsParser::default();
         if let Some(status) = started.stream_while(|line| parser.take(line))? {
             let said: String = parser.other.iter().map(|line| format!("\n    {line}")).collect();
-            let Versions { elixir, otp, .. } = parser.versions();
-            let with = if elixir.is_empty() { String::new() } else { format!(" with Elixir {elixir} on Erlang {otp}") };
+            let versions @ Versions { elixir, otp_release, .. } = parser.versions();
+            if !elixir.is_empty() {
+                // What an older Elixir can't load says so less clearly.
+                toolchain::check(&Asked::read(&self.dir, None)?, versions, &toolchain::of_user())?;
+            }
+            let with = match elixir.as_str() {
+                "" => String::new(),
+                _ => format!(" with Elixir {elixir} on Erlang/OTP {otp_release}"),
+            };
             bail!("mix cannot load the project's mix.exs and config{with}: it {}, and says:{said}", describe(status));
         }
         Ok((parser.end()?, started))

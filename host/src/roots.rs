@@ -199,12 +199,6 @@ impl ProjectPaths {
         self.deploy_dir().join("run").join(format!("{}.pid", self.name))
     }
 
-    /// The file that the app's output goes to.
-    #[must_use]
-    pub fn app_log(&self) -> PathBuf {
-        self.deploy_dir().join("log").join(format!("{}.log", self.name))
-    }
-
     /// The app's environment variables.
     #[must_use]
     pub fn dotenv(&self) -> PathBuf {

@@ -10,6 +10,7 @@ mod load;
 mod logs;
 mod plan;
 mod receive;
+mod restart;
 mod run;
 mod secret;
 mod unload;
@@ -60,6 +61,7 @@ enum Command {
     Console(console::Args),
     Run(run::Args),
     Logs(logs::Args),
+    Restart(restart::Args),
     Env(env::Args),
     Plan(plan::Args),
     Hooks(hooks::Args),
@@ -88,6 +90,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Console(args) => console::main(&args),
         Command::Run(args) => run::main(&args),
         Command::Logs(args) => logs::main(&args),
+        Command::Restart(args) => restart::main(&args),
         Command::Env(args) => env::main(&args),
         Command::Plan(args) => plan::main(&args),
         Command::Hooks(args) => hooks::main(&args),

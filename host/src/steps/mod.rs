@@ -170,6 +170,27 @@ impl Action {
     /// When it can't be done; the error says what to do about it where that is known.
     pub fn execute(&self, env: &Env, log: &RunLog) -> Result<()> {
         match self {
+            Self::RunIfTask { task, command } => {
+                let ask = env.mix.command(["help", task]);
+                match ask.stream(|_| {})? {
+                    status if status.success() => run(command, log),
+                    _ => {
+                        log.output(&format!("nothing to do: the project has no mix task {task}"));
+                        Ok(())
+                    }
+                }
+            }
+            other => other.perform(log),
+        }
+    }
+
+    /// Does it, where nothing needs to be asked of the project.
+    ///
+    /// # Errors
+    /// As [`Action::execute`].
+    pub fn perform(&self, log: &RunLog) -> Result<()> {
+        match self {
+            Self::RunIfTask { command, .. } => run(command, log),
             Self::Run(command) => run(command, log),
             Self::Try { command } => {
                 if let Err(error) = run(command, log) {
@@ -181,16 +202,6 @@ impl Action {
                 let begun = SystemTime::now();
                 commands.iter().try_for_each(|command| run(command, log))?;
                 prove_written(written, begun)
-            }
-            Self::RunIfTask { task, command } => {
-                let ask = env.mix.command(["help", task]);
-                match ask.stream(|_| {})? {
-                    status if status.success() => run(command, log),
-                    _ => {
-                        log.output(&format!("nothing to do: the project has no mix task {task}"));
-                        Ok(())
-                    }
-                }
             }
             Self::Skip { reason } => {
                 log.output(&format!("nothing to do: {reason}"));

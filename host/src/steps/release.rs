@@ -128,8 +128,15 @@ fn runtime_config(env: &Env) -> Option<String> {
         if !endpoint.sets_check_origin && !env.domains.is_empty() {
             options.push(format!("check_origin: {}", origins(&env.domains)));
         }
+        // What the generators write in the place of a host name.
+        let host = domains::main(&env.domains).filter(|_| endpoint.host.as_deref() == Some("example.com"));
+        options.extend(host.map(|host| format!("url: [host: \"{host}\"]")));
+        let config = |options: &str| format!("config(:{}, {}, {options})\n", endpoint.app, endpoint.module);
         if !options.is_empty() {
-            lines.push(format!("config :{}, {}, {}\n", endpoint.app, endpoint.module, options.join(", ")));
+            lines.push(config(&options.join(", ")));
+        }
+        if !endpoint.serves {
+            lines.push(format!("if System.get_env(\"PHX_SERVER\"), do: {}", config("server: true")));
         }
     }
     let text = templates::release_runtime(&lines.concat());
