@@ -10,6 +10,7 @@ pub mod command;
 pub mod domains;
 pub mod dotenv;
 pub mod env;
+pub mod folders;
 pub mod grants;
 pub mod hooks;
 pub mod http;

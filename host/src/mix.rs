@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use crate::command::{Command, CommandError, Started, describe};
-use facts::FactsParser;
 use crate::toolchain::{self, Asked, Versions};
+use facts::FactsParser;
 pub use facts::{Child, Endpoint, Listening, MixFacts, RuntimeConfig};
 
 /// The variable that names the file descriptor on which mix is told that its turn has come.

@@ -152,9 +152,9 @@ fn known(name: &ProjectName, is_there: fn(&ProjectPaths) -> bool) -> Result<Proj
     Err(Misuse(format!("there is no project {name}.{nearest} {there} To load it: gatling load {name}")).into())
 }
 
-/// Gives this process the environment in which a run asks mix about a project, for commands that ask
-/// it themselves. Call it before anything starts a thread.
-fn ask_mix_as_a_run_does(paths: &ProjectPaths) -> Result<()> {
+/// Gives this process the environment that runs have, for commands that call mix or the service
+/// themselves. Call it before anything starts a thread.
+fn take_environment_of_runs(paths: &ProjectPaths) -> Result<()> {
     let operator = OperatorSettings::read(&paths.roots.config)?;
     for (name, value) in gatling::run::worker::environment(paths, &operator) {
         // SAFETY: no command has started a thread by then that could read the environment.

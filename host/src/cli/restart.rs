@@ -7,7 +7,7 @@ use gatling::project::ProjectName;
 use gatling::restart::restart;
 use gatling::run::log::RunLog;
 
-use super::loaded;
+use super::{loaded, take_environment_of_runs};
 
 /// Restart the app, with what `gatling config` has set by now
 ///
@@ -22,6 +22,7 @@ pub(super) struct Args {
 
 pub(super) fn main(args: &Args) -> Result<u8> {
     let paths = loaded(&args.project)?;
+    take_environment_of_runs(&paths)?;
     restart(&paths, &RunLog::new(io::stdout()))?;
     Ok(0)
 }

@@ -16,7 +16,7 @@ mod tests;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -25,6 +25,7 @@ use serde::Serialize;
 
 use crate::command::{Command, CommandError, Started};
 use crate::env::Env;
+use crate::folders::make_private;
 use crate::roots::ProjectPaths;
 use crate::run::log::RunLog;
 
@@ -207,7 +208,7 @@ impl Action {
                 log.output(&format!("nothing to do: {reason}"));
                 Ok(())
             }
-            Self::MakeDir { path } => make_dir(path),
+            Self::MakeDir { path } => make_private(path),
             Self::WriteFile { path, contents, mode } => write_file(path, contents, *mode),
             Self::Remove { path } => {
                 if remove(path)? {
@@ -297,15 +298,6 @@ pub(crate) fn finish(started: Started, log: &RunLog) -> Result<()> {
 fn show(command: &Command, log: &RunLog) {
     let shown = format!("$ {command}");
     if command.quiet { log.debug(&shown) } else { log.output(&shown) }
-}
-
-/// Makes a folder, and those above it, that nobody else can enter: releases and logs hold secrets.
-fn make_dir(path: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("cannot make the folder {}", path.display()))
 }
 
 /// Writes a file beside its place and renames it.
