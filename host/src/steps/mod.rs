@@ -122,10 +122,11 @@ pub enum Action {
         /// What.
         text: String,
     },
-    /// End the epmd that a release in this folder started, if no node needs it.
+    /// End the epmd that a release started, if no node needs it.
     EndEpmd {
-        /// The folder of releases.
-        releases: PathBuf,
+        /// The project.
+        #[serde(skip)]
+        paths: ProjectPaths,
     },
     /// Put the digested assets of a release where nginx reads them.
     PublishAssets(assets::Publish),
@@ -228,8 +229,8 @@ impl Action {
                 log.output(&format!("warning: {text}"));
                 Ok(())
             }
-            Self::EndEpmd { releases } => {
-                epmd::end(releases, log);
+            Self::EndEpmd { paths } => {
+                epmd::end(paths, log);
                 Ok(())
             }
             Self::PublishAssets(publish) => publish.carry_out(),
