@@ -10,14 +10,15 @@ use serde::Serialize;
 use crate::domains;
 use crate::dotenv::Dotenv;
 use crate::mix::{Mix, MixFacts, RuntimeConfig};
-use crate::nginx::config;
 use crate::nginx::servers::{self, Server};
 use crate::nginx::visitor::Door;
+use crate::nginx::{self, config};
 use crate::roots::ProjectPaths;
 use crate::secrets;
 use crate::settings::{OperatorSettings, ProjectSettings, SiteSettings, project_file};
 use crate::task::Task;
 use crate::templates::{self, SiteText};
+use crate::toolchain::{self, Asked};
 
 /// What is deployed: a commit of the deploy branch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,6 +87,9 @@ pub struct Env {
     /// The port of the release that serves.
     #[serde(skip)]
     pub serving_port: Option<u16>,
+    /// What the user should know, and that is no failure.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
     /// Whether commands that change the system go through sudo.
     #[serde(skip)]
     pub sudo: bool,
@@ -194,7 +198,10 @@ impl Outset {
         let Self { paths, task, operator, settings, dotenv, port, domains, mix, current } = self;
         let paths = &paths;
         let tolerant = task == Task::Unload;
+        let mut warnings = Vec::new();
         if !tolerant {
+            let asked = Asked::read(&paths.build_dir(), facts.requirement.clone())?;
+            warnings = toolchain::check(&asked, &facts.versions, &toolchain::of_user())?;
             check_facts(paths, &facts)?;
             check_runtime_config(paths, &facts, &mix.variables)?;
         }
@@ -246,6 +253,7 @@ impl Outset {
             mix,
             site,
             serving_port: serving_port(paths),
+            warnings,
         })
     }
 }
@@ -367,12 +375,13 @@ fn release_name(paths: &ProjectPaths, version: &str, current: Option<&str>) -> S
     if current != Some(version) && !current.is_some_and(|current| current.starts_with(&format!("{version}+"))) {
         return version.to_owned();
     }
-    (2..)
-        .map(|number| format!("{version}+{number}"))
-        .find(|name| {
-            Some(name.as_str()) != current && !paths.releases_dir().join(name).join(paths.name.as_str()).exists()
-        })
-        .expect("numbers don't end")
+    numbered(paths, version)
+}
+
+/// A name that no release has: the version with a number.
+pub(crate) fn numbered(paths: &ProjectPaths, version: &str) -> String {
+    let is_free = |name: &String| !paths.releases_dir().join(name).join(paths.name.as_str()).exists();
+    (2..).map(|number| format!("{version}+{number}")).find(is_free).expect("numbers don't end")
 }
 
 /// The releases on the server, in the order in which they last served; before them those that never
@@ -459,7 +468,8 @@ fn site(
             if has_file { "host name in its file `domains`" } else { "file `domains`" }
         ),
         None => {
-            let site = SiteText::new(&operator.nginx, settings, &domains, port);
+            let assets = paths.assets_dir().filter(|_| nginx::serves_gz_files());
+            let site = SiteText::new(&operator.nginx, settings, &domains, port, assets.as_deref());
             (site.render(&paths.name)?, Some(site.proof()))
         }
     };
@@ -468,7 +478,7 @@ fn site(
 }
 
 /// Whether the system's folders are somebody else's.
-fn needs_sudo(paths: &ProjectPaths) -> bool {
+pub(crate) fn needs_sudo(paths: &ProjectPaths) -> bool {
     let writable = |dir: &Path| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
     !rustix::process::geteuid().is_root() && !writable(&paths.roots.etc_dir)
 }

@@ -24,6 +24,20 @@ pub fn get(address: &str, host: &str, path: &str) -> Result<(u16, String)> {
     Ok((status(head)?, body.to_owned()))
 }
 
+/// What the server at `address` calls itself, if it does.
+///
+/// # Errors
+/// When there is no answer.
+pub fn server(address: &str, host: &str) -> Result<Option<String>> {
+    let stream = send(address, &format!("HEAD / HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n"))?;
+    let mut answer = Vec::new();
+    stream.take(LONGEST).read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let headers = answer.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let mut servers = headers.filter(|(name, _)| name.eq_ignore_ascii_case("server"));
+    Ok(servers.next().map(|(_, value)| value.trim().to_owned()))
+}
+
 /// Asks `address` for a WebSocket, as a page of `origin` would, and returns the status of the answer:
 /// 101 where it gets one.
 ///

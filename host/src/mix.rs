@@ -2,13 +2,15 @@
 
 mod facts;
 
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
 use crate::command::{Command, CommandError, Started, describe};
+use crate::toolchain::{self, Asked, Versions};
 use facts::FactsParser;
-pub use facts::{Child, Endpoint, Listening, MixFacts, RuntimeConfig, Versions};
+pub use facts::{Child, Endpoint, Listening, MixFacts, RuntimeConfig};
 
 /// The variable that names the file descriptor on which mix is told that its turn has come.
 const TURN: &str = "GATLING_TURN";
@@ -45,7 +47,9 @@ impl Mix {
     /// The call of mix that fetches the dependencies.
     #[must_use]
     pub fn fetch(&self) -> Command {
-        self.command(["deps.get", "--only", &self.env])
+        // In an umbrella, mix 1.14 asks for what it was told to leave out, and fails.
+        let is_umbrella = fs::read_to_string(self.dir.join("mix.exs")).is_ok_and(|text| text.contains("apps_path:"));
+        if is_umbrella { self.command(["deps.get"]) } else { self.command(["deps.get", "--only", &self.env]) }
     }
 
     /// Asks mix about the project.
@@ -94,8 +98,15 @@ impl Mix {
         let mut parser = FactsParser::default();
         if let Some(status) = started.stream_while(|line| parser.take(line))? {
             let said: String = parser.other.iter().map(|line| format!("\n    {line}")).collect();
-            let Versions { elixir, otp, .. } = parser.versions();
-            let with = if elixir.is_empty() { String::new() } else { format!(" with Elixir {elixir} on Erlang {otp}") };
+            let versions @ Versions { elixir, otp_release, .. } = parser.versions();
+            if !elixir.is_empty() {
+                // What an older Elixir can't load says so less clearly.
+                toolchain::check(&Asked::read(&self.dir, None)?, versions, &toolchain::of_user())?;
+            }
+            let with = match elixir.as_str() {
+                "" => String::new(),
+                _ => format!(" with Elixir {elixir} on Erlang/OTP {otp_release}"),
+            };
             bail!("mix cannot load the project's mix.exs and config{with}: it {}, and says:{said}", describe(status));
         }
         Ok((parser.end()?, started))

@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 pub use asked::{Asked, Pin, Requirement, Tool};
-pub use manager::{Manager, ManagerName, explain, managers, mise_trust, remedy, shims};
+pub use manager::{Manager, ManagerName, explain, managers, mise_trust, of_user, remedy, shims};
 
 /// The versions that mix runs on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

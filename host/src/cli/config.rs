@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use gatling::dotenv::{Dotenv, check_name};
+use gatling::folders::make_private;
 use gatling::project::ProjectName;
 use gatling::roots::ProjectPaths;
 use gatling::run::lock::Lock;
@@ -139,7 +140,7 @@ fn read_value(project: &ProjectName, pairs: &mut [(&str, Cow<'_, str>)]) -> Resu
 
 /// Reads, changes and writes the file, alone.
 fn change(paths: &ProjectPaths, change: impl FnOnce(&mut Dotenv) -> Result<()>) -> Result<()> {
-    std::fs::create_dir_all(paths.state_dir())?;
+    make_private(&paths.state_dir())?;
     let _alone = Lock::take(&paths.state_dir().join("config.lock"), |_| {})?;
     let mut env = Dotenv::read(&paths.dotenv())?;
     change(&mut env)?;
@@ -147,9 +148,5 @@ fn change(paths: &ProjectPaths, change: impl FnOnce(&mut Dotenv) -> Result<()>) 
 }
 
 fn hint(paths: &ProjectPaths) -> String {
-    if paths.is_deployed() {
-        format!("The app gets it when it is started next: gatling upgrade {}\n", paths.name)
-    } else {
-        String::new()
-    }
+    if paths.is_deployed() { format!("The app gets it with: gatling restart {}\n", paths.name) } else { String::new() }
 }

@@ -1,5 +1,6 @@
 //! `gatling console`.
 
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -13,7 +14,7 @@ use super::{loaded, run};
 /// Open IEx in the running app
 ///
 /// What you call there runs in the app that serves. Leave it with Ctrl-C twice, or Ctrl-\; the app
-/// goes on. For a program beside the app use `gatling run`.
+/// goes on. It needs a terminal. For a program beside the app use `gatling run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
@@ -31,8 +32,29 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         );
     }
     check_running(&paths)?;
+    let home = std::env::home_dir().unwrap_or_default();
+    let terminal = terminal(name, std::env::var("TERM").ok().as_deref(), &home)?;
     let program = release.dir.join("bin").join(&release.program).display().to_string();
-    run::become_program(&release, &program, &["remote".to_owned()])
+    run::become_program(&release, &program, &["remote".to_owned()], &[("TERM", &terminal)])
+}
+
+/// The `TERM` for IEx. Where Erlang up to 25 finds no terminal that it knows, IEx says so in one line
+/// and goes on in another node than the app's.
+fn terminal(project: &ProjectName, name: Option<&str>, home: &Path) -> Result<String> {
+    let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let name = name.filter(|name| is_terminal && !["", "dumb"].contains(name));
+    let Some(name) = name else {
+        bail!(
+            "the console needs a terminal that can move its cursor: over ssh, use `ssh -t`. To evaluate one expression in \
+             the app: gatling run {project} -- {project} rpc 'IO.inspect(node())'"
+        );
+    };
+    let folders =
+        [home.join(".terminfo"), "/etc/terminfo".into(), "/lib/terminfo".into(), "/usr/share/terminfo".into()];
+    let first = name.chars().take(1).collect::<String>();
+    let is_known = folders.iter().any(|folder| folder.join(&first).join(name).is_file());
+    // Newer terminals, which a server doesn't know, do what xterm does.
+    Ok(if is_known { name } else { "xterm" }.to_owned())
 }
 
 /// Asks the init script.

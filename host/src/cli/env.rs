@@ -8,7 +8,7 @@ use gatling::task::Task;
 use gatling::toolchain::explain;
 use serde_json::Value;
 
-use super::{ask_mix_as_a_run_does, loaded, print, print_json};
+use super::{loaded, print, print_json, take_environment_of_runs};
 
 /// Show the env that hooks would get now
 ///
@@ -47,7 +47,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
 pub(super) fn build(paths: &ProjectPaths, task: Option<Task>) -> Result<gatling::env::Env> {
     let task = task.unwrap_or(if paths.is_deployed() { Task::Upgrade } else { Task::Deploy });
     let repository = Repository::at(&paths.build_dir());
-    ask_mix_as_a_run_does(paths)?;
+    take_environment_of_runs(paths)?;
     gatling::env::Env::build(paths, task, &repository.checked_out()?)
         .map_err(|error| explain(error, &paths.build_dir()))
 }

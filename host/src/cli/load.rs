@@ -2,12 +2,13 @@
 
 use anyhow::{Context, Result};
 use gatling::command::find_program;
+use gatling::folders::make_private;
 use gatling::project::ProjectName;
 use gatling::roots::Roots;
 use gatling::run::checkout::{DEFAULT_BRANCH, Repository};
 use gatling::templates;
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::{Misuse, print};
@@ -65,11 +66,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;
     let deploy_dir = paths.deploy_dir();
     // The cookie of a release, and what the app logs, are nobody else's business.
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&deploy_dir)
-        .with_context(|| format!("cannot make the folder {}", deploy_dir.display()))?;
+    make_private(&deploy_dir)?;
 
     print(&format!(
         "{project} is loaded{again}.\n  \

@@ -10,6 +10,7 @@ mod load;
 mod logs;
 mod plan;
 mod receive;
+mod restart;
 mod run;
 mod secret;
 mod unload;
@@ -60,6 +61,7 @@ enum Command {
     Console(console::Args),
     Run(run::Args),
     Logs(logs::Args),
+    Restart(restart::Args),
     Env(env::Args),
     Plan(plan::Args),
     Hooks(hooks::Args),
@@ -88,6 +90,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Console(args) => console::main(&args),
         Command::Run(args) => run::main(&args),
         Command::Logs(args) => logs::main(&args),
+        Command::Restart(args) => restart::main(&args),
         Command::Env(args) => env::main(&args),
         Command::Plan(args) => plan::main(&args),
         Command::Hooks(args) => hooks::main(&args),
@@ -149,9 +152,9 @@ fn known(name: &ProjectName, is_there: fn(&ProjectPaths) -> bool) -> Result<Proj
     Err(Misuse(format!("there is no project {name}.{nearest} {there} To load it: gatling load {name}")).into())
 }
 
-/// Gives this process the environment in which a run asks mix about a project, for commands that ask
-/// it themselves. Call it before anything starts a thread.
-fn ask_mix_as_a_run_does(paths: &ProjectPaths) -> Result<()> {
+/// Gives this process the environment that runs have, for commands that call mix or the service
+/// themselves. Call it before anything starts a thread.
+fn take_environment_of_runs(paths: &ProjectPaths) -> Result<()> {
     let operator = OperatorSettings::read(&paths.roots.config)?;
     for (name, value) in gatling::run::worker::environment(paths, &operator) {
         // SAFETY: no command has started a thread by then that could read the environment.

@@ -27,11 +27,16 @@ pub(super) struct Args {
 pub(super) fn main(args: &Args) -> Result<u8> {
     let release = Release::current(&loaded(&args.project)?)?;
     let (program, arguments) = args.command.split_first().context("a command has a program")?;
-    become_program(&release, program, arguments)
+    become_program(&release, program, arguments, &[])
 }
 
 /// Replaces this process by a program beside the release. Returns only where that is not possible.
-pub(super) fn become_program<T>(release: &Release, program: &str, arguments: &[String]) -> Result<T> {
+pub(super) fn become_program<T>(
+    release: &Release,
+    program: &str,
+    arguments: &[String],
+    variables: &[(&str, &str)],
+) -> Result<T> {
     let environment = release.environment(std::env::vars_os());
     let Some(path) = release.find(program, &environment) else {
         bail!(
@@ -44,6 +49,7 @@ pub(super) fn become_program<T>(release: &Release, program: &str, arguments: &[S
         .args(arguments)
         .env_clear()
         .envs(environment)
+        .envs(variables.iter().copied())
         .current_dir(&release.dir)
         .exec();
     Err(error).with_context(|| format!("cannot run {}", path.display()))

@@ -46,7 +46,8 @@ defmodule Mix.Tasks.Gatling.Facts do
 
   def tell_elixir_version do
     say("elixir", System.version())
-    say("otp", System.otp_release())
+    say("otp_release", System.otp_release())
+    say("otp_root", :code.root_dir())
   end
 
   defp tell_elixir(nil), do: :ok
@@ -199,6 +200,8 @@ defmodule Mix.Tasks.Gatling.Facts do
       loopback?(ip) -> say("http", "loopback")
       true -> say("http", "open")
     end
+
+    if options[:server], do: say("server", "")
 
     case Keyword.fetch(options, :check_origin) do
       {:ok, origin} when origin != true -> say("origin", "own")

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
+use crate::toolchain::{Requirement, Versions, otp_version};
+
 /// What stands in a project's mix.exs and config, and the tasks that mix has in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MixFacts {
@@ -35,21 +37,10 @@ pub struct MixFacts {
     pub repos: Vec<(String, String)>,
     /// What became of reading `config/runtime.exs`.
     pub runtime_config: RuntimeConfig,
-    /// Elixir's and Erlang's versions.
+    /// What mix runs on.
     pub versions: Versions,
-}
-
-/// The versions of what mix runs on, and what mix.exs asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Versions {
-    /// `System.version()`.
-    pub elixir: String,
-    /// `System.otp_release()`.
-    pub otp: String,
     /// `elixir:` in mix.exs.
-    pub requirement: Option<String>,
-    /// Whether that holds.
-    pub is_fit: bool,
+    pub requirement: Option<Requirement>,
 }
 
 /// An app of an umbrella.
@@ -72,6 +63,8 @@ pub struct Endpoint {
     pub module: String,
     /// Where its HTTP server listens; none where it isn't known to have one.
     pub http: Option<Listening>,
+    /// Whether it starts a server, as it is told with `PHX_SERVER`.
+    pub serves: bool,
     /// Whether the config sets `check_origin` to something else than the default.
     pub sets_check_origin: bool,
     /// `url: [host: ...]`.
@@ -168,14 +161,18 @@ impl FactsParser {
             ("http", Some(endpoint)) => {
                 endpoint.http = Some(if value == "loopback" { Listening::Loopback } else { Listening::Open });
             }
+            ("server", Some(endpoint)) => endpoint.serves = true,
             ("origin", Some(endpoint)) => endpoint.sets_check_origin = true,
             ("host", Some(endpoint)) => endpoint.host = Some(value),
             ("force_ssl", Some(endpoint)) => endpoint.forces_ssl = true,
             ("manifest", Some(endpoint)) => endpoint.manifest = Some(value),
             ("elixir", _) => facts.versions.elixir = value,
-            ("otp", _) => facts.versions.otp = value,
-            ("elixir_requirement", _) => facts.versions.requirement = Some(value),
-            ("elixir_is_fit", _) => facts.versions.is_fit = true,
+            ("otp_release", _) => facts.versions.otp_release = value,
+            ("otp_root", _) => {
+                facts.versions.otp_version = otp_version(value.as_ref(), &facts.versions.otp_release);
+            }
+            ("elixir_requirement", _) => facts.requirement = Some(Requirement { text: value, holds: false }),
+            ("elixir_is_fit", _) => facts.requirement.iter_mut().for_each(|requirement| requirement.holds = true),
             ("end", _) => return false,
             _ => {}
         }
@@ -191,7 +188,6 @@ impl FactsParser {
         let Self { mut facts, releases, umbrella_roots, .. } = self;
         facts.tasks.sort();
         facts.tasks.dedup();
-        facts.versions.is_fit |= facts.versions.requirement.is_none();
         if facts.apps.is_empty() {
             bail!(
                 "mix.exs defines no project with an :app: write `def project, do: [app: :my_app, version: \"0.1.0\"]` into it"
@@ -271,7 +267,7 @@ mod tests {
         let facts = parsed(OUTPUT).expect("it is understood");
         assert_eq!((facts.apps.as_slice(), facts.version.as_str()), (["hello".to_owned()].as_slice(), "0.1.0"));
         assert!(facts.has_task("assets.deploy") && facts.has_task("release") && !facts.has_task("phx.digest"));
-        assert!(!facts.release_is_declared && facts.versions.is_fit);
+        assert!(!facts.release_is_declared && facts.requirement.is_none());
     }
 
     #[test]

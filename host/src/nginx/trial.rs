@@ -1,6 +1,7 @@
 //! A site is tried before it replaces the one that serves: nginx checks it among all others, and an
 //! nginx of its own shows whether visitors would come through it to the app.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -12,6 +13,7 @@ use super::config::{self, Directive, Dump};
 use super::servers::{self, Listen};
 use super::visitor::{self, Door, Sight, Transport};
 use crate::command::{Command, CommandError};
+use crate::http;
 
 /// How long the trial's nginx may take to write its log.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
@@ -67,7 +69,11 @@ impl Trial {
             );
         }
         let mut all = dump.expand()?;
+        if super::running(&all).is_none() {
+            bail!("nginx is not running: start it, for instance with `service nginx start`");
+        }
         self.check_names(&all)?;
+        self.check_ports()?;
 
         let guard = Placed { trial: self };
         // The one that is included is the text to try, not the dump's own copy of an include.
@@ -101,6 +107,29 @@ impl Trial {
                 "another site on this server has the host name {name} already: {file}. Remove it there, or from this project"
             ),
         }
+    }
+
+    /// Where the site is to listen, nothing but nginx may answer.
+    fn check_ports(&self) -> Result<()> {
+        let servers = servers::servers(&config::parse(&self.text, "nginx.conf").unwrap_or_default());
+        let doors = self.hosts.iter().filter_map(|host| servers::door(&servers, host).http);
+        let addresses: HashSet<_> = doors
+            .filter_map(|transport| match transport {
+                Transport::Tcp(address) => Some(address),
+                Transport::Unix(_) => None,
+            })
+            .collect();
+        for address in addresses {
+            // Nobody answers where nginx doesn't listen yet.
+            let Ok(Some(server)) = http::server(&address, &self.hosts[0]) else { continue };
+            if !server.to_ascii_lowercase().contains("nginx") && !server.to_ascii_lowercase().contains("openresty") {
+                bail!(
+                    "another server ({server}) answers at {address}, where nginx is to: stop it, or have it listen \
+                     elsewhere. `ss -ltnp` says which program it is"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Asks for the path on every host, and looks where nginx had the answer from.

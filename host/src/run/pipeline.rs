@@ -43,6 +43,9 @@ impl<'a> Pipeline<'a> {
         log: &'a RunLog,
     ) -> Result<Self> {
         log.line(&headline(env));
+        for warning in &env.warnings {
+            log.line(&format!("  warning: {warning}"));
+        }
         let hooks = Hooks::load(preload, env, log)?;
         if let Some(file) = hooks.file() {
             log.line(&format!("  hooks: {file} with {}", hooks.names().join(", ")));

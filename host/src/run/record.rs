@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::folders::make_private;
 
 /// The folder of a project's runs, below its state dir.
 const RUNS: &str = "runs";
@@ -89,10 +90,8 @@ impl Runs {
     /// When it can't be made.
     pub fn open(state_dir: &Path) -> Result<Self> {
         let dir = state_dir.join(RUNS);
-        // Logs hold whatever programs write, and that is nobody else's business.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).with_context(|| {
-            format!("cannot make the folder {}: give the folders above it to the user who deploys", dir.display())
-        })?;
+        // Logs hold whatever programs write.
+        make_private(&dir)?;
         Ok(Self { dir })
     }
 

@@ -1,6 +1,7 @@
 //! What each step does: functions that look at the env and say, as values, what is to be done;
 //! and [`Action::execute`], which does it.
 
+mod assets;
 mod epmd;
 mod logs;
 pub mod migrate;
@@ -16,7 +17,7 @@ mod tests;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -25,6 +26,7 @@ use serde::Serialize;
 
 use crate::command::{Command, CommandError, Started};
 use crate::env::Env;
+use crate::folders::make_private;
 use crate::roots::ProjectPaths;
 use crate::run::log::RunLog;
 
@@ -120,11 +122,14 @@ pub enum Action {
         /// What.
         text: String,
     },
-    /// End the epmd that a release in this folder started, if no node needs it.
+    /// End the epmd that a release started, if no node needs it.
     EndEpmd {
-        /// The folder of releases.
-        releases: PathBuf,
+        /// The project.
+        #[serde(skip)]
+        paths: ProjectPaths,
     },
+    /// Put the digested assets of a release where nginx reads them.
+    PublishAssets(assets::Publish),
     /// Migrate the database.
     Migrate(Box<migrate::Migration>),
     /// Bring the new release to life in the place of the old one.
@@ -170,6 +175,27 @@ impl Action {
     /// When it can't be done; the error says what to do about it where that is known.
     pub fn execute(&self, env: &Env, log: &RunLog) -> Result<()> {
         match self {
+            Self::RunIfTask { task, command } => {
+                let ask = env.mix.command(["help", task]);
+                match ask.stream(|_| {})? {
+                    status if status.success() => run(command, log),
+                    _ => {
+                        log.output(&format!("nothing to do: the project has no mix task {task}"));
+                        Ok(())
+                    }
+                }
+            }
+            other => other.perform(log),
+        }
+    }
+
+    /// Does it, where nothing needs to be asked of the project.
+    ///
+    /// # Errors
+    /// As [`Action::execute`].
+    pub fn perform(&self, log: &RunLog) -> Result<()> {
+        match self {
+            Self::RunIfTask { command, .. } => run(command, log),
             Self::Run(command) => run(command, log),
             Self::Try { command } => {
                 if let Err(error) = run(command, log) {
@@ -182,21 +208,11 @@ impl Action {
                 commands.iter().try_for_each(|command| run(command, log))?;
                 prove_written(written, begun)
             }
-            Self::RunIfTask { task, command } => {
-                let ask = env.mix.command(["help", task]);
-                match ask.stream(|_| {})? {
-                    status if status.success() => run(command, log),
-                    _ => {
-                        log.output(&format!("nothing to do: the project has no mix task {task}"));
-                        Ok(())
-                    }
-                }
-            }
             Self::Skip { reason } => {
                 log.output(&format!("nothing to do: {reason}"));
                 Ok(())
             }
-            Self::MakeDir { path } => make_dir(path),
+            Self::MakeDir { path } => make_private(path),
             Self::WriteFile { path, contents, mode } => write_file(path, contents, *mode),
             Self::Remove { path } => {
                 if remove(path)? {
@@ -213,10 +229,11 @@ impl Action {
                 log.output(&format!("warning: {text}"));
                 Ok(())
             }
-            Self::EndEpmd { releases } => {
-                epmd::end(releases, log);
+            Self::EndEpmd { paths } => {
+                epmd::end(paths, log);
                 Ok(())
             }
+            Self::PublishAssets(publish) => publish.carry_out(),
             Self::Migrate(migration) => migration.carry_out(log),
             Self::Switch(switch) => switch.carry_out(log),
             Self::ProveServing(serving) => serving.prove(log),
@@ -245,6 +262,7 @@ impl fmt::Display for Action {
             Self::KeepReleases { .. } => write!(f, "remove releases but for the last {KEPT_RELEASES} that served"),
             Self::Warn { text } => write!(f, "warning: {text}"),
             Self::EndEpmd { .. } => f.write_str("end epmd, if no other app needs it"),
+            Self::PublishAssets(_) => f.write_str("copy the digested assets to where nginx reads them"),
             Self::Migrate(migration) => migration.fmt(f),
             Self::Switch(switch) => switch.fmt(f),
             Self::ProveServing(serving) => serving.fmt(f),
@@ -286,15 +304,6 @@ pub(crate) fn finish(started: Started, log: &RunLog) -> Result<()> {
 fn show(command: &Command, log: &RunLog) {
     let shown = format!("$ {command}");
     if command.quiet { log.debug(&shown) } else { log.output(&shown) }
-}
-
-/// Makes a folder, and those above it, that nobody else can enter: releases and logs hold secrets.
-fn make_dir(path: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("cannot make the folder {}", path.display()))
 }
 
 /// Writes a file beside its place and renames it.
@@ -375,6 +384,7 @@ fn keep_releases(paths: &ProjectPaths, serves: &str, needed: &[String]) -> Resul
             remove(&entry.path())?;
         }
     }
+    assets::prune(paths, &[latest.as_slice(), needed].concat());
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use super::{Action, run, system, write_file};
 use crate::command::{Command, CommandError};
 use crate::env::Env;
 use crate::http;
+use crate::nginx;
 use crate::nginx::config::{Dump, parse};
 use crate::nginx::servers::{self, Server};
 use crate::nginx::trial::Trial;
@@ -167,9 +168,6 @@ const SETTLING: Duration = Duration::from_secs(10);
 /// tells the old ones to stop a tenth of a second later: until then either kind may answer.
 const OVERLAP: Duration = Duration::from_millis(300);
 
-/// Where nginx notes its process id unless its configuration says otherwise.
-const DEFAULT_PID_FILE: &str = "/run/nginx.pid";
-
 /// The site as it is in place, and whether it is switched on.
 struct InPlace {
     text: Option<String>,
@@ -221,9 +219,9 @@ fn site(env: &Env) -> Result<Site> {
             system(env, "install", ["-D", "-m", "644", &staged.display().to_string(), &available]),
             system(env, "ln", ["-sfn", &available, &link]),
         ],
-        test: nginx(env, &["-t"]),
-        reload: nginx(env, &["-s", "reload"]),
-        dump: nginx(env, &["-T"]),
+        test: call(env, &["-t"]),
+        reload: call(env, &["-s", "reload"]),
+        dump: call(env, &["-T"]),
         proof: proof(env),
         visits: Visits::through(env, env.site.servers.clone()),
         restore,
@@ -314,18 +312,18 @@ pub(crate) fn unconfigure(env: &Env) -> Result<Vec<Action>> {
         (env.nginx_enabled_path.display().to_string(), env.nginx_available_path.display().to_string());
     Ok(vec![
         Action::run(system(env, "rm", ["-f", &link, &available])),
-        Action::Try { command: nginx(env, &["-s", "reload"]) },
+        Action::Try { command: call(env, &["-s", "reload"]) },
     ])
 }
 
 /// A call of nginx with the configuration that the env is about.
-fn nginx(env: &Env, args: &[&str]) -> Command {
+fn call(env: &Env, args: &[&str]) -> Command {
     let config = env.nginx_dir.join("nginx.conf");
     let chosen = (!env.paths.roots.nginx_is_the_systems()).then_some(config);
-    nginx_with(env, chosen.as_deref(), args)
+    call_with(env, chosen.as_deref(), args)
 }
 
-fn nginx_with(env: &Env, config: Option<&Path>, args: &[&str]) -> Command {
+fn call_with(env: &Env, config: Option<&Path>, args: &[&str]) -> Command {
     let config = config.map(|config| config.display().to_string());
     let chosen = config.iter().flat_map(|config| ["-c", config]);
     Command::new("nginx", chosen.chain(args.iter().copied()), &env.deploy_dir_or_root()).as_root(env.sudo)
@@ -341,7 +339,7 @@ impl Site {
     }
 
     pub(super) fn install(&self, log: &RunLog) -> Result<()> {
-        if self.unchanged && self.proof.as_ref().is_none_or(|proof| proof.holds().is_ok()) {
+        if self.is_in_use() {
             self.visits.prove(log)?;
             log.output(&format!("nothing to do: nginx serves {} as it is", self.path.display()));
             return Ok(());
@@ -378,15 +376,23 @@ impl Site {
 
     /// nginx's workers: those of another configuration are others.
     fn workers(&self) -> HashSet<String> {
-        let pid_file = || -> Option<PathBuf> {
-            let directives = Dump::parse(&self.dump.capture().ok()?).ok()?.expand().ok()?;
-            let pid =
-                directives.iter().find(|directive| directive.name() == "pid").and_then(|pid| pid.arguments().next());
-            Some(pid.map_or_else(|| PathBuf::from(DEFAULT_PID_FILE), PathBuf::from))
-        };
-        let master = pid_file().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
-        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", master.trim())).unwrap_or_default();
+        let master = || nginx::running(&Dump::parse(&self.dump.capture().ok()?).ok()?.expand().ok()?);
+        let Some(master) = master() else { return HashSet::new() };
+        let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap_or_default();
         children.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Whether nginx uses the site as it is in place, as far as that can be seen at a glance.
+    fn is_in_use(&self) -> bool {
+        let answers = |host: &String| match servers::door(&self.visits.servers, host).http {
+            Some(Transport::Tcp(address)) => std::net::TcpStream::connect(address).is_ok(),
+            _ => true,
+        };
+        self.unchanged
+            && match &self.proof {
+                Some(proof) => proof.holds().is_ok(),
+                None => self.visits.hosts.iter().take(1).all(answers),
+            }
     }
 
     /// Waits until nginx uses the site: it does so in its own time, and where it can't, says so
@@ -456,7 +462,7 @@ pub(crate) fn check_beforehand(env: &Env, log: &RunLog) -> Result<()> {
         return Ok(());
     }
     let site = site(env)?;
-    if site.unchanged {
+    if site.is_in_use() {
         return Ok(());
     }
     let _alone = Lock::take(&site.lock, |_| log.line("  waiting for nginx: another project is being configured"))?;
@@ -470,7 +476,7 @@ pub(crate) fn check_beforehand(env: &Env, log: &RunLog) -> Result<()> {
         text: site.contents.clone(),
         place: system(env, "install", ["-m", "644", &draft.display().to_string(), &target]),
         remove: system(env, "rm", ["-f", &target]),
-        nginx: nginx_with(env, Some(&config), &[]),
+        nginx: call_with(env, Some(&config), &[]),
         config,
         draft,
         hosts: env.site.hosts.clone(),

@@ -8,23 +8,24 @@ use super::switch::{Serving, Switch};
 use super::{Action, logs, migrate, nginx, system};
 use crate::command::{Command, Environment};
 use crate::env::Env;
+use crate::roots::ProjectPaths;
 use crate::templates;
 
 /// A call of the init script: by `service` where it is installed for the system. Elsewhere it is
 /// called as `service` would: with a clean environment, in the root folder.
-pub(crate) fn service<const N: usize>(env: &Env, args: [&str; N]) -> Command {
-    let mut command = script(env, args);
-    if env.paths.roots.etc_is_the_systems() {
-        command.args.insert(0, env.project.clone());
+pub(crate) fn service<const N: usize>(paths: &ProjectPaths, sudo: bool, args: [&str; N]) -> Command {
+    let mut command = script(paths, args);
+    if paths.roots.etc_is_the_systems() {
+        command.args.insert(0, paths.name.to_string());
         "service".clone_into(&mut command.program);
-        command = command.as_root(env.sudo);
+        command = command.as_root(sudo);
     }
     command
 }
 
 /// A call of the init script itself, which needs no rights but those of the app's user.
-fn script<const N: usize>(env: &Env, args: [&str; N]) -> Command {
-    let mut command = Command::new(&env.etc_path.display().to_string(), args, Path::new("/"));
+fn script<const N: usize>(paths: &ProjectPaths, args: [&str; N]) -> Command {
+    let mut command = Command::new(&paths.init_script().display().to_string(), args, Path::new("/"));
     command.environment = Environment::Only(&["LANG", "PATH", "TERM"]);
     // Between stopping one release and starting another it must not die with Gatling.
     command.finishes_alone = true;
@@ -61,7 +62,7 @@ pub(crate) fn start(env: &Env) -> Result<Vec<Action>> {
     let start = if was_started { "restart" } else { "start" };
     let marker = env.paths.deployed_marker();
     Ok(vec![
-        Action::run(service(env, [start])),
+        Action::run(service(&env.paths, env.sudo, [start])),
         Action::ProveServing(Box::new(serving(env))),
         Action::WriteFile { path: marker, contents: format!("{}\n", env.version), mode: 0o644 },
         keep(env),
@@ -79,10 +80,10 @@ pub(crate) fn upgrade(env: &Env) -> Result<Vec<Action>> {
     actions.extend(migrate::from_release(env));
     let back = env.previous_version.as_ref().filter(|previous| **previous != env.release());
     actions.push(Action::Switch(Box::new(Switch {
-        upgrade: service(env, ["upgrade", &env.release()]),
+        upgrade: service(&env.paths, env.sudo, ["upgrade", &env.release()]),
         serving: serving(env),
         site: nginx::in_use(env)?,
-        back: back.map(|previous| service(env, ["upgrade", previous])),
+        back: back.map(|previous| service(&env.paths, env.sudo, ["upgrade", previous])),
     })));
     actions.push(keep(env));
     Ok(actions)
@@ -101,12 +102,12 @@ pub(crate) fn stop(env: &Env) -> Result<Vec<Action>> {
     if let Some(missing) = [&env.etc_path, &env.deploy_dir].into_iter().find(|path| !path.exists()) {
         return Ok(vec![Action::skip(format!("{} is not there", missing.display()))]);
     }
-    let mut actions = vec![Action::run(service(env, ["stop"]))];
+    let mut actions = vec![Action::run(service(&env.paths, env.sudo, ["stop"]))];
     if env.paths.roots.etc_is_the_systems() {
         // A systemd that does not know that the app runs stops nothing.
-        actions.push(Action::run(script(env, ["stop"])));
+        actions.push(Action::run(script(&env.paths, ["stop"])));
     }
-    actions.push(Action::EndEpmd { releases: env.paths.releases_dir() });
+    actions.push(Action::EndEpmd { paths: env.paths.clone() });
     Ok(actions)
 }
 

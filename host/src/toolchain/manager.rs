@@ -45,6 +45,12 @@ pub fn managers(home: &Path) -> Vec<Manager> {
     managers_in(home, &|name| env::var_os(name).filter(|value| !value.is_empty()))
 }
 
+/// The version managers that are installed for the user whom this program runs as.
+#[must_use]
+pub fn of_user() -> Vec<Manager> {
+    env::home_dir().map(|home| managers(&home)).unwrap_or_default()
+}
+
 /// The folders to put before the `PATH` for all that mix does: those in which mise and asdf keep
 /// their programs for the user with this home, if an `elixir` is among them.
 #[must_use]

@@ -1,13 +1,15 @@
 //! `gatling config`: what the app gets in its environment.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use gatling_tests::server::Run;
 use gatling_tests::{Output, Sandbox};
 
-use crate::{json, run};
+use crate::{json, run, said};
 
 fn dotenv(sandbox: &Sandbox) -> PathBuf {
     sandbox.home().join("deployments/hello/.env")
@@ -135,4 +137,67 @@ fn settings_that_are_made_at_the_same_time_are_all_kept() {
     for number in 0..24 {
         assert_eq!(listed[format!("V{number}")], number.to_string(), "{listed}");
     }
+}
+
+/// `gatling config set hello` with these arguments and this standard input.
+fn set_reading(sandbox: &Sandbox, args: &[&str], input: &[u8]) -> Run {
+    let mut command = sandbox.gatling(&[&["config", "set", "hello"], args].concat());
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    // It need not read all of it.
+    _ = child.stdin.take().expect("a pipe").write_all(input);
+    let output = child.wait_with_output().expect("it ends");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    Run::from(Output { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) })
+}
+
+#[test]
+fn a_value_is_read_from_standard_input_where_a_dash_stands_for_it() {
+    let sandbox = Sandbox::new().unwrap();
+    run(&sandbox, &["load", "hello"], 0, &[]);
+
+    for value in HARD.into_iter().filter(|value| !value.is_empty()) {
+        let args = ["A=1", "SECRET=-"];
+        let text = said(set_reading(&sandbox, &args, format!("{value}\n").as_bytes()), &args, 0, &["A, SECRET"]);
+        assert!(!text.contains(value), "{text}");
+        assert_eq!(sandbox.run(&["config", "get", "hello", "SECRET"]).unwrap().stdout, format!("{value}\n"));
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_read_changes_nothing() {
+    let sandbox = Sandbox::new().unwrap();
+    run(&sandbox, &["load", "hello"], 0, &[]);
+    run(&sandbox, &["config", "set", "hello", "A=1"], 0, &[]);
+
+    let long = vec![b'x'; 1024 * 1024 + 1];
+    for (args, input, code, word) in [
+        (&["A=-", "B=-"][..], &b"x"[..], 2, "only one value"),
+        (&["B=2", "A=-"], b"", 1, "has no value for A"),
+        (&["B=2", "A=-"], b"\n", 1, "gatling config set hello A="),
+        (&["B=2", "A=-"], b"\xff", 1, "UTF-8"),
+        (&["B=2", "A=-"], b"x\0y", 1, "NUL"),
+        (&["B=2", "A=-"], &long, 1, "longer than 1 MB"),
+    ] {
+        said(set_reading(&sandbox, args, input), args, code, &[word]);
+    }
+
+    assert_eq!(fs::read_to_string(dotenv(&sandbox)).unwrap(), "A='1'\n");
+}
+
+#[test]
+fn somebody_at_a_terminal_is_asked_for_the_value_and_it_is_not_shown() {
+    let sandbox = Sandbox::new().unwrap();
+    run(&sandbox, &["load", "hello"], 0, &[]);
+
+    // It is typed once the question is there, by when the terminal shows nothing any more.
+    let typing = "while ! grep -q 'Value of SECRET: ' seen; do sleep 0.05; done; echo s3cret; sleep 1";
+    let script = "script -qec 'gatling config set hello SECRET=-; stty -a' /dev/null";
+    let shell = format!(": >seen; {{ {typing}; }} | {script} >seen");
+    Output::of(sandbox.command("sh", sandbox.root()).args(["-c", &shell])).unwrap().expect_success().unwrap();
+
+    let seen = fs::read_to_string(sandbox.root().join("seen")).unwrap();
+    assert!(seen.contains("set for hello: SECRET") && !seen.contains("s3cret"), "{seen}");
+    assert!(seen.contains(" echo ") && seen.contains("susp = ^Z"), "the terminal is as before: {seen}");
+    assert_eq!(sandbox.run(&["config", "get", "hello", "SECRET"]).unwrap().stdout, "s3cret\n");
 }

@@ -9,7 +9,7 @@ use crate::run;
 #[test]
 fn the_help_of_every_command_tells_its_arguments() {
     let sandbox = Sandbox::new().unwrap();
-    let commands: [(&[&str], &[&str]); 14] = [
+    let commands: [(&[&str], &[&str]); 17] = [
         (&["load"], &["<PROJECT>", "--branch"]),
         (&["deploy"], &["<PROJECT>"]),
         (&["upgrade"], &["<PROJECT>"]),
@@ -18,8 +18,11 @@ fn the_help_of_every_command_tells_its_arguments() {
         (&["config"], &["list", "get", "set", "unset"]),
         (&["config", "list"], &["<PROJECT>", "--json"]),
         (&["config", "get"], &["<PROJECT>", "<KEY>"]),
-        (&["config", "set"], &["<PROJECT>", "<KEY=VALUE>..."]),
+        (&["config", "set"], &["<PROJECT>", "<KEY=VALUE>...", "KEY=-"]),
         (&["config", "unset"], &["<PROJECT>", "<KEY>..."]),
+        (&["console"], &["<PROJECT>"]),
+        (&["run"], &["<PROJECT>", "-- <COMMAND>..."]),
+        (&["logs"], &["<PROJECT>", "--follow", "-f", "-n", "LINES"]),
         (&["env"], &["<PROJECT>", "--json"]),
         (&["plan"], &["<PROJECT>", "[TASK]", "--json"]),
         (&["hooks"], &["check"]),
@@ -42,9 +45,15 @@ fn the_help_of_every_command_tells_its_arguments() {
 #[test]
 fn calling_gatling_wrongly_exits_with_2() {
     let sandbox = Sandbox::new().unwrap();
-    for args in
-        [&[][..], &["dance"], &["load"], &["plan", "hello", "dance"], &["config", "set", "hello"], &["env", "--jsn"]]
-    {
+    for args in [
+        &[][..],
+        &["dance"],
+        &["load"],
+        &["plan", "hello", "dance"],
+        &["config", "set", "hello"],
+        &["run", "hello"],
+        &["env", "--jsn"],
+    ] {
         run(&sandbox, args, 2, &["--help"]);
     }
 }

@@ -1,11 +1,13 @@
 //! The commands, each by itself: what it says, what it leaves on the disk, how it exits.
 
+mod beside;
 mod config;
 mod help;
 mod hooks_check;
 mod hooks_run;
 mod load;
 mod plan;
+mod toolchain;
 mod unload;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,7 @@ use gatling::toolchain::explain;
 use serde::Serialize;
 
 use super::check::task_of;
-use crate::cli::{FAILED, Misuse, ask_mix_as_a_run_does, loaded, print, print_json};
+use crate::cli::{FAILED, Misuse, loaded, print, print_json, take_environment_of_runs};
 
 /// Call one hook outside any deployment, and print its log, its result and its time
 ///
@@ -105,7 +105,7 @@ fn hook(name: &str, task: Task) -> Result<Hook> {
 fn of_project(project: &ProjectName, task: Task) -> Result<(Scene, ProjectSettings)> {
     let paths = loaded(project)?;
     let source = gatling::run::checkout::Repository::at(&paths.build_dir()).checked_out().unwrap_or_default();
-    ask_mix_as_a_run_does(&paths)?;
+    take_environment_of_runs(&paths)?;
     let env = Env::build(&paths, task, &source).map_err(|error| explain(error, &paths.build_dir()))?;
     Ok((Scene::from(&env), env.settings))
 }

@@ -1,0 +1,28 @@
+//! `gatling restart`.
+
+use std::io;
+
+use anyhow::Result;
+use gatling::project::ProjectName;
+use gatling::restart::restart;
+use gatling::run::log::RunLog;
+
+use super::{loaded, take_environment_of_runs};
+
+/// Restart the app, with what `gatling config` has set by now
+///
+/// Where the environment has changed, the release that serves is copied and started with the new
+/// one; if that doesn't answer, the release is put back with the environment that it had. PORT
+/// changes with an upgrade only, because nginx has to follow.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The project
+    project: ProjectName,
+}
+
+pub(super) fn main(args: &Args) -> Result<u8> {
+    let paths = loaded(&args.project)?;
+    take_environment_of_runs(&paths)?;
+    restart(&paths, &RunLog::new(io::stdout()).without_debug())?;
+    Ok(0)
+}
