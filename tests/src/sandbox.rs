@@ -100,6 +100,11 @@ impl Sandbox {
         self.root().join("logrotate")
     }
 
+    /// `GATLING_LIB_DIR`: what nginx serves without the app. `gatling` makes it.
+    pub fn lib(&self) -> PathBuf {
+        self.root().join("lib")
+    }
+
     /// `GATLING_NGINX_DIR`: nginx's configuration, its sites and its logs.
     pub fn nginx_dir(&self) -> &Path {
         &self.nginx.folder
@@ -121,11 +126,12 @@ impl Sandbox {
     }
 
     /// The variables that make `gatling` work in this sandbox.
-    pub fn variables(&self) -> [(&'static str, OsString); 5] {
+    pub fn variables(&self) -> [(&'static str, OsString); 6] {
         [
             ("GATLING_HOME", self.home().into()),
             ("GATLING_ETC_DIR", self.etc().into()),
             ("GATLING_LOGROTATE_DIR", self.logrotate().into()),
+            ("GATLING_LIB_DIR", self.lib().into()),
             ("GATLING_NGINX_DIR", self.nginx_dir().into()),
             ("GATLING_CONFIG", self.config().into()),
         ]

@@ -84,24 +84,33 @@ fn a_release_that_is_never_healthy_is_replaced_by_the_old_one() {
     server.hello.replace("lib/hello/connection.ex", "%{200", "%{503 => \"Service Unavailable\", 200").unwrap();
     server.hello.replace("gatling.toml", "path = \"/health\"", "path = \"/health\"\ntimeout = \"2s\"").unwrap();
 
-    assert_step_fails(&server, "upgrade_service", &["/health within 2 s", "0.1.0 was put back"]);
+    assert_step_fails(
+        &server,
+        "upgrade_service",
+        &["still answers with 503 at", "/health after 2 s", "0.1.0 was put back"],
+    );
 
     assert_old_one_serves(&server);
 }
 
 #[test]
-fn a_site_that_nginx_refuses_is_replaced_by_the_old_one_byte_for_byte() {
+fn a_site_that_nginx_refuses_after_all_is_replaced_by_the_old_one_byte_for_byte() {
     let server = LATE.lock();
     let site = server.sandbox.nginx_dir().join("sites-available/hello");
     let before = fs::read(&site).unwrap();
-    let port = server.sandbox.nginx_port();
-    let broken = format!("server {{\n  listen 127.0.0.1:{port};\n  server_nam www.example.com;\n}}\n");
-    server.hello.write("nginx.conf", &broken).unwrap();
+    server.hello.write("domains", "www.example.com\nshop.example.com\n").unwrap();
     server.hello.set_version("0.2.0").unwrap();
+    // Something that nginx refuses, and that is there only once the new site was tried.
+    let other = server.sandbox.nginx_dir().join("sites-enabled/other");
+    let write = format!("[fn _ -> File.write!({other:?}, \"nonsense;\") end, \"hello.digest\"]");
+    server.hello.replace("mix.exs", "[\"hello.digest\"]", &write).unwrap();
 
-    let refused = format!("nginx refuses the site {}", site.display());
-    assert_step_fails(&server, "configure_nginx", &["unknown directive \"server_nam\"", &refused, "was put back"]);
+    let run = server.push().unwrap();
 
+    fs::remove_file(other).unwrap();
+    assert_eq!(run.code, Some(1), "the exit code; it said:\n{}", run.text());
+    let put_back = format!("{} was put back as it was", site.display());
+    assert_says(&run, &["the step configure_nginx", "unknown directive \"nonsense\"", &put_back, "push again"]);
     assert_eq!(fs::read(&site).unwrap(), before);
     // nginx is the last step: the app itself was upgraded by then.
     server.sandbox.wait_for_answer(200, &answer("0.2.0")).unwrap();
@@ -111,12 +120,45 @@ fn a_site_that_nginx_refuses_is_replaced_by_the_old_one_byte_for_byte() {
 }
 
 #[test]
-fn a_mix_release_that_asked_and_kept_the_old_release_is_a_failure() {
+fn a_port_of_nginxs_that_another_server_listens_on_is_named_and_the_old_site_serves() {
+    let server = LATE.lock();
+    let taken = http::taken_port().unwrap();
+    fs::write(server.sandbox.config(), format!("[nginx]\nlisten = [\"127.0.0.1:{taken}\"]\n")).unwrap();
+    server.hello.set_version("0.2.0").unwrap();
+
+    let run = server.push().unwrap();
+
+    assert_eq!(run.code, Some(1), "the exit code; it said:\n{}", run.text());
+    assert_says(&run, &[&format!("127.0.0.1:{taken}"), "another program", "push again"]);
+    let (status, body) = server.sandbox.get("/").unwrap();
+    assert_eq!((status, body.split(' ').next()), (200, Some("hello")));
+}
+
+#[test]
+fn a_hundred_host_names_and_a_wildcard_are_served() {
+    let server = LATE.lock();
+    let names: String = (0..100).map(|number| format!("shop-{number}.example.com\n")).collect();
+    server
+        .hello
+        .write("domains", &format!("# The first is the app's own.\nwww.example.com\n*.example.org\n{names}"))
+        .unwrap();
+    server.hello.set_version("0.2.0").unwrap();
+
+    server.push().unwrap().expect_code(0).unwrap();
+
+    for host in ["www.example.com", "any.example.org", "shop-0.example.com", "shop-99.example.com"] {
+        assert_eq!(server.sandbox.get_as(host, "/").unwrap(), (200, answer("0.2.0")), "{host}");
+    }
+    assert_eq!(server.sandbox.get_as("shop-100.example.com", "/").unwrap().0, 404);
+}
+
+#[test]
+fn a_mix_release_that_builds_nothing_is_a_failure() {
     let server = LATE.lock();
     let before = server.serving().unwrap();
-    server.hello.replace("mix.exs", "[\"hello.digest\"]]", "[\"hello.digest\"], release: &careful/1]").unwrap();
-    let careful = "\n  defp careful(args), do: Mix.Task.run(\"release\", args -- [\"--overwrite\"])\nend\n";
-    server.hello.replace("mix.exs", "\nend\n", &format!("\n{careful}")).unwrap();
+    server.hello.replace("mix.exs", "[\"hello.digest\"]]", "[\"hello.digest\"], release: &idle/1]").unwrap();
+    let idle = "\n  defp idle(_args), do: IO.puts(\"not today\")\nend\n";
+    server.hello.replace("mix.exs", "\nend\n", &format!("\n{idle}")).unwrap();
 
     assert_step_fails(&server, "mix_release", &["wrote no new release", "mix.exs", "hello 0.1.0 is serving."]);
 
