@@ -44,11 +44,12 @@ const ENVIRONMENT: &str = "\
 Start with `gatling load PROJECT` on the server, then push to it. `gatling help COMMAND` says more about each.
 
 Environment:
-  GATLING_HOME       the folder of projects and deployments (default: your home)
-  GATLING_ETC_DIR    the folder of init scripts (default: /etc/init.d)
-  GATLING_NGINX_DIR  nginx's folder (default: /etc/nginx)
-  GATLING_CONFIG     the operator's file (default: /etc/gatling/gatling.toml)
-  GATLING_TRACE      trace on standard error what gatling does: `debug` or `trace`";
+  GATLING_HOME           the folder of projects and deployments (default: your home)
+  GATLING_ETC_DIR        the folder of init scripts (default: /etc/init.d)
+  GATLING_NGINX_DIR      nginx's folder (default: /etc/nginx)
+  GATLING_LOGROTATE_DIR  logrotate's folder (default: /etc/logrotate.d)
+  GATLING_CONFIG         the operator's file (default: /etc/gatling/gatling.toml)
+  GATLING_TRACE          trace on standard error what gatling does: `debug` or `trace`";
 
 #[derive(Debug, Subcommand)]
 enum Command {
