@@ -1,9 +1,13 @@
 //! The server that the app is pushed to, and what people do there.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{self, Command};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use gatling_tests::{Certificate, Output, Postgres, Project, Sandbox, Sshd, http};
@@ -24,7 +28,8 @@ pub(crate) struct Server<'s> {
     pub(crate) visitor: Visitor,
     /// The folder of what is left to look at: logs of pushes, and pictures.
     pub(crate) evidence: PathBuf,
-    pushes: usize,
+    /// How many outputs were kept there.
+    kept: Cell<usize>,
 }
 
 impl<'s> Server<'s> {
@@ -34,7 +39,8 @@ impl<'s> Server<'s> {
         project.git(&["remote", "set-url", "server", &sshd.url(&sandbox.home().join(project.name()))])?;
         project.git(&["config", "core.sshCommand", &sshd.client()])?;
         let visitor = Visitor { http_port: sandbox.nginx_port(), https: None };
-        let server = Self { sandbox, project, postgres: Postgres::start(sandbox)?, sshd, visitor, evidence, pushes: 0 };
+        let server =
+            Self { sandbox, project, postgres: Postgres::start(sandbox)?, sshd, visitor, evidence, kept: Cell::new(0) };
         server.write_operators_file()?;
         Ok(server)
     }
@@ -61,7 +67,25 @@ impl<'s> Server<'s> {
 
     /// Runs `gatling` on the server, and fails when it does.
     pub(crate) fn gatling(&self, arguments: &[&str]) -> Result<Output> {
-        self.sandbox.run(arguments)?.expect_success().with_context(|| format!("gatling {}", arguments.join(" ")))
+        let output = self.sandbox.run(arguments)?;
+        // These outputs hold secrets.
+        if arguments[0] != "config" {
+            self.keep(&format!("gatling-{}", arguments[0]), &output)?;
+        }
+        output.expect_success().with_context(|| format!("gatling {}", arguments.join(" ")))
+    }
+
+    /// Makes the project's place on the server. Where a node of the app's name runs on this machine
+    /// already, the app gets another one; returns what was done about that.
+    pub(crate) fn load(&self) -> Result<String> {
+        let name = self.project.name();
+        self.gatling(&["load", name])?;
+        if !is_taken(name) {
+            return Ok(String::new());
+        }
+        let setting = format!("RELEASE_NODE={name}_{}@127.0.0.1", process::id());
+        self.gatling(&["config", "set", name, &setting])?;
+        Ok(format!("another Erlang node is called {name} on this machine, so: gatling config set {name} {setting}"))
     }
 
     /// Sets a variable of the app's as one that nobody else is to see: on standard input.
@@ -81,16 +105,21 @@ impl<'s> Server<'s> {
     }
 
     /// Pushes `refs`, and keeps what was said in a file that is named after `what`.
-    pub(crate) fn push(&mut self, what: &str, refs: &[&str]) -> Result<Output> {
-        self.pushes += 1;
+    pub(crate) fn push(&self, what: &str, refs: &[&str]) -> Result<Output> {
         let output = self.project.push_refs(refs)?;
-        let file = self.evidence.join(format!("push-{:02}-{what}.log", self.pushes));
-        fs::write(&file, output.lines().join("\n") + "\n").with_context(|| format!("writing {}", file.display()))?;
+        self.keep(&format!("push-{what}"), &output)?;
         Ok(output)
     }
 
+    /// Writes an output to a file.
+    fn keep(&self, what: &str, output: &Output) -> Result<()> {
+        self.kept.update(|number| number + 1);
+        let file = self.evidence.join(format!("{:02}-{what}.log", self.kept.get()));
+        fs::write(&file, output.lines().join("\n") + "\n").with_context(|| format!("writing {}", file.display()))
+    }
+
     /// Commits and pushes, and fails unless this version serves in the end.
-    pub(crate) fn deploy(&mut self, what: &str, version: &str) -> Result<Output> {
+    pub(crate) fn deploy(&self, what: &str, version: &str) -> Result<Output> {
         self.project.commit(what)?;
         let output = self.push(what, &["main"])?;
         ensure!(output.says(" is serving at "), "it was not deployed:\n{}", end_of(&output));
@@ -100,7 +129,7 @@ impl<'s> Server<'s> {
 
     /// Commits and pushes, and fails unless Gatling refuses that with these texts before it builds
     /// anything.
-    pub(crate) fn expect_refusal(&mut self, what: &str, texts: &[&str]) -> Result<()> {
+    pub(crate) fn expect_refusal(&self, what: &str, texts: &[&str]) -> Result<()> {
         let output = self.expect_failure(what, texts)?;
         let step = output.lines().into_iter().find(|line| line.starts_with("mix_")).map(str::to_owned);
         ensure!(step.is_none(), "it was refused only after the step {}", step.unwrap_or_default());
@@ -108,7 +137,7 @@ impl<'s> Server<'s> {
     }
 
     /// Commits and pushes, and fails unless that fails with these texts.
-    pub(crate) fn expect_failure(&mut self, what: &str, texts: &[&str]) -> Result<Output> {
+    pub(crate) fn expect_failure(&self, what: &str, texts: &[&str]) -> Result<Output> {
         self.project.commit(what)?;
         let output = self.push(what, &["main"])?;
         ensure!(!output.says(" is serving at "), "it was deployed");
@@ -140,6 +169,22 @@ impl<'s> Server<'s> {
     fn deploy_dir(&self) -> PathBuf {
         self.sandbox.home().join("deployments").join(self.project.name())
     }
+}
+
+/// Whether an Erlang node of this name runs on the machine: its port mapper is asked, if there is one.
+fn is_taken(node: &str) -> bool {
+    // A request of one byte, with its length before it: all names, as lines of text.
+    const NAMES: [u8; 3] = [0, 1, b'n'];
+    let ask = || {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, 4369))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(&NAMES)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        io::Result::Ok(answer)
+    };
+    let answer = ask().unwrap_or_default();
+    String::from_utf8_lossy(&answer).contains(&format!("name {node} at port "))
 }
 
 /// The end of what a push has said.

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::interrupt::Interrupt;
 
 /// How wide the titles of steps are; a longer one moves what is behind it.
-const TITLE: usize = 72;
+const TITLE: usize = 76;
 
 /// What was tried so far, and what came of it.
 pub(crate) struct Steps<'i> {

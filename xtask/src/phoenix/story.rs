@@ -1,15 +1,18 @@
 //! What a user does with a stock app, from the first push on.
 
+use std::fs;
+
 use anyhow::{Result, bail, ensure};
 use gatling_tests::{Output, processes};
 
 use super::app::App;
-use super::server::Server;
+use super::server::{Server, end_of};
 use super::steps::Steps;
 use super::{HOSTS, Release, troubles};
 
-/// The most that a visitor may send, unless the project says otherwise.
-const LARGEST_BODY: usize = 8_000_000;
+/// The sizes of two files: one that can be uploaded, and one that is larger than the 8 MB that a
+/// visitor may send.
+const UPLOADS: [usize; 2] = [7_900_000, 8_100_000];
 
 /// The IPv4 and IPv6 addresses of this machine alone, as the kernel writes them.
 const LOOPBACK: [&str; 3] = ["0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"];
@@ -38,9 +41,8 @@ pub(crate) fn whole(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>, ke
     upgrade(app, server, steps, Some("create_orders"))?;
     troubles::all(app, server, steps);
     steps.take("rollback: git push -f server OLD:main", || {
-        let (output, tally) =
-            server.visitor.clone().during(|| server.push("rollback", &["-f", &format!("{first}:main")]))?;
-        ensure!(output.says(" is serving at "), "it was not deployed:\n{}", super::server::end_of(&output));
+        let (output, tally) = server.visitor.during(|| server.push("rollback", &["-f", &format!("{first}:main")]))?;
+        ensure!(output.says(" is serving at "), "it was not deployed:\n{}", end_of(&output));
         server.visitor.expect_version("0.1.0")?;
         Ok(tally.to_string())
     });
@@ -69,13 +71,10 @@ pub(crate) fn short(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>, ke
 }
 
 fn load(server: &Server<'_>, steps: &mut Steps<'_>) -> Result<()> {
-    steps.need("gatling load shop", || {
-        server.gatling(&["load", server.project.name()])?;
-        Ok(String::new())
-    })
+    steps.need("gatling load shop", || server.load())
 }
 
-fn set_database(server: &mut Server<'_>, steps: &mut Steps<'_>) {
+fn set_database(server: &Server<'_>, steps: &mut Steps<'_>) {
     const LINE: &str = "gatling config set shop DATABASE_URL=-";
     steps.take("a push without DATABASE_URL is refused, with the line to type", || {
         server.expect_refusal("without-database-url", &[LINE])?;
@@ -87,7 +86,7 @@ fn set_database(server: &mut Server<'_>, steps: &mut Steps<'_>) {
     });
 }
 
-fn refuse_without_https(server: &mut Server<'_>, steps: &mut Steps<'_>) {
+fn refuse_without_https(server: &Server<'_>, steps: &mut Steps<'_>) {
     steps.take("a push to a server without HTTPS is refused, and names force_ssl", || {
         let seen = format!("http://{}/ would be redirected to https://{}/", HOSTS[0], HOSTS[0]);
         server.expect_refusal("without-https", &["force_ssl", &seen, "[[nginx.certificates]]"])?;
@@ -95,7 +94,7 @@ fn refuse_without_https(server: &mut Server<'_>, steps: &mut Steps<'_>) {
     });
 }
 
-fn first_push(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>) -> Result<()> {
+fn first_push(app: App, server: &Server<'_>, steps: &mut Steps<'_>) -> Result<()> {
     steps.need("the first push deploys 0.1.0, with a SECRET_KEY_BASE of its own", || {
         server.deploy("first", "0.1.0")?;
         let secret = server.variable("SECRET_KEY_BASE")?;
@@ -156,16 +155,16 @@ fn through_nginx(server: &Server<'_>, steps: &mut Steps<'_>) {
         }
         Ok(note.join("\n"))
     });
-    steps.take("a request of 8 MB comes through to the app, and a larger one does not (413)", || {
+    steps.take("an upload below 8 MB comes through to the app, and a larger one does not (413)", || {
         let file = server.sandbox.root().join("upload");
         let mut statuses = Vec::new();
-        for size in [LARGEST_BODY, LARGEST_BODY + 1] {
-            std::fs::write(&file, vec![b'a'; size])?;
-            let data = format!("@{}", file.display());
-            let arguments = ["--header", "Expect:", "--header", "Content-Type: text/plain", "--data-binary", &data];
+        for size in UPLOADS {
+            fs::write(&file, vec![b'a'; size])?;
+            let form = format!("file=@{}", file.display());
+            let arguments = ["--header", "Expect:", "--form", &form];
             statuses.push(visitor.ask(&visitor.url(HOSTS[0], "/"), &arguments)?.status);
         }
-        // There is no such route: the app itself says so.
+        // The app itself says that it has no such route.
         ensure!(statuses == [404, 413], "the statuses are {statuses:?} instead of 404 and 413");
         Ok(String::new())
     });
@@ -194,7 +193,7 @@ fn on_the_server(server: &Server<'_>, steps: &mut Steps<'_>) {
     });
 }
 
-fn upgrade(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>, migration: Option<&str>) -> Result<()> {
+fn upgrade(app: App, server: &Server<'_>, steps: &mut Steps<'_>, migration: Option<&str>) -> Result<()> {
     let title = match migration {
         Some(_) => "an upgrade to 0.2.0, whose log names its migration",
         None => "an upgrade to 0.2.0",
@@ -204,7 +203,7 @@ fn upgrade(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>, migration: 
         if let Some(name) = migration {
             app.add_migration(server.project, name, "create table(:orders), do: add(:item, :string)")?;
         }
-        let (output, tally) = server.visitor.clone().during(|| server.deploy("upgrade", "0.2.0"))?;
+        let (output, tally) = server.visitor.during(|| server.deploy("upgrade", "0.2.0"))?;
         if let Some(name) = migration {
             ensure!(output.says(name), "nothing names the migration {name}");
             server.postgres.psql("shop_prod", "select count(*) from orders")?;

@@ -12,7 +12,7 @@ pub(crate) fn all(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>) {
     steps.take("a push whose migration fails: 0.2.0 keeps serving", || {
         app.set_version(server.project, "0.3.0")?;
         app.add_migration(server.project, "break_items", "execute \"alter table nowhere add column nothing text\"")?;
-        let (_, tally) = server.visitor.clone().during(|| server.expect_failure("broken-migration", &["nowhere"]))?;
+        let (_, tally) = server.visitor.during(|| server.expect_failure("broken-migration", &["nowhere"]))?;
         ensure!(tally.failed == 0, "{tally}");
         server.visitor.expect_version("0.2.0")?;
         Ok(tally.to_string())
@@ -24,7 +24,7 @@ pub(crate) fn all(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>) {
     });
     steps.take("a push while the database is down: 0.2.0 keeps serving", || {
         server.postgres.stop()?;
-        let pushed = server.visitor.clone().during(|| server.expect_failure("without-database", &[]));
+        let pushed = server.visitor.during(|| server.expect_failure("without-database", &[]));
         server.postgres.start_again()?;
         let (_, tally) = pushed?;
         ensure!(tally.failed == 0, "{tally}");
@@ -32,17 +32,17 @@ pub(crate) fn all(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>) {
         Ok(tally.to_string())
     });
     steps.take("the database is back: the next push deploys 0.3.1", || {
-        let (_, tally) = server.visitor.clone().during(|| server.deploy("database-is-back", "0.3.1"))?;
+        let (_, tally) = server.visitor.during(|| server.deploy("database-is-back", "0.3.1"))?;
         Ok(tally.to_string())
     });
 }
 
 /// The app answers 500 with such a secret, so the old version is to come back, with the secret that
 /// it had.
-fn with_short_secret(server: &mut Server<'_>) -> Result<String> {
+fn with_short_secret(server: &Server<'_>) -> Result<String> {
     let good = server.variable("SECRET_KEY_BASE")?;
     server.gatling(&["config", "set", server.project.name(), "SECRET_KEY_BASE=short"])?;
-    let pushed = server.visitor.clone().during(|| server.expect_failure("short-secret", &["500", "put back"]));
+    let pushed = server.visitor.during(|| server.expect_failure("short-secret", &["500", "put back"]));
     let result = pushed.and_then(|(_, tally)| {
         server.visitor.expect_version("0.2.0")?;
         let variable = format!("SECRET_KEY_BASE={good}");
