@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
+use crate::exit::at_exit;
 use crate::{Output, Sandbox, http, waiting};
 
 /// Who apps connect as: a user who may create databases.
@@ -79,6 +80,15 @@ impl Postgres {
         Ok(postgres)
     }
 
+    /// A server for several tests to share, in a sandbox that they share.
+    pub fn shared(sandbox: &'static Sandbox) -> Result<Self> {
+        let postgres = Self::start(sandbox)?;
+        let folder = postgres.folder.path().to_owned();
+        // It is as good as gone when it can't be removed.
+        at_exit(move || _ = fs::remove_dir_all(folder));
+        Ok(postgres)
+    }
+
     /// The port on 127.0.0.1 that it listens on.
     pub fn port(&self) -> u16 {
         self.port
@@ -141,6 +151,11 @@ impl Postgres {
         self.kept = true;
         self.folder.disable_cleanup(true);
         (self.server.as_ref().map(Child::id), self.folder.path())
+    }
+
+    /// Starts it if it was stopped.
+    pub(crate) fn ensure_runs(&mut self) -> Result<()> {
+        if self.server.is_some() { Ok(()) } else { self.start_again() }
     }
 
     fn make_cluster(&self) -> Result<()> {

@@ -25,6 +25,7 @@ impl<'s> Project<'s> {
         if name != "hello" {
             project.rename_app()?;
         }
+        project.replace("gatling.toml", "[health]\n", "[health]\nwatch = \"0s\"\n")?;
         project.make_repository("An app that says which version is serving")?;
         Ok(project)
     }
@@ -36,7 +37,7 @@ impl<'s> Project<'s> {
 
     /// Copies the files of `source`, a folder of the workspace, to `target` in the project, except
     /// those with a name of `except`.
-    pub(crate) fn copy(&self, source: &str, target: &str, except: &[&str]) -> Result<()> {
+    pub fn copy(&self, source: &str, target: &str, except: &[&str]) -> Result<()> {
         let source = places::workspace().join(source);
         copy(&source, &self.dir.join(target), except).with_context(|| format!("copying {}", source.display()))
     }
@@ -187,7 +188,6 @@ impl<'s> Project<'s> {
     /// Names the app like the project, wherever the example names it.
     fn rename_app(&self) -> Result<()> {
         self.replace("mix.exs", "app: :hello", &format!("app: :{}", self.name))?;
-        self.replace("mix.exs", "[hello:", &format!("[{}:", self.name))?;
         for file in ["config/runtime.exs", "lib/hello/application.ex", "lib/hello/router.ex"] {
             self.replace(file, ":hello,", &format!(":{},", self.name))?;
         }
