@@ -10,8 +10,7 @@ defmodule Hello.MixProject do
       elixir: "~> 1.14",
       start_permanent: Mix.env() == :prod,
       aliases: aliases(),
-      deps: [],
-      releases: [hello: [include_executables_for: [:unix]]]
+      deps: []
     ]
   end
 

@@ -10,9 +10,9 @@ use serde::Serialize;
 use crate::domains;
 use crate::dotenv::Dotenv;
 use crate::mix::{Mix, MixFacts, RuntimeConfig};
-use crate::nginx::config;
 use crate::nginx::servers::{self, Server};
 use crate::nginx::visitor::Door;
+use crate::nginx::{self, config};
 use crate::roots::ProjectPaths;
 use crate::secrets;
 use crate::settings::{OperatorSettings, ProjectSettings, SiteSettings, project_file};
@@ -468,7 +468,8 @@ fn site(
             if has_file { "host name in its file `domains`" } else { "file `domains`" }
         ),
         None => {
-            let site = SiteText::new(&operator.nginx, settings, &domains, port);
+            let assets = paths.assets_dir().filter(|_| nginx::serves_gz_files());
+            let site = SiteText::new(&operator.nginx, settings, &domains, port, assets.as_deref());
             (site.render(&paths.name)?, Some(site.proof()))
         }
     };

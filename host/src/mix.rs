@@ -2,6 +2,7 @@
 
 mod facts;
 
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -46,7 +47,9 @@ impl Mix {
     /// The call of mix that fetches the dependencies.
     #[must_use]
     pub fn fetch(&self) -> Command {
-        self.command(["deps.get", "--only", &self.env])
+        // In an umbrella, mix 1.14 asks for what it was told to leave out, and fails.
+        let is_umbrella = fs::read_to_string(self.dir.join("mix.exs")).is_ok_and(|text| text.contains("apps_path:"));
+        if is_umbrella { self.command(["deps.get"]) } else { self.command(["deps.get", "--only", &self.env]) }
     }
 
     /// Asks mix about the project.

@@ -132,6 +132,8 @@ mod tests {
             home: home.path().to_owned(),
             etc_dir: file("etc"),
             nginx_dir: file("nginx"),
+            logrotate_dir: None,
+            lib_dir: None,
             config: file("config"),
         };
         let paths = roots.project(&"shop".parse().expect("a name"));

@@ -29,50 +29,53 @@ pub fn restart(paths: &ProjectPaths, log: &RunLog) -> Result<()> {
     let mut lock = Lock::take(&paths.state_dir().join("lock"), |owner| log.line(&format!("waiting for {owner}")))?;
     lock.announce(&format!("the restart of {}", paths.name));
     let folder = paths.releases_dir().join(&current);
-    let environment = new_environment(paths, &folder)?;
+    let environment = new_environment(paths, &folder, log)?;
     let sudo = needs_sudo(paths);
     if Dotenv::read(&folder.join(".env"))? == environment {
         log.line(&format!("the environment of {} {current} is as it was", paths.name));
-        act(Action::run(service::service(paths, sudo, ["restart"])), log)?;
+        Action::run(service::service(paths, sudo, ["restart"])).perform(log)?;
         return prove(paths, &current, log);
     }
     let new = numbered(paths, base(&current));
     log.line(&format!("{} {current} gets a changed environment, as release {new}", paths.name));
     copy(paths, &folder, &new, &environment, log)?;
-    act(Action::run(service::service(paths, sudo, ["upgrade", &new])), log)?;
+    Action::run(service::service(paths, sudo, ["upgrade", &new])).perform(log)?;
     if let Err(error) = prove(paths, &new, log) {
-        let back = act(Action::run(service::service(paths, sudo, ["upgrade", &current])), log);
+        let back = Action::run(service::service(paths, sudo, ["upgrade", &current])).perform(log);
         return Err(error).context(match back {
             Ok(()) => format!("{current} was put back with its old environment"),
             Err(failed) => format!("{current} could not be put back: {failed:#}"),
         });
     }
     let needed = vec![new.clone(), current];
-    act(Action::KeepReleases { paths: paths.clone(), serves: new, needed }, log)
+    Action::KeepReleases { paths: paths.clone(), serves: new, needed }.perform(log)
 }
 
 /// The environment that the release would get today. Its port stays: nginx would have to follow.
-fn new_environment(paths: &ProjectPaths, folder: &Path) -> Result<Dotenv> {
+fn new_environment(paths: &ProjectPaths, folder: &Path, log: &RunLog) -> Result<Dotenv> {
     let noted = Dotenv::read(&folder.join("service.env"))?;
     let old = Dotenv::read(&folder.join(".env"))?;
-    let port = noted.get("GATLING_PORT").and_then(|port| port.parse().ok());
+    let port: Option<u16> = noted.get("GATLING_PORT").and_then(|port| port.parse().ok());
     let port = port.with_context(|| format!("{} names no port", folder.join("service.env").display()))?;
     let host = old.get("PHX_HOST").or(noted.get("GATLING_HOST")).unwrap_or("localhost");
     let own = Dotenv::read(&paths.dotenv())?;
+    if own.get("PORT").is_some_and(|own| own.parse() != Ok(port)) {
+        log.line(&format!("warning: PORT changes with an upgrade, not with a restart: gatling upgrade {}", paths.name));
+    }
     let variables: Vec<_> = own.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     release::complete(paths.name.as_str(), host, port, &variables)
 }
 
 fn copy(paths: &ProjectPaths, from: &Path, new: &str, environment: &Dotenv, log: &RunLog) -> Result<()> {
     let to = paths.releases_dir().join(new);
-    act(Action::Clear { path: to.clone() }, log)?;
-    act(Action::MakeDir { path: to.clone() }, log)?;
+    Action::Clear { path: to.clone() }.perform(log)?;
+    Action::MakeDir { path: to.clone() }.perform(log)?;
     fs::copy(from.join("service.env"), to.join("service.env")).context("cannot copy the release's settings")?;
     environment.write(&to.join(".env"))?;
     let name = paths.name.as_str();
     let partial = to.join(format!("{name}.partial")).display().to_string();
     let copy = ["-a", "--reflink=auto", &from.join(name).display().to_string(), &partial];
-    act(Action::run(Command::new("cp", copy, &to).quiet()), log)?;
+    Action::run(Command::new("cp", copy, &to).quiet()).perform(log)?;
     fs::rename(&partial, to.join(name)).with_context(|| format!("cannot rename {partial}"))
 }
 
@@ -92,10 +95,6 @@ fn base(release: &str) -> &str {
         Some((base, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => base,
         _ => release,
     }
-}
-
-fn act(action: Action, log: &RunLog) -> Result<()> {
-    action.perform(log)
 }
 
 #[cfg(test)]

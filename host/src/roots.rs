@@ -17,12 +17,15 @@ pub const ETC_DIR_VARIABLE: &str = "GATLING_ETC_DIR";
 pub const NGINX_DIR_VARIABLE: &str = "GATLING_NGINX_DIR";
 /// See [`Roots::logrotate_dir`].
 pub const LOGROTATE_DIR_VARIABLE: &str = "GATLING_LOGROTATE_DIR";
+/// See [`Roots::lib_dir`].
+pub const LIB_DIR_VARIABLE: &str = "GATLING_LIB_DIR";
 /// See [`Roots::config`].
 pub const CONFIG_VARIABLE: &str = "GATLING_CONFIG";
 
 const DEFAULT_ETC_DIR: &str = "/etc/init.d";
 const DEFAULT_NGINX_DIR: &str = "/etc/nginx";
 const DEFAULT_LOGROTATE_DIR: &str = "/etc/logrotate.d";
+const DEFAULT_LIB_DIR: &str = "/var/lib/gatling";
 const DEFAULT_CONFIG: &str = "/etc/gatling/gatling.toml";
 
 /// The folders of this server that everything else is found in.
@@ -37,6 +40,9 @@ pub struct Roots {
     /// `GATLING_LOGROTATE_DIR`, or `/etc/logrotate.d` where services are the system's: where logrotate
     /// is told of the apps' logs.
     pub logrotate_dir: Option<PathBuf>,
+    /// `GATLING_LIB_DIR`, or `/var/lib/gatling` where services are the system's: what nginx reads.
+    /// Unlike a home, it can be entered by everybody.
+    pub lib_dir: Option<PathBuf>,
     /// `GATLING_CONFIG`, or `/etc/gatling/gatling.toml`: the operator's file.
     pub config: PathBuf,
 }
@@ -61,11 +67,15 @@ impl Roots {
             std::path::absolute(&path).unwrap_or(path)
         };
         let etc_dir = path(variable(ETC_DIR_VARIABLE), DEFAULT_ETC_DIR);
-        let logrotate_dir = variable(LOGROTATE_DIR_VARIABLE).map(PathBuf::from);
-        let default = || (etc_dir == Path::new(DEFAULT_ETC_DIR)).then(|| PathBuf::from(DEFAULT_LOGROTATE_DIR));
+        // A Gatling that was moved beside the system leaves all of the system alone.
+        let is_the_systems = etc_dir == Path::new(DEFAULT_ETC_DIR);
+        let systems = |name: &str, default: &str| {
+            variable(name).map(PathBuf::from).or_else(|| is_the_systems.then(|| PathBuf::from(default)))
+        };
         Ok(Self {
             home,
-            logrotate_dir: logrotate_dir.or_else(default),
+            logrotate_dir: systems(LOGROTATE_DIR_VARIABLE, DEFAULT_LOGROTATE_DIR),
+            lib_dir: systems(LIB_DIR_VARIABLE, DEFAULT_LIB_DIR),
             etc_dir,
             nginx_dir: path(variable(NGINX_DIR_VARIABLE), DEFAULT_NGINX_DIR),
             config: path(variable(CONFIG_VARIABLE), DEFAULT_CONFIG),
@@ -94,6 +104,7 @@ impl Roots {
             (CONFIG_VARIABLE, self.config.as_path()),
         ];
         variables.extend(self.logrotate_dir.as_deref().map(|dir| (LOGROTATE_DIR_VARIABLE, dir)));
+        variables.extend(self.lib_dir.as_deref().map(|dir| (LIB_DIR_VARIABLE, dir)));
         variables
     }
 
@@ -234,6 +245,18 @@ impl ProjectPaths {
     pub fn logrotate_file(&self) -> Option<PathBuf> {
         // logrotate passes over names with a dot in them.
         Some(self.roots.logrotate_dir.as_ref()?.join(self.name.as_str().replace('.', "_")))
+    }
+
+    /// The folder that nginx reads of this project, where there is one.
+    #[must_use]
+    pub fn lib_dir(&self) -> Option<PathBuf> {
+        Some(self.roots.lib_dir.as_ref()?.join(self.name.as_str()))
+    }
+
+    /// The digested assets of the releases that are kept, as nginx serves them.
+    #[must_use]
+    pub fn assets_dir(&self) -> Option<PathBuf> {
+        Some(self.lib_dir()?.join("static"))
     }
 
     /// The site, as nginx keeps it.

@@ -109,6 +109,8 @@ pub struct SiteText<'a> {
     pub body_size: u64,
     /// Whether visitors come through another proxy, which knows better how they came.
     pub behind_proxy: bool,
+    /// The folder of digested assets, and of their `.gz` files, if nginx can serve them.
+    pub assets: Option<String>,
 }
 
 /// Host names that one certificate is for.
@@ -125,7 +127,13 @@ pub struct SecuredNames<'a> {
 impl<'a> SiteText<'a> {
     /// Finds the certificate of each host name.
     #[must_use]
-    pub fn new(nginx: &'a NginxSettings, site: &SiteSettings, domains: &'a [String], port: u16) -> Self {
+    pub fn new(
+        nginx: &'a NginxSettings,
+        site: &SiteSettings,
+        domains: &'a [String],
+        port: u16,
+        assets: Option<&Path>,
+    ) -> Self {
         let mut plain = Vec::new();
         let mut https: Vec<SecuredNames<'a>> = Vec::new();
         for domain in domains {
@@ -147,6 +155,7 @@ impl<'a> SiteText<'a> {
             port,
             body_size: site.body_size.as_u64(),
             behind_proxy: nginx.behind_proxy,
+            assets: assets.map(text),
         }
     }
 

@@ -17,7 +17,7 @@ gid={{ gid }}
 home={{ home | sh }}
 stop_seconds=30
 # How long an app may answer with an error until it is given up: it may just be starting.
-error_seconds=5
+error_seconds=3
 
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LANG="${LANG:-C.UTF-8}"

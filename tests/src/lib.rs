@@ -22,6 +22,7 @@ pub mod places;
 pub mod postgres;
 pub mod processes;
 pub mod server;
+pub mod shop;
 pub mod tools;
 pub mod waiting;
 

@@ -65,6 +65,12 @@ impl<'s> PhoenixApp<'s> {
         Ok(())
     }
 
+    /// As [`Self::configure`], for an app without a database.
+    pub fn configure_without_database(&self) -> Result<()> {
+        self.sandbox().run(&["config", "set", self.name(), "RELEASE_DISTRIBUTION=none"])?.expect_success()?;
+        Ok(())
+    }
+
     /// `mix` with `args` in the project, for production, to be run by the caller.
     pub fn mix_command(&self, args: &[&str]) -> Command {
         let mut command = self.sandbox().command("mix", self.dir());

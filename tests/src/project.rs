@@ -25,6 +25,7 @@ impl<'s> Project<'s> {
         if name != "hello" {
             project.rename_app()?;
         }
+        project.replace("gatling.toml", "[health]\n", "[health]\nwatch = \"0s\"\n")?;
         project.make_repository("An app that says which version is serving")?;
         Ok(project)
     }
@@ -36,13 +37,13 @@ impl<'s> Project<'s> {
 
     /// Copies the files of `source`, a folder of the workspace, to `target` in the project, except
     /// those with a name of `except`.
-    pub(crate) fn copy(&self, source: &str, target: &str, except: &[&str]) -> Result<()> {
+    pub fn copy(&self, source: &str, target: &str, except: &[&str]) -> Result<()> {
         let source = places::workspace().join(source);
         copy(&source, &self.dir.join(target), except).with_context(|| format!("copying {}", source.display()))
     }
 
     /// Makes the repository, with the remote `server` and a first commit.
-    pub(crate) fn make_repository(&self, message: &str) -> Result<()> {
+    pub fn make_repository(&self, message: &str) -> Result<()> {
         self.git(&["init", "--quiet", "--initial-branch=main"])?;
         self.add_server()?;
         self.commit(message)
@@ -99,7 +100,7 @@ impl<'s> Project<'s> {
     }
 
     /// Sets the version in `file`, a mix.exs: in its line `@version "..."` or `version: "..."`.
-    pub(crate) fn set_version_in(&self, file: &str, version: &str) -> Result<()> {
+    pub fn set_version_in(&self, file: &str, version: &str) -> Result<()> {
         let text = self.read(file)?;
         let is_version = |line: &&str| ["@version \"", "version: \""].iter().any(|key| line.trim().starts_with(key));
         let old = text.lines().find(is_version).with_context(|| format!("{file} has no line with a version"))?;
@@ -187,7 +188,6 @@ impl<'s> Project<'s> {
     /// Names the app like the project, wherever the example names it.
     fn rename_app(&self) -> Result<()> {
         self.replace("mix.exs", "app: :hello", &format!("app: :{}", self.name))?;
-        self.replace("mix.exs", "[hello:", &format!("[{}:", self.name))?;
         for file in ["config/runtime.exs", "lib/hello/application.ex", "lib/hello/router.ex"] {
             self.replace(file, ":hello,", &format!(":{},", self.name))?;
         }

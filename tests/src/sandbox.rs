@@ -12,6 +12,7 @@ use std::{io, thread};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use crate::exit::at_exit;
 use crate::nginx::Nginx;
 use crate::{Output, PhoenixApp, Project, Running, http, places, processes, waiting};
 
@@ -41,6 +42,8 @@ pub struct Sandbox {
     nginx: Nginx,
     program: PathBuf,
     path: OsString,
+    /// Variables that the caller has added.
+    added: Vec<(OsString, OsString)>,
     kept: bool,
     /// How many programs were started to run beside the test.
     started: AtomicU32,
@@ -52,10 +55,17 @@ impl Sandbox {
         Self::with_program(places::gatling()?)
     }
 
+    /// A sandbox for several tests to share, which is gone when the program ends.
+    pub fn shared() -> Result<&'static Self> {
+        let sandbox: &'static Self = Box::leak(Box::new(Self::new()?));
+        at_exit(|| sandbox.end());
+        Ok(sandbox)
+    }
+
     /// A sandbox whose `gatling` is `program`.
     pub fn with_program(program: PathBuf) -> Result<Self> {
         let root = tempfile::Builder::new().prefix("gatling-").tempdir().context("making a folder for the sandbox")?;
-        for folder in ["home", "etc", "work"] {
+        for folder in ["home", "etc", "logrotate", "work"] {
             fs::create_dir(root.path().join(folder))?;
         }
         fs::write(root.path().join("gitconfig"), GIT_CONFIG)?;
@@ -67,7 +77,7 @@ impl Sandbox {
                 return Err(error);
             }
         };
-        let sandbox = Self { root, nginx, program, path, kept: false, started: AtomicU32::new(0) };
+        let sandbox = Self { root, nginx, program, path, added: Vec::new(), kept: false, started: AtomicU32::new(0) };
         fs::write(sandbox.config(), format!("[nginx]\nlisten = [\"127.0.0.1:{}\"]\n", sandbox.nginx_port()))?;
         Ok(sandbox)
     }
@@ -85,6 +95,16 @@ impl Sandbox {
     /// `GATLING_ETC_DIR`: the init scripts.
     pub fn etc(&self) -> PathBuf {
         self.root().join("etc")
+    }
+
+    /// `GATLING_LIB_DIR`: what nginx reads of the projects.
+    pub fn lib(&self) -> PathBuf {
+        self.root().join("lib")
+    }
+
+    /// `GATLING_LOGROTATE_DIR`: what logrotate is told of the apps' logs.
+    pub fn logrotate(&self) -> PathBuf {
+        self.root().join("logrotate")
     }
 
     /// `GATLING_NGINX_DIR`: nginx's configuration, its sites and its logs.
@@ -108,13 +128,31 @@ impl Sandbox {
     }
 
     /// The variables that make `gatling` work in this sandbox.
-    pub fn variables(&self) -> [(&'static str, OsString); 4] {
+    pub fn variables(&self) -> [(&'static str, OsString); 6] {
         [
             ("GATLING_HOME", self.home().into()),
             ("GATLING_ETC_DIR", self.etc().into()),
+            ("GATLING_LOGROTATE_DIR", self.logrotate().into()),
+            ("GATLING_LIB_DIR", self.lib().into()),
             ("GATLING_NGINX_DIR", self.nginx_dir().into()),
             ("GATLING_CONFIG", self.config().into()),
         ]
+    }
+
+    /// Gives every command in this sandbox, and every session of an [`Sshd`](crate::Sshd) that is
+    /// started later, these variables too.
+    pub fn add_variables(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
+        self.added.extend(variables);
+    }
+
+    /// The variables that the caller has added.
+    pub(crate) fn added_variables(&self) -> &[(OsString, OsString)] {
+        &self.added
+    }
+
+    /// The git settings of everything in this sandbox.
+    pub fn git_config(&self) -> PathBuf {
+        self.root().join("gitconfig")
     }
 
     /// `program`, to be run in `folder` as on the sandbox's server.
@@ -133,9 +171,10 @@ impl Sandbox {
             .current_dir(folder)
             .envs(self.variables())
             .env("PATH", &self.path)
-            .env("GIT_CONFIG_GLOBAL", self.root().join("gitconfig"))
+            .env("GIT_CONFIG_GLOBAL", self.git_config())
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_TERMINAL_PROMPT", "0");
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .envs(self.added.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -165,7 +204,7 @@ impl Sandbox {
     }
 
     /// The example app as the project `name`, in a repository of its own: committed, and with
-    /// the remote `server`.
+    /// the remote `server`. Once it answers it is not watched any longer, so that tests are quick.
     pub fn project(&self, name: &str) -> Result<Project<'_>> {
         Project::from_example(self, name)
     }
@@ -177,6 +216,11 @@ impl Sandbox {
         self.run(&["load", name])?.expect_success()?;
         self.run(&["config", "set", name, "RELEASE_DISTRIBUTION=none"])?.expect_success()?;
         Ok(project)
+    }
+
+    /// A project that has no files yet: the caller makes its folder, its files and its repository.
+    pub fn empty_project(&self, name: &str) -> Project<'_> {
+        Project::without_files(self, name)
     }
 
     /// The app `shop` in the shape that `mix phx.new` gives an app, in a repository of its own:
@@ -193,13 +237,26 @@ impl Sandbox {
     /// Waits until nginx answers `/` with `status` and `body`: it takes a moment to take notice of
     /// a new site, and of one that is gone.
     pub fn wait_for_answer(&self, status: u16, body: &str) -> Result<()> {
+        self.wait_for_answer_at("/", status, body)
+    }
+
+    /// Waits until nginx answers `path` with `status` and `body`.
+    pub fn wait_for_answer_at(&self, path: &str, status: u16, body: &str) -> Result<()> {
         let mut last = None;
         let wanted = (status, body.to_owned());
         let answered = waiting::wait_for("nginx to answer otherwise", || {
-            last = self.get("/").ok();
+            last = self.get(path).ok();
             (last.as_ref() == Some(&wanted) && self.nginx.is_settled()).then_some(())
         });
         answered.with_context(|| format!("wanted {wanted:?}, last was {last:?}"))
+    }
+
+    /// Has nginx read its configuration again.
+    pub fn reload_nginx(&self) -> Result<()> {
+        let config = self.nginx_dir().join("nginx.conf");
+        let mut nginx = self.command("nginx", self.root());
+        Output::of(nginx.arg("-c").arg(config).args(["-s", "reload"]))?.expect_success()?;
+        Ok(())
     }
 
     /// What nginx answers at `path` on `host`.
@@ -224,7 +281,7 @@ impl Sandbox {
     }
 
     /// Ends everything that was started in the sandbox and removes it, where nobody will drop it.
-    pub(crate) fn end(&self) {
+    fn end(&self) {
         self.stop_apps();
         processes::end(self.root());
         // What is left is a few files in the folder for temporary ones.

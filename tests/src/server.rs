@@ -9,7 +9,6 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context, Result};
 
-use crate::exit::at_exit;
 use crate::{Output, Project, Sandbox};
 
 /// The release that serves whenever a test gets the server.
@@ -75,8 +74,7 @@ impl Shared {
 
 impl Server {
     fn deploy() -> Result<Self> {
-        let sandbox: &'static Sandbox = Box::leak(Box::new(Sandbox::new()?));
-        at_exit(|| sandbox.end());
+        let sandbox = Sandbox::shared()?;
         let hello = sandbox.project("hello")?;
         sandbox.run(&["load", "hello"])?.expect_success()?;
         let hook = sandbox.home().join("hello/.git/hooks/post-update");
@@ -92,15 +90,7 @@ impl Server {
 
     /// Makes everything as it was: the pushing repository, the build dir, the settings, the app.
     fn restore(&self) -> Result<()> {
-        self.hello.git(&["checkout", "--quiet", "--force", "main"])?;
-        self.hello.git(&["reset", "--quiet", "--hard", &self.commit])?;
-        self.hello.git(&["clean", "--quiet", "-ffd"])?;
-        let on_server = |args: &[&str]| self.sandbox.git(&self.build_dir(), args);
-        for name in ["refs/heads/main", "refs/gatling/checkout"] {
-            on_server(&["update-ref", name, &self.commit])?;
-        }
-        on_server(&["read-tree", "--reset", "-u", &self.commit])?;
-        on_server(&["clean", "--quiet", "-ffd"])?;
+        restore_repositories(&self.hello, &self.commit)?;
         fs::write(self.dotenv(), DOTENV)?;
         fs::write(self.sandbox.config(), &self.config)?;
         let current = fs::read_link(self.deploy_dir().join("current"))?;
@@ -186,6 +176,21 @@ impl From<Output> for Run {
     fn from(output: Output) -> Self {
         Self { code: output.status.code(), output }
     }
+}
+
+/// Makes the pushing repository and the build dir as they were at `commit`, but for what git ignores.
+pub(crate) fn restore_repositories(project: &Project<'_>, commit: &str) -> Result<()> {
+    project.git(&["checkout", "--quiet", "--force", "main"])?;
+    project.git(&["reset", "--quiet", "--hard", commit])?;
+    project.git(&["clean", "--quiet", "-ffd"])?;
+    let sandbox = project.sandbox();
+    let on_server = |args: &[&str]| sandbox.git(&sandbox.home().join(project.name()), args);
+    for name in ["refs/heads/main", "refs/gatling/checkout"] {
+        on_server(&["update-ref", name, commit])?;
+    }
+    on_server(&["read-tree", "--reset", "-u", commit])?;
+    on_server(&["clean", "--quiet", "-ffd"])?;
+    Ok(())
 }
 
 /// What hello of this version answers at `/`.

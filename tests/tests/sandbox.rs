@@ -90,11 +90,11 @@ fn a_project_of_another_name_is_an_app_of_that_name() {
 
     let shop = sandbox.project("shop").unwrap();
 
-    let facts = "c = Mix.Project.config(); IO.inspect({c[:app], Keyword.keys(c[:releases])})";
+    let facts = "IO.inspect(Mix.Project.config()[:app])";
     let mut mix = sandbox.command("mix", shop.dir());
     let output = mix.args(["run", "--no-start", "--eval", facts]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.ends_with("{:shop, [:shop]}\n"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.ends_with(":shop\n"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -23,6 +23,6 @@ pub(super) struct Args {
 pub(super) fn main(args: &Args) -> Result<u8> {
     let paths = loaded(&args.project)?;
     take_environment_of_runs(&paths)?;
-    restart(&paths, &RunLog::new(io::stdout()))?;
+    restart(&paths, &RunLog::new(io::stdout()).without_debug())?;
     Ok(0)
 }

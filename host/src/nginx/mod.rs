@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use config::Directive;
 
@@ -12,6 +13,13 @@ pub mod visitor;
 
 /// Where nginx notes its process id unless its configuration says otherwise.
 const DEFAULT_PID_FILE: &str = "/run/nginx.pid";
+
+/// Whether this server's nginx was built with what serves `.gz` files that lie beside others.
+#[must_use]
+pub fn serves_gz_files() -> bool {
+    let output = Command::new("nginx").arg("-V").stdin(Stdio::null()).output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stderr).contains("http_gzip_static_module"))
+}
 
 /// The process id of the nginx that has this configuration, if it runs.
 #[must_use]

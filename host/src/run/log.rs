@@ -15,6 +15,8 @@ pub const FAILURE_MARK: &str = " failed: ";
 #[derive(Clone)]
 pub struct RunLog {
     state: Arc<Mutex<State<dyn Write + Send>>>,
+    /// Whether it takes what is for those who look for a fault.
+    debugs: bool,
 }
 
 struct State<W: ?Sized> {
@@ -28,7 +30,13 @@ struct State<W: ?Sized> {
 impl RunLog {
     /// A log that writes to `out`.
     pub fn new(out: impl Write + Send + 'static) -> Self {
-        Self { state: Arc::new(Mutex::new(State { title: None, debug: String::new(), out })) }
+        Self { state: Arc::new(Mutex::new(State { title: None, debug: String::new(), out })), debugs: true }
+    }
+
+    /// This log without what is for those who look for a fault.
+    #[must_use]
+    pub fn without_debug(self) -> Self {
+        Self { debugs: false, ..self }
     }
 
     /// A line, or several, as they are.
@@ -43,6 +51,9 @@ impl RunLog {
 
     /// For those who look for a fault.
     pub fn debug(&self, text: &str) {
+        if !self.debugs {
+            return;
+        }
         let mut state = self.state();
         let lines = prefixed(DEBUG_PREFIX, text);
         if state.title.is_some() { state.debug.push_str(&lines) } else { state.show(&lines) }

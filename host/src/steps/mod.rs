@@ -1,6 +1,7 @@
 //! What each step does: functions that look at the env and say, as values, what is to be done;
 //! and [`Action::execute`], which does it.
 
+mod assets;
 mod epmd;
 mod logs;
 pub mod migrate;
@@ -121,11 +122,14 @@ pub enum Action {
         /// What.
         text: String,
     },
-    /// End the epmd that a release in this folder started, if no node needs it.
+    /// End the epmd that a release started, if no node needs it.
     EndEpmd {
-        /// The folder of releases.
-        releases: PathBuf,
+        /// The project.
+        #[serde(skip)]
+        paths: ProjectPaths,
     },
+    /// Put the digested assets of a release where nginx reads them.
+    PublishAssets(assets::Publish),
     /// Migrate the database.
     Migrate(Box<migrate::Migration>),
     /// Bring the new release to life in the place of the old one.
@@ -225,10 +229,11 @@ impl Action {
                 log.output(&format!("warning: {text}"));
                 Ok(())
             }
-            Self::EndEpmd { releases } => {
-                epmd::end(releases, log);
+            Self::EndEpmd { paths } => {
+                epmd::end(paths, log);
                 Ok(())
             }
+            Self::PublishAssets(publish) => publish.carry_out(),
             Self::Migrate(migration) => migration.carry_out(log),
             Self::Switch(switch) => switch.carry_out(log),
             Self::ProveServing(serving) => serving.prove(log),
@@ -257,6 +262,7 @@ impl fmt::Display for Action {
             Self::KeepReleases { .. } => write!(f, "remove releases but for the last {KEPT_RELEASES} that served"),
             Self::Warn { text } => write!(f, "warning: {text}"),
             Self::EndEpmd { .. } => f.write_str("end epmd, if no other app needs it"),
+            Self::PublishAssets(_) => f.write_str("copy the digested assets to where nginx reads them"),
             Self::Migrate(migration) => migration.fmt(f),
             Self::Switch(switch) => switch.fmt(f),
             Self::ProveServing(serving) => serving.fmt(f),
@@ -378,6 +384,7 @@ fn keep_releases(paths: &ProjectPaths, serves: &str, needed: &[String]) -> Resul
             remove(&entry.path())?;
         }
     }
+    assets::prune(paths, &[latest.as_slice(), needed].concat());
     Ok(())
 }
 

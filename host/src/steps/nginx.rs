@@ -156,7 +156,7 @@ impl fmt::Display for Visits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.hosts.as_slice() {
             [] => f.write_str("visit nothing: the site has no host name"),
-            hosts => write!(f, "visit {}{} through nginx", hosts.join(", "), self.path),
+            hosts => write!(f, "visit {} at {} through nginx", self.path, hosts.join(", ")),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::Action;
+use super::{Action, assets};
 use crate::command::Command;
 use crate::domains;
 use crate::dotenv::Dotenv;
@@ -30,6 +30,7 @@ pub(crate) fn make_deploy_dir(env: &Env) -> Result<Vec<Action>> {
 pub(crate) fn make_upgrade_dir(env: &Env) -> Result<Vec<Action>> {
     // What runs that failed have left; the release that serves is in none of these folders.
     let mut actions: Vec<_> = half_made(env).map(|path| Action::Clear { path }).collect();
+    actions.extend(assets::make_folder(env));
     actions.extend([
         Action::Clear { path: env.upgrade_dir.clone() },
         Action::MakeDir { path: env.upgrade_dir.clone() },
@@ -167,6 +168,7 @@ pub(crate) fn expand(env: &Env) -> Result<Vec<Action>> {
         here(env, "tar", ["-xzf", &text(&env.deploy_path), "-C", &partial]),
     ];
     actions.extend(adapt(env, partial.as_ref()));
+    actions.extend(assets::publish(env, partial.as_ref()));
     actions.extend([
         rename(env, &partial, &env.upgrade_path),
         link(env, "current.new"),
@@ -180,6 +182,7 @@ pub(crate) fn copy_to_upgrade(env: &Env) -> Result<Vec<Action>> {
     let partial = partial(&env.upgrade_path);
     let mut actions = vec![here(env, "cp", ["-a", "--reflink=auto", &text(&env.built_release_path), &partial])];
     actions.extend(adapt(env, partial.as_ref()));
+    actions.extend(assets::publish(env, partial.as_ref()));
     actions.push(rename(env, &partial, &env.upgrade_path));
     Ok(actions)
 }

@@ -107,7 +107,7 @@ pub(crate) fn stop(env: &Env) -> Result<Vec<Action>> {
         // A systemd that does not know that the app runs stops nothing.
         actions.push(Action::run(script(&env.paths, ["stop"])));
     }
-    actions.push(Action::EndEpmd { releases: env.paths.releases_dir() });
+    actions.push(Action::EndEpmd { paths: env.paths.clone() });
     Ok(actions)
 }
 

@@ -18,6 +18,7 @@ fn env() -> (tempfile::TempDir, Env) {
         etc_dir: home.join("init.d"),
         nginx_dir: home.join("nginx"),
         logrotate_dir: None,
+        lib_dir: None,
         config: home.join("gatling.toml"),
         home,
     };
@@ -44,7 +45,7 @@ fn env() -> (tempfile::TempDir, Env) {
 
 /// Gatling's site for what the env says by now.
 fn render_site(env: &mut Env) {
-    let site = SiteText::new(&env.operator.nginx, &env.settings.nginx, &env.domains, env.available_port);
+    let site = SiteText::new(&env.operator.nginx, &env.settings.nginx, &env.domains, env.available_port, None);
     let (text, proof) = (site.render(&env.paths.name).expect("it renders"), site.proof());
     env.site = Site::new(&text, &env.domains, Some(proof));
     env.nginx_template = text;
@@ -218,7 +219,7 @@ fn nginx_is_asked_before_it_is_told_and_named_its_configuration() {
             "$ nginx -c ~/nginx/nginx.conf -t",
             "$ nginx -c ~/nginx/nginx.conf -s reload",
             "check that nginx serves www.example.com at 127.0.0.1:80",
-            "visit www.example.com/ through nginx",
+            "visit / at www.example.com through nginx",
         ]
     );
     env.paths.roots.nginx_dir = "/etc/nginx".into();
@@ -228,7 +229,7 @@ fn nginx_is_asked_before_it_is_told_and_named_its_configuration() {
             "$ nginx -t",
             "$ nginx -s reload",
             "check that nginx serves www.example.com at 127.0.0.1:80",
-            "visit www.example.com/ through nginx"
+            "visit / at www.example.com through nginx"
         ]
     );
 }

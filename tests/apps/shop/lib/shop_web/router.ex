@@ -1,12 +1,17 @@
 defmodule ShopWeb.Router do
   @moduledoc """
-  What the shop answers to a method, a path and headers: a status, a type and a body.
+  What the shop answers to a method, a path and headers: a status, a type and a body, or
+  `{:redirect, to}`.
   """
 
   alias ShopWeb.Endpoint
 
   @html "text/html; charset=utf-8"
   @text "text/plain; charset=utf-8"
+
+  # How nginx passes requests on.
+  def call("GET", "/headers", headers),
+    do: {200, @text, Enum.map(headers, fn {name, value} -> "#{name}: #{value}\n" end)}
 
   def call(method, path, _headers) when method in ["GET", "HEAD"], do: route(path)
   def call(_method, _path, _headers), do: {405, @text, "only GET and HEAD\n"}

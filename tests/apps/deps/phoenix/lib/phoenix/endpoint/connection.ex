@@ -17,6 +17,7 @@ defmodule Phoenix.Endpoint.Connection do
   @reasons %{
     200 => "OK",
     301 => "Moved Permanently",
+    302 => "Found",
     307 => "Temporary Redirect",
     400 => "Bad Request",
     403 => "Forbidden",
@@ -169,6 +170,7 @@ defmodule Phoenix.Endpoint.Connection do
         respond(request, 500, "Internal Server Error")
     else
       {status, type, body} -> respond(request, status, body, [{"content-type", type}])
+      {:redirect, to} -> respond(request, 302, "", [{"location", to}])
     end
   end
 

@@ -1,0 +1,98 @@
+//! When the new version counts as serving, and what happens when it doesn't.
+
+use std::time::{Duration, Instant};
+
+use gatling_tests::shop::{SETTINGS, Shop};
+
+use crate::{PLAIN, assert_refused, assert_says, assert_step_fails};
+
+/// What the app answers at its health path, as Elixir.
+fn answer_health(shop: &Shop, answer: &str) {
+    shop.app.replace("lib/shop_web/router.ex", "{200, @text, \"ok\\n\"}", answer).unwrap();
+}
+
+#[test]
+fn an_app_that_answers_with_an_error_is_given_up_at_once_and_its_last_words_are_shown() {
+    let shop = PLAIN.lock();
+    answer_health(&shop, "raise(\"the oven is cold\")");
+    let begun = Instant::now();
+
+    let words = ["answers with 500", "the oven is cold", "0.1.0 was put back and answers", "shop 0.1.0 is serving."];
+    assert_step_fails(&shop, "upgrade_service", &words);
+
+    assert!(begun.elapsed() < Duration::from_secs(40), "it was waited for a minute");
+}
+
+#[test]
+fn an_app_that_answers_once_and_ends_is_replaced_by_the_old_one() {
+    let shop = PLAIN.lock();
+    // The default: three seconds.
+    shop.app.replace("gatling.toml", "watch = \"1s\"\n", "").unwrap();
+    answer_health(
+        &shop,
+        "(spawn(fn -> Process.sleep(1500); IO.puts(\"out of bread\"); System.halt(3) end); {200, @text, \"ok\\n\"})",
+    );
+
+    let words = ["answered, and stopped by itself", "out of bread", "0.1.0 was put back and answers"];
+    assert_step_fails(&shop, "upgrade_service", &words);
+}
+
+#[test]
+fn an_app_that_is_not_ready_yet_is_waited_for() {
+    let shop = PLAIN.lock();
+    let is_ready = "elem(:erlang.statistics(:wall_clock), 0) > 7000";
+    answer_health(&shop, &format!("if({is_ready}, do: {{200, @text, \"ok\\n\"}}, else: {{503, @text, \"soon\\n\"}})"));
+
+    let output = shop.deploy_version("0.2.0").unwrap();
+
+    assert_says(&output, &["answers with 503", "0.2.0 answers on port"]);
+}
+
+#[test]
+fn a_redirect_to_a_page_that_answers_is_fine() {
+    let shop = PLAIN.lock();
+    answer_health(&shop, "{:redirect, \"/login\"}\n  defp route(\"/login\"), do: {200, @text, \"who?\\n\"}");
+
+    shop.deploy_version("0.2.0").unwrap();
+
+    assert_eq!(shop.sandbox.get("/health").unwrap().0, 302);
+}
+
+#[test]
+fn redirects_in_a_circle_serve_nobody() {
+    let shop = PLAIN.lock();
+    answer_health(&shop, "{:redirect, \"/login\"}\n  defp route(\"/login\"), do: {:redirect, \"/health\"}");
+
+    let words = ["visitors are not served", "the redirects go in a circle", "the old release was put back"];
+    assert_step_fails(&shop, "upgrade_service", &words);
+}
+
+#[test]
+fn a_redirect_to_a_port_that_nginx_does_not_serve_serves_nobody() {
+    let shop = PLAIN.lock();
+    answer_health(&shop, "{:redirect, \"http://www.example.com:4000/login\"}");
+
+    let words = ["visitors are not served", "http://www.example.com:4000/login", "at port 4000", "put back"];
+    assert_step_fails(&shop, "upgrade_service", &words);
+}
+
+#[test]
+fn an_app_that_does_not_listen_where_it_is_to_is_given_up_after_the_time_that_the_project_sets() {
+    let shop = PLAIN.lock();
+    shop.app.write("gatling.toml", &SETTINGS.replace("watch", "timeout = \"3s\"\nwatch")).unwrap();
+    shop.app.replace("config/runtime.exs", "System.get_env(\"PORT\") || \"4000\"", "\"0\"").unwrap();
+
+    let words = ["did not answer at", "within 3 s", "the variable PORT", "0.1.0 was put back"];
+    assert_step_fails(&shop, "upgrade_service", &words);
+}
+
+#[test]
+fn an_app_that_has_ended_is_reported_by_a_run_that_changes_nothing() {
+    let shop = PLAIN.lock();
+    shop.script(&["stop"]).unwrap();
+    shop.app.set_version("0.0.0").unwrap();
+
+    let output = shop.push().unwrap();
+
+    assert_refused(&output, &["shop is NOT serving: its release 0.1.0 does not answer"]);
+}
