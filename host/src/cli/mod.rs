@@ -48,6 +48,7 @@ Environment:
   GATLING_ETC_DIR        the folder of init scripts (default: /etc/init.d)
   GATLING_NGINX_DIR      nginx's folder (default: /etc/nginx)
   GATLING_LOGROTATE_DIR  logrotate's folder (default: /etc/logrotate.d)
+  GATLING_LIB_DIR        the folder of assets that nginx serves (default: /var/lib/gatling)
   GATLING_CONFIG         the operator's file (default: /etc/gatling/gatling.toml)
   GATLING_TRACE          trace on standard error what gatling does: `debug` or `trace`";
 
