@@ -29,7 +29,7 @@ use serde::Serialize;
 
 /// It ran and failed, or a check found problems.
 const FAILED: u8 = 1;
-/// It was called wrongly.
+/// A usage error.
 const MISUSED: u8 = 2;
 
 /// git push an Elixir app to your own server.
