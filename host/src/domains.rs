@@ -80,11 +80,12 @@ pub fn example(domain: &str) -> String {
     }
 }
 
-/// The host name that the app is to take for its own: the first that is not a wildcard.
+/// The host name that the app is to take for its own: the first that is not a wildcard, or else what
+/// the first wildcard stands above.
 #[must_use]
 pub fn main(domains: &[String]) -> Option<&str> {
-    let mut names = domains.iter().filter(|domain| !domain.starts_with(['.', '*']));
-    names.next().map(String::as_str)
+    let plain = domains.iter().find(|domain| !domain.starts_with(['.', '*']));
+    plain.or(domains.first()).map(|domain| domain.trim_start_matches("*.").trim_start_matches('.'))
 }
 
 #[cfg(test)]
@@ -121,5 +122,6 @@ mod tests {
         assert_eq!(example(".example.com"), "example.com");
         let domains = ["*.example.com".to_owned(), "example.com".to_owned()];
         assert_eq!(main(&domains), Some("example.com"));
+        assert_eq!(main(&["*.example.org".to_owned()]), Some("example.org"));
     }
 }

@@ -356,14 +356,15 @@ fn check_https(facts: &MixFacts, operator: &OperatorSettings, domains: &[String]
         return Ok(());
     }
     let plain = domains.iter().find(|domain| operator.nginx.certificate(domain).is_none());
-    let Some(domain) = plain.map(|domain| domains::example(domain)) else { return Ok(()) };
+    let Some(domain) = plain else { return Ok(()) };
     bail!(
         "{module} has `force_ssl` in its config, but this server has no certificate for {domain}: every visitor of \
-         http://{domain}/ would be redirected to https://{domain}/, where nobody answers.\n  Either name a certificate in \
+         http://{host}/ would be redirected to https://{host}/, where nobody answers.\n  Either name a certificate in \
          the operator's file:\n    [[nginx.certificates]]\n    domains = [\"{domain}\"]\n    certificate = \
          \"/path/to/fullchain.pem\"\n    key = \"/path/to/privkey.pem\"\n  or, if another proxy in front of nginx serves \
          HTTPS:\n    [nginx]\n    behind_proxy = true\n  or remove `force_ssl: ...` from `config :{app}, {module}` in \
          config/prod.exs",
+        host = domains::example(domain),
         module = endpoint.module,
         app = endpoint.app,
     );
@@ -417,7 +418,8 @@ fn choose_port(paths: &ProjectPaths, dotenv: &Dotenv) -> Result<u16> {
     }
     match serving_port(paths) {
         Some(port) => Ok(port),
-        None => free_port(),
+        None => free_port()
+            .with_context(|| format!("choose a port yourself with `gatling config set {} PORT=NUMBER`", paths.name)),
     }
 }
 
@@ -439,9 +441,7 @@ fn free_port() -> Result<u16> {
     (0..RANGE.len() as u32)
         .map(|offset| (RANGE.start + (start + offset) % RANGE.len() as u32) as u16)
         .find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok())
-        .context(
-            "no port from 20000 to 29999 is free: choose one yourself with `gatling config set PROJECT PORT=NUMBER`",
-        )
+        .context("no port from 20000 to 29999 is free")
 }
 
 /// No nginx.conf of a project is longer than this, in bytes.

@@ -214,6 +214,9 @@ impl Certificate {
     /// Whether it is for this host name.
     #[must_use]
     pub fn is_for(&self, domain: &str) -> bool {
+        if let Some(parent) = domain.strip_prefix('.') {
+            return self.is_for(parent) && self.is_for(&format!("*.{parent}"));
+        }
         self.domains.iter().any(|own| match own.strip_prefix('*') {
             Some(parent) => domain.strip_suffix(parent).is_some_and(|name| !name.is_empty() && !name.contains('.')),
             None => own.eq_ignore_ascii_case(domain),

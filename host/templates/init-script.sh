@@ -17,7 +17,7 @@ gid={{ gid }}
 home={{ home | sh }}
 stop_seconds=30
 # How long an app may answer with an error until it is given up: it may just be starting.
-error_seconds=5
+error_seconds=3
 
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LANG="${LANG:-C.UTF-8}"
@@ -101,9 +101,11 @@ end() {
   done
 }
 
-# start_release RELEASE_DIR: starts it and waits until it answers, and goes on answering. Otherwise
-# says why in $why.
+# start_release RELEASE_DIR [keep]: starts it and waits until it answers, and goes on answering.
+# Otherwise says why in $why, and ends it; with "keep" it is left running as long as it can, because
+# there is nothing better to run.
 start_release() {
+  keep=${2:-}
   port=$(setting "$1" PORT) seconds=$(setting "$1" HEALTH_SECONDS) watch=$(setting "$1" WATCH_SECONDS)
   program=$1/$project/bin/$(setting "$1" PROGRAM)
   if ! [ -x "$program" ]; then why="has no program $program"; return 1; fi
@@ -149,13 +151,13 @@ start_release() {
     if [ "$code" != 000 ] && [ "$code" != 503 ]; then
       erring_since=${erring_since:-$now}
       if [ $((now - erring_since)) -ge "$error_seconds" ]; then
-        end "$child"
-        why="starts, but answers with $code at $url"
+        give_up
+        why="runs, but answers with $code at $url"
         return 1
       fi
     fi
     if [ $((now - begun)) -ge "$seconds" ]; then
-      end "$child"
+      give_up
       case $code in
       000) why="did not answer at $url within $seconds s. Does it listen on the port that the variable PORT names?" ;;
       *) why="still answers with $code at $url after $seconds s" ;;
@@ -168,6 +170,9 @@ start_release() {
   why="stopped by itself before it answered"
   return 1
 }
+
+# give_up: ends an app that answers with errors or not at all, unless there is nothing better to run.
+give_up() { [ -n "$keep" ] || end "$child"; }
 
 # keeps_answering RELEASE_DIR SECONDS: watches an app that has answered once.
 keeps_answering() {
@@ -183,7 +188,7 @@ keeps_answering() {
   [ "$2" -gt 0 ] || return 0
   ask "$1"
   if ! is_good "$code"; then
-    end "$child"
+    give_up
     why="answered at first, but then no more: the status is now $code at $url"
     return 1
   fi
@@ -208,12 +213,15 @@ start() {
     return 0
   fi
   release=$(realpath "$current")
-  if start_release "$release"; then
-    say "$(basename "$(realpath "$current")") answers on port $port"
+  keep_it=''
+  # One that has served before may only have to wait for its database.
+  if [ -f "$deploy_dir/deployed" ]; then keep_it=keep; fi
+  if start_release "$release" "$keep_it"; then
+    say "$(basename "$release") answers on port $port"
   else
     show_log
-    stop_release
-    fail "$(basename "$(realpath "$current")") $why"
+    [ -n "$keep_it" ] && alive "$child" || stop_release
+    fail "$(basename "$release") $why"
   fi
 }
 
@@ -240,7 +248,7 @@ upgrade() {
   new_why=$why
   stop_release
   [ -n "$old" ] && [ "$old" != "releases/$1" ] || fail "$1 $new_why; there is no older release to put back"
-  start_release "$deploy_dir/$old" || fail "$1 $new_why. $(basename "$old") was put back, but $why"
+  start_release "$deploy_dir/$old" keep || fail "$1 $new_why. $(basename "$old") was put back; it $why"
   fail "$1 $new_why. $(basename "$old") was put back and answers on port $port"
 }
 

@@ -1,6 +1,7 @@
 //! What a program that was run to its end has said.
 
-use std::process::{Command, ExitStatus, Stdio};
+use std::io::Write as _;
+use std::process::{self, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -22,11 +23,21 @@ impl Output {
             .stdin(Stdio::null())
             .output()
             .with_context(|| format!("starting {}", command.get_program().display()))?;
-        Ok(Self {
-            status: output.status,
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        Ok(output.into())
+    }
+
+    /// Runs `command` with `input` on its standard input and waits for it. The input must fit into a
+    /// pipe.
+    pub fn of_with_input(command: &mut Command, input: &str) -> Result<Self> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", command.get_program().display()))?;
+        // A program that doesn't read it may have ended by now.
+        _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
+        Ok(child.wait_with_output()?.into())
     }
 
     /// This output, or an error that shows all of it when the program has failed.
@@ -51,6 +62,16 @@ impl Output {
     /// Whether one of its lines contains `text`.
     pub fn says(&self, text: &str) -> bool {
         self.lines().iter().any(|line| line.contains(text))
+    }
+}
+
+impl From<process::Output> for Output {
+    fn from(output: process::Output) -> Self {
+        Self {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
 }
 

@@ -54,6 +54,7 @@ pub struct Postgres {
     variables: Vec<(&'static str, OsString)>,
     port: u16,
     server: Option<Child>,
+    kept: bool,
 }
 
 impl Postgres {
@@ -65,7 +66,8 @@ impl Postgres {
             chown(folder.path(), Some(user), Some(group))?;
         }
         let variables = sandbox.variables().into_iter().collect();
-        let mut postgres = Self { folder, programs: programs()?, run_as, variables, port: 0, server: None };
+        let mut postgres =
+            Self { folder, programs: programs()?, run_as, variables, port: 0, server: None, kept: false };
         postgres.make_cluster()?;
         for _ in 1..TRIES {
             postgres.port = http::free_port()?;
@@ -143,6 +145,14 @@ impl Postgres {
         Ok(())
     }
 
+    /// Leaves it running when it is dropped, and its cluster in place. Returns its process id, if it
+    /// runs, and the folder of the cluster.
+    pub fn keep(&mut self) -> (Option<u32>, &Path) {
+        self.kept = true;
+        self.folder.disable_cleanup(true);
+        (self.server.as_ref().map(Child::id), self.folder.path())
+    }
+
     /// Starts it if it was stopped.
     pub(crate) fn ensure_runs(&mut self) -> Result<()> {
         if self.server.is_some() { Ok(()) } else { self.start_again() }
@@ -179,6 +189,9 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
         // It is gone already when it can't be stopped.
         _ = self.stop();
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
 /// How long a process may take to end before it is killed.
@@ -50,6 +51,34 @@ pub fn arguments(pid: Pid) -> Vec<String> {
     let text = fs::read(process(pid).join("cmdline")).unwrap_or_default();
     let words = text.split(|byte| *byte == 0).filter(|word| !word.is_empty());
     words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// The variables that a process was started with, each as `NAME=value`; none when it is gone.
+pub fn environment(pid: Pid) -> Vec<String> {
+    let text = fs::read(process(pid).join("environ")).unwrap_or_default();
+    let words = text.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// Where a process listens for TCP connections, as the kernel writes addresses: `0100007F:0FA0` is
+/// port 4000 of 127.0.0.1.
+pub fn listening(pid: Pid) -> Result<Vec<String>> {
+    const LISTEN: &str = "0A";
+    let sockets: Vec<String> = fs::read_dir(process(pid).join("fd"))?
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok()?.into_os_string().into_string().ok())
+        .filter_map(|link| Some(link.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    let mut addresses = Vec::new();
+    for table in ["net/tcp", "net/tcp6"] {
+        // A kernel without IPv6 lacks the second.
+        let table = fs::read_to_string(process(pid).join(table)).unwrap_or_default();
+        let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let own =
+            lines.filter(|line| line.len() > 9 && line[3] == LISTEN && sockets.iter().any(|inode| inode == line[9]));
+        addresses.extend(own.map(|line| line[1].to_owned()));
+    }
+    Ok(addresses)
 }
 
 /// How many processes there are whose parent is `pid`.

@@ -43,7 +43,7 @@ impl<'s> Project<'s> {
     }
 
     /// Makes the repository, with the remote `server` and a first commit.
-    pub(crate) fn make_repository(&self, message: &str) -> Result<()> {
+    pub fn make_repository(&self, message: &str) -> Result<()> {
         self.git(&["init", "--quiet", "--initial-branch=main"])?;
         self.add_server()?;
         self.commit(message)
@@ -100,7 +100,7 @@ impl<'s> Project<'s> {
     }
 
     /// Sets the version in `file`, a mix.exs: in its line `@version "..."` or `version: "..."`.
-    pub(crate) fn set_version_in(&self, file: &str, version: &str) -> Result<()> {
+    pub fn set_version_in(&self, file: &str, version: &str) -> Result<()> {
         let text = self.read(file)?;
         let is_version = |line: &&str| ["@version \"", "version: \""].iter().any(|key| line.trim().starts_with(key));
         let old = text.lines().find(is_version).with_context(|| format!("{file} has no line with a version"))?;

@@ -42,6 +42,8 @@ pub struct Sandbox {
     nginx: Nginx,
     program: PathBuf,
     path: OsString,
+    /// Variables that the caller has added.
+    added: Vec<(OsString, OsString)>,
     kept: bool,
     /// How many programs were started to run beside the test.
     started: AtomicU32,
@@ -75,7 +77,7 @@ impl Sandbox {
                 return Err(error);
             }
         };
-        let sandbox = Self { root, nginx, program, path, kept: false, started: AtomicU32::new(0) };
+        let sandbox = Self { root, nginx, program, path, added: Vec::new(), kept: false, started: AtomicU32::new(0) };
         fs::write(sandbox.config(), format!("[nginx]\nlisten = [\"127.0.0.1:{}\"]\n", sandbox.nginx_port()))?;
         Ok(sandbox)
     }
@@ -93,6 +95,11 @@ impl Sandbox {
     /// `GATLING_ETC_DIR`: the init scripts.
     pub fn etc(&self) -> PathBuf {
         self.root().join("etc")
+    }
+
+    /// `GATLING_LIB_DIR`: what nginx reads of the projects.
+    pub fn lib(&self) -> PathBuf {
+        self.root().join("lib")
     }
 
     /// `GATLING_LOGROTATE_DIR`: what logrotate is told of the apps' logs.
@@ -137,6 +144,22 @@ impl Sandbox {
         ]
     }
 
+    /// Gives every command in this sandbox, and every session of an [`Sshd`](crate::Sshd) that is
+    /// started later, these variables too.
+    pub fn add_variables(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
+        self.added.extend(variables);
+    }
+
+    /// The variables that the caller has added.
+    pub(crate) fn added_variables(&self) -> &[(OsString, OsString)] {
+        &self.added
+    }
+
+    /// The git settings of everything in this sandbox.
+    pub fn git_config(&self) -> PathBuf {
+        self.root().join("gitconfig")
+    }
+
     /// `program`, to be run in `folder` as on the sandbox's server.
     ///
     /// A push needs that too: over a path instead of ssh, git hands its own environment to the
@@ -153,9 +176,10 @@ impl Sandbox {
             .current_dir(folder)
             .envs(self.variables())
             .env("PATH", &self.path)
-            .env("GIT_CONFIG_GLOBAL", self.root().join("gitconfig"))
+            .env("GIT_CONFIG_GLOBAL", self.git_config())
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_TERMINAL_PROMPT", "0");
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .envs(self.added.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -197,6 +221,11 @@ impl Sandbox {
         self.run(&["load", name])?.expect_success()?;
         self.run(&["config", "set", name, "RELEASE_DISTRIBUTION=none"])?.expect_success()?;
         Ok(project)
+    }
+
+    /// A project that has no files yet: the caller makes its folder, its files and its repository.
+    pub fn empty_project(&self, name: &str) -> Project<'_> {
+        Project::without_files(self, name)
     }
 
     /// The app `shop` in the shape that `mix phx.new` gives an app, in a repository of its own:

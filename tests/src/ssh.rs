@@ -1,5 +1,6 @@
 //! An ssh server of the sandbox's own, which the caller's own user can log in to with a key.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub struct Sshd {
     folder: PathBuf,
     port: u16,
     user: String,
+    kept: bool,
 }
 
 impl Sshd {
@@ -39,17 +41,17 @@ impl Sshd {
             DirBuilder::new().mode(0o755).recursive(true).create(PRIVILEGE_SEPARATION)?;
         }
         for _ in 1..TRIES {
-            if let Ok(sshd) = Self::try_start(&folder) {
+            if let Ok(sshd) = Self::try_start(sandbox, &folder) {
                 return Ok(sshd);
             }
         }
-        Self::try_start(&folder)
+        Self::try_start(sandbox, &folder)
     }
 
-    fn try_start(folder: &Path) -> Result<Self> {
+    fn try_start(sandbox: &Sandbox, folder: &Path) -> Result<Self> {
         let port = http::free_port()?;
         let config = folder.join("sshd_config");
-        fs::write(&config, configuration(folder, port))?;
+        fs::write(&config, configuration(folder, port) + &session_variables(sandbox))?;
         let host_key = fs::read_to_string(folder.join("host_key.pub"))?;
         fs::write(folder.join("known_hosts"), format!("[127.0.0.1]:{port} {host_key}"))?;
         let log = fs::File::create(folder.join("log"))?;
@@ -63,7 +65,7 @@ impl Sshd {
             .stderr(log)
             .spawn()
             .context("starting sshd")?;
-        let mut sshd = Self { child, folder: folder.to_owned(), port, user: user()? };
+        let mut sshd = Self { child, folder: folder.to_owned(), port, user: user()?, kept: false };
         let started = waiting::wait_for("sshd to listen", || {
             let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
             let ended = sshd.child.try_wait().is_ok_and(|status| status.is_some());
@@ -80,6 +82,12 @@ impl Sshd {
         format!("ssh://{}@127.0.0.1:{}{}", self.user, self.port, path.display())
     }
 
+    /// Leaves it running when it is dropped. Returns its process id.
+    pub fn keep(&mut self) -> u32 {
+        self.kept = true;
+        self.child.id()
+    }
+
     /// The ssh that git is to call: `GIT_SSH_COMMAND`. It has a key, and reads nobody's settings.
     pub fn client(&self) -> String {
         let folder = self.folder.display();
@@ -92,6 +100,9 @@ impl Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
         // It is gone already when it can't be killed.
         _ = self.child.kill();
         _ = self.child.wait();
@@ -112,6 +123,14 @@ StrictModes no
 UsePAM no
 "
     )
+}
+
+/// The setting that gives every session the variables that were added to the sandbox.
+fn session_variables(sandbox: &Sandbox) -> String {
+    let quoted = |text: &OsStr| text.to_string_lossy().replace('\\', r"\\").replace('"', "\\\"");
+    let variables = sandbox.added_variables().iter();
+    let words: String = variables.map(|(name, value)| format!(" \"{}={}\"", quoted(name), quoted(value))).collect();
+    if words.is_empty() { words } else { format!("SetEnv{words}\n") }
 }
 
 /// sshd starts itself anew for every connection, and so has to be called by its full path.

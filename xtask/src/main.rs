@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod guests;
 mod interrupt;
+mod phoenix;
 mod setup;
 mod shell;
 mod test;
@@ -44,6 +45,12 @@ enum Task {
     /// Ends with a list of targets, and with 1 when Gatling with hooks is slower than a script with
     /// hooks, or its program is too large. Takes some minutes.
     Bench(bench::Options),
+    /// Makes a stock Phoenix app, pushes it, and does with it what a user does: in a real browser too
+    ///
+    /// Prints every step and how it went, and ends with 1 when one failed. The app's dependencies come
+    /// from hex.pm, or from the mirror that HEX_MIRROR names, and from GitHub; so do Hex and phx_new,
+    /// unless phx_new is installed. Takes some ten minutes.
+    Phoenix(phoenix::Options),
     /// Installs what the demo and the tests need and this machine lacks
     Setup,
     /// Builds the hooks of the tests and of the examples, and says where they are
@@ -55,6 +62,7 @@ fn main() -> ExitCode {
         Task::Demo { keep } => demo::demo(keep),
         Task::Test { arguments } => test::test(&arguments),
         Task::Bench(options) => bench::bench(&options),
+        Task::Phoenix(options) => phoenix::phoenix(&options),
         Task::Setup => setup::ensure(&setup::ALL).map(|()| println!("Everything is there.")),
         Task::Guests => setup::ensure(&setup::HOOKS).and_then(|()| guests::list()),
     };

@@ -164,6 +164,9 @@ pub(crate) const HOOKS: [Need; 6] = [GUESTS, C, NODE, PYTHON, PYTHON_TOOLS, GO_M
 /// What the demo needs.
 pub(crate) const DEMO: [Need; 5] = [ELIXIR, NGINX, GIT, CURL, GUESTS];
 
+/// What trying a stock Phoenix app needs.
+pub(crate) const PHOENIX: [Need; 9] = [ELIXIR, ERLANG, NGINX, GIT, CURL, SSHD, POSTGRES, BROWSER, OPENSSL];
+
 /// What the demo or the tests need.
 pub(crate) const ALL: [Need; 17] = [
     ELIXIR,

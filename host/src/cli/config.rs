@@ -14,9 +14,9 @@ use super::{Misuse, loaded, print, print_json, secret};
 
 /// See and change the environment that a project's app gets
 ///
-/// The variables stand in deployments/PROJECT/.env, readable for its owner alone. A change reaches
-/// the app when it is started next: at the next upgrade, or with `service PROJECT restart`. PORT
-/// changes with an upgrade only, because nginx has to follow.
+/// The variables are in deployments/PROJECT/.env, which only its owner can read. Each release keeps a
+/// copy of its own: a change reaches the app with the next push, or with `gatling restart PROJECT`.
+/// PORT changes with a push or `gatling upgrade` only, because nginx has to follow.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]

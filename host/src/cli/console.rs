@@ -28,7 +28,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     if !release.is_distributed() {
         bail!(
             "the app of {name} cannot be reached: it was started with RELEASE_DISTRIBUTION=none. Remove that line with \
-             `gatling config unset {name} RELEASE_DISTRIBUTION`, then start the app anew with `gatling upgrade {name}`"
+             `gatling config unset {name} RELEASE_DISTRIBUTION`, then run `gatling restart {name}`"
         );
     }
     check_running(&paths)?;

@@ -29,7 +29,7 @@ use serde::Serialize;
 
 /// It ran and failed, or a check found problems.
 const FAILED: u8 = 1;
-/// It was called wrongly.
+/// A usage error.
 const MISUSED: u8 = 2;
 
 /// git push an Elixir app to your own server.
@@ -44,11 +44,13 @@ const ENVIRONMENT: &str = "\
 Start with `gatling load PROJECT` on the server, then push to it. `gatling help COMMAND` says more about each.
 
 Environment:
-  GATLING_HOME       the folder of projects and deployments (default: your home)
-  GATLING_ETC_DIR    the folder of init scripts (default: /etc/init.d)
-  GATLING_NGINX_DIR  nginx's folder (default: /etc/nginx)
-  GATLING_CONFIG     the operator's file (default: /etc/gatling/gatling.toml)
-  GATLING_TRACE      trace on standard error what gatling does: `debug` or `trace`";
+  GATLING_HOME           the folder of projects and deployments (default: your home)
+  GATLING_ETC_DIR        the folder of init scripts (default: /etc/init.d)
+  GATLING_NGINX_DIR      nginx's folder (default: /etc/nginx)
+  GATLING_LOGROTATE_DIR  logrotate's folder (default: /etc/logrotate.d)
+  GATLING_LIB_DIR        the folder of assets that nginx serves (default: /var/lib/gatling)
+  GATLING_CONFIG         the operator's file (default: /etc/gatling/gatling.toml)
+  GATLING_TRACE          trace on standard error what gatling does: `debug` or `trace`";
 
 #[derive(Debug, Subcommand)]
 enum Command {

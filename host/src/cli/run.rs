@@ -15,7 +15,7 @@ use super::loaded;
 /// first on its PATH, and its exit status is returned. PHX_SERVER is not set: it is not to serve.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  gatling run shop -- shop eval 'IO.puts(node())'\n  \
-                        gatling run shop -- shop rpc 'Shop.Reports.send()'\n  gatling run shop -- sh -c 'psql \"$DATABASE_URL\"'")]
+                        gatling run shop -- shop rpc 'Shop.Reports.send()'\n  gatling run shop -- sh")]
 pub(super) struct Args {
     /// The project
     project: ProjectName,

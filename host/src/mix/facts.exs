@@ -214,9 +214,8 @@ defmodule Mix.Tasks.Gatling.Facts do
     if is_binary(manifest), do: say("manifest", manifest)
   end
 
-  defp loopback?({127, _, _, _}), do: true
-  defp loopback?({0, 0, 0, 0, 0, 0, 0, 1}), do: true
-  defp loopback?(:loopback), do: true
+  # nginx and the health check come to 127.0.0.1: IPv6's own address is another one.
+  defp loopback?({127, 0, 0, 1}), do: true
   defp loopback?({:local, _}), do: true
   defp loopback?(_), do: false
 

@@ -45,6 +45,8 @@ pub struct Trial {
     pub path: String,
     /// The app's port.
     pub port: u16,
+    /// The project.
+    pub project: String,
 }
 
 impl Trial {
@@ -144,6 +146,11 @@ impl Trial {
                 https: real.https.map(|_| Transport::Unix(socket(folder, true))),
             }
         };
+        if let Some(host) = self.hosts.iter().find(|host| door(host) == Door::default()) {
+            bail!(
+                "nginx.conf has no server for {host}: add it to a `server_name`, or remove it from the file `domains`"
+            );
+        }
         let visits = visitor::visit(&self.hosts, &self.path, door, &[])?;
         let requests = self.hosts.len();
         let passed = read_log(&folder.join("access.log"), requests);
@@ -172,8 +179,9 @@ impl Trial {
                 }
                 Sight::Answer(_) => bail!(
                     "nginx.conf passes {url} to {upstream}, but the app listens on 127.0.0.1:{port}: write \
-                     `proxy_pass http://127.0.0.1:{port};`, or set the port: gatling config set PROJECT PORT=NUMBER",
-                    port = self.port
+                     `proxy_pass http://127.0.0.1:{port};`, or set the port: gatling config set {project} PORT=NUMBER",
+                    port = self.port,
+                    project = self.project
                 ),
             }
         }

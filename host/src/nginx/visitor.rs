@@ -66,8 +66,8 @@ pub struct Visit {
     pub url: String,
     /// What there was to see.
     pub sight: Sight,
-    /// Whether a certificate on the way is one that this machine doesn't trust.
-    pub untrusted: bool,
+    /// An address on the way whose certificate this machine doesn't trust.
+    pub untrusted: Option<String>,
 }
 
 impl Visit {
@@ -133,7 +133,7 @@ struct UnderWay {
     next: Option<String>,
     redirected: bool,
     sight: Option<Sight>,
-    untrusted: bool,
+    untrusted: Option<String>,
 }
 
 /// Takes every visit that isn't over one request further; requests that come in at the same place
@@ -179,7 +179,9 @@ fn step(visits: &mut [UnderWay], door: &impl Fn(&str) -> Door, headers: &[String
         let answers = ask(&transport, &urls, headers)?;
         for (index, answer) in indices.into_iter().zip(answers) {
             let visit = &mut visits[index];
-            visit.untrusted |= answer.untrusted;
+            if answer.untrusted {
+                visit.untrusted.clone_from(&visit.next);
+            }
             match answer.redirect {
                 Some(to) => {
                     visit.redirected = true;

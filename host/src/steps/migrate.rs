@@ -59,12 +59,15 @@ pub(crate) fn ecto_setup(env: &Env) -> Result<Vec<Action>> {
     if env.settings.migrate == Migrate::Switched(false) {
         return Ok(vec![Action::skip("gatling.toml says `migrate = false`")]);
     }
-    if env.facts.has_task(ALIAS) {
-        return Ok(vec![Action::run(env.mix.command([ALIAS]))]);
-    }
     let folders = env.facts.folders_with_alias(ALIAS);
-    let mut actions: Vec<_> = folders.map(|folder| Action::run(env.mix.command_in(Some(folder), [ALIAS]))).collect();
+    let mut actions: Vec<_> = match env.facts.has_task(ALIAS) {
+        true => vec![Action::run(env.mix.command([ALIAS]))],
+        false => folders.map(|folder| Action::run(env.mix.command_in(Some(folder), [ALIAS]))).collect(),
+    };
     if !actions.is_empty() {
+        // A command of the project's own may do more than the alias.
+        let is_own = matches!(env.settings.migrate, Migrate::Command(_));
+        actions.extend(from_release(env).filter(|_| is_own));
         return Ok(actions);
     }
     if !env.facts.repos.is_empty() {
@@ -95,9 +98,8 @@ pub(crate) fn from_release(env: &Env) -> Option<Action> {
 
 /// Whether the release has the script, or will have it once it is built.
 fn has_script(env: &Env) -> bool {
-    let sources = [Some(env.build_dir.clone()), env.facts.release_folder.as_ref().map(|path| env.build_dir.join(path))];
-    let overlays = sources.into_iter().flatten().map(|folder| folder.join("rel/overlays"));
-    overlays.chain([env.upgrade_path.clone()]).any(|folder| folder.join(SCRIPT).is_file())
+    let source = env.facts.release_folder.as_ref().map_or(env.build_dir.clone(), |folder| env.build_dir.join(folder));
+    [source.join("rel/overlays"), env.upgrade_path.clone()].iter().any(|folder| folder.join(SCRIPT).is_file())
 }
 
 fn with_ecto(env: &Env) -> Option<Command> {

@@ -116,14 +116,13 @@ impl Visits {
         visitor::visit(&self.hosts, &self.path, |host| servers::door(&self.servers, host), &self.headers)
     }
 
-    /// Fails unless visitors of every host are served.
-    fn prove(&self, log: &RunLog) -> Result<()> {
+    /// Fails unless visitors of every host are served. `warns` of certificates that aren't trusted.
+    fn prove(&self, warns: bool, log: &RunLog) -> Result<()> {
         let visits = self.make()?;
         let bad: Vec<_> = visits.iter().filter(|visit| !visit.went_well()).collect();
         let Some(first) = bad.first() else {
-            let untrusted: Vec<_> =
-                visits.iter().filter(|visit| visit.untrusted).map(|visit| visit.url.as_str()).collect();
-            if !untrusted.is_empty() {
+            let untrusted: Vec<_> = visits.iter().filter_map(|visit| visit.untrusted.as_deref()).collect();
+            if !untrusted.is_empty() && warns {
                 log.output(&format!(
                     "warning: this server does not trust the certificate of {}: browsers warn their users of it, unless \
                      they know who signed it",
@@ -145,7 +144,8 @@ fn remedy(visit: &visitor::Visit) -> String {
     match &visit.sight {
         visitor::Sight::Nowhere { to, .. } if to.starts_with("https:") && visit.url.starts_with("http:") => {
             "\n  The app redirects to HTTPS. Either name a certificate in the operator's file, under \
-             [[nginx.certificates]], or remove `force_ssl: ...` from config/prod.exs"
+             [[nginx.certificates]], or say there that another proxy serves HTTPS, with `behind_proxy = true` under \
+             [nginx], or remove `force_ssl: ...` from config/prod.exs"
                 .to_owned()
         }
         _ => String::new(),
@@ -156,7 +156,7 @@ impl fmt::Display for Visits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.hosts.as_slice() {
             [] => f.write_str("visit nothing: the site has no host name"),
-            hosts => write!(f, "visit {}{} through nginx", hosts.join(", "), self.path),
+            hosts => write!(f, "visit {} at {} through nginx", self.path, hosts.join(", ")),
         }
     }
 }
@@ -274,7 +274,7 @@ impl SiteInUse {
     pub(super) fn prove(&self, log: &RunLog) -> Result<()> {
         match self {
             Self::None => Ok(()),
-            Self::InPlace(visits) => visits.prove(log),
+            Self::InPlace(visits) => visits.prove(false, log),
             Self::Moved(site) => site.install(log),
         }
     }
@@ -340,7 +340,7 @@ impl Site {
 
     pub(super) fn install(&self, log: &RunLog) -> Result<()> {
         if self.is_in_use() {
-            self.visits.prove(log)?;
+            self.visits.prove(true, log)?;
             log.output(&format!("nothing to do: nginx serves {} as it is", self.path.display()));
             return Ok(());
         }
@@ -411,7 +411,7 @@ impl Site {
             match uses_it() {
                 Ok(()) => {
                     if proved_since.get_or_insert_with(Instant::now).elapsed() >= OVERLAP {
-                        return self.visits.prove(log);
+                        return self.visits.prove(true, log);
                     }
                     thread::sleep(Duration::from_millis(10));
                 }
@@ -482,6 +482,7 @@ pub(crate) fn check_beforehand(env: &Env, log: &RunLog) -> Result<()> {
         hosts: env.site.hosts.clone(),
         path: env.settings.health.path.clone(),
         port: env.available_port,
+        project: env.project.clone(),
     };
     trial.run(&mut |line| log.debug(line)).context("nginx would not take the new site; nothing was changed")
 }

@@ -51,6 +51,12 @@ pub(crate) fn install_init_script(env: &Env) -> Result<Vec<Action>> {
         actions.push(Action::run(system(env, "update-rc.d", [&env.project, "defaults"])));
         actions.extend(reload_systemd(env));
     }
+    Ok(actions)
+}
+
+/// The step of the first deployment: the init script, and the rotation of the log that it writes.
+pub(crate) fn install(env: &Env) -> Result<Vec<Action>> {
+    let mut actions = install_init_script(env)?;
     actions.extend(logs::install(env)?);
     Ok(actions)
 }
@@ -77,6 +83,7 @@ pub(crate) fn upgrade(env: &Env) -> Result<Vec<Action>> {
         // It was written by another version of Gatling, or it is gone.
         actions.extend(install_init_script(env)?);
     }
+    actions.extend(logs::install(env)?);
     actions.extend(migrate::from_release(env));
     let back = env.previous_version.as_ref().filter(|previous| **previous != env.release());
     actions.push(Action::Switch(Box::new(Switch {

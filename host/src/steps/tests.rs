@@ -219,7 +219,7 @@ fn nginx_is_asked_before_it_is_told_and_named_its_configuration() {
             "$ nginx -c ~/nginx/nginx.conf -t",
             "$ nginx -c ~/nginx/nginx.conf -s reload",
             "check that nginx serves www.example.com at 127.0.0.1:80",
-            "visit www.example.com/ through nginx",
+            "visit / at www.example.com through nginx",
         ]
     );
     env.paths.roots.nginx_dir = "/etc/nginx".into();
@@ -229,7 +229,7 @@ fn nginx_is_asked_before_it_is_told_and_named_its_configuration() {
             "$ nginx -t",
             "$ nginx -s reload",
             "check that nginx serves www.example.com at 127.0.0.1:80",
-            "visit www.example.com/ through nginx"
+            "visit / at www.example.com through nginx"
         ]
     );
 }

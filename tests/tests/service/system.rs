@@ -38,6 +38,7 @@ impl Machine {
             mkdir -p {root}/system-etc/gatling
             mount --bind {root}/system-etc /etc
             mount -t tmpfs tmpfs /run
+            mount -t tmpfs tmpfs /var/lib
             if [ -d /var/log/nginx ]; then mount -t tmpfs tmpfs /var/log/nginx; fi
             touch {root}/mounted
             exec cat"

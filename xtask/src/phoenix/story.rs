@@ -1,0 +1,256 @@
+//! What a user does with a stock app, from the first push on.
+
+use std::fs;
+
+use anyhow::{Result, bail, ensure};
+use gatling_tests::{Output, processes};
+
+use super::app::App;
+use super::server::{Server, end_of};
+use super::steps::Steps;
+use super::{HOSTS, Release, troubles};
+
+/// The sizes of two files: one that can be uploaded, and one that is larger than the 8 MB that a
+/// visitor may send.
+const UPLOADS: [usize; 2] = [7_900_000, 8_100_000];
+
+/// The IPv4 and IPv6 addresses of this machine alone, as the kernel writes them.
+const LOOPBACK: [&str; 3] = ["0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"];
+
+/// All that is done with the app that the generator makes by default.
+pub(crate) fn whole(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>, keep: bool) -> Result<()> {
+    load(server, steps)?;
+    set_database(server, steps);
+    if app.release == Release::V1_7 {
+        first_push(app, server, steps)?;
+        look(app, server, steps, "0.1.0", "http");
+        steps.need("HTTPS: a certificate in the operator's file, and another push", || {
+            server.serve_https()?;
+            server.deploy("https", "0.1.0")?;
+            Ok(String::new())
+        })?;
+    } else {
+        refuse_without_https(server, steps);
+        steps.need("a certificate in the operator's file", || server.serve_https().map(|()| String::new()))?;
+        first_push(app, server, steps)?;
+    }
+    let first = server.project.head()?;
+    look(app, server, steps, "0.1.0", "https");
+    through_nginx(server, steps);
+    on_the_server(server, steps);
+    upgrade(app, server, steps, Some("create_orders"))?;
+    troubles::all(app, server, steps);
+    steps.take("rollback: git push -f server OLD:main", || {
+        let (output, tally) = server.visitor.during(|| server.push("rollback", &["-f", &format!("{first}:main")]))?;
+        ensure!(output.says(" is serving at "), "it was not deployed:\n{}", end_of(&output));
+        server.visitor.expect_version("0.1.0")?;
+        Ok(tally.to_string())
+    });
+    commands(server, steps);
+    if !keep {
+        unload(server, steps);
+    }
+    Ok(())
+}
+
+/// What is done with an app of other options.
+pub(crate) fn short(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>, keep: bool) -> Result<()> {
+    load(server, steps)?;
+    if app.has_database() {
+        set_database(server, steps);
+    }
+    steps.need("a certificate in the operator's file", || server.serve_https().map(|()| String::new()))?;
+    first_push(app, server, steps)?;
+    look(app, server, steps, "0.1.0", "https");
+    upgrade(app, server, steps, app.has_database().then_some("create_orders"))?;
+    look(app, server, steps, "0.2.0", "upgraded");
+    if !keep {
+        unload(server, steps);
+    }
+    Ok(())
+}
+
+fn load(server: &Server<'_>, steps: &mut Steps<'_>) -> Result<()> {
+    steps.need("gatling load shop", || server.load())
+}
+
+fn set_database(server: &Server<'_>, steps: &mut Steps<'_>) {
+    const LINE: &str = "gatling config set shop DATABASE_URL=-";
+    steps.take("a push without DATABASE_URL is refused, with the line to type", || {
+        server.expect_refusal("without-database-url", &[LINE])?;
+        Ok(String::new())
+    });
+    steps.take(LINE, || {
+        server.set_secret("DATABASE_URL", &server.postgres.url("shop_prod"))?;
+        Ok(String::new())
+    });
+}
+
+fn refuse_without_https(server: &Server<'_>, steps: &mut Steps<'_>) {
+    steps.take("a push to a server without HTTPS is refused, and names force_ssl", || {
+        let seen = format!("http://{}/ would be redirected to https://{}/", HOSTS[0], HOSTS[0]);
+        server.expect_refusal("without-https", &["force_ssl", &seen, "[[nginx.certificates]]"])?;
+        Ok(String::new())
+    });
+}
+
+fn first_push(app: App, server: &Server<'_>, steps: &mut Steps<'_>) -> Result<()> {
+    steps.need("the first push deploys 0.1.0, with a SECRET_KEY_BASE of its own", || {
+        server.deploy("first", "0.1.0")?;
+        let secret = server.variable("SECRET_KEY_BASE")?;
+        ensure!(secret.len() >= 64, "SECRET_KEY_BASE has only {} characters", secret.len());
+        if app.has_database() {
+            let tables = server.postgres.psql("shop_prod", "select count(*) from items")?;
+            ensure!(tables == "0", "the table of the first migration answers with {tables:?}");
+        }
+        Ok(String::new())
+    })
+}
+
+fn look(app: App, server: &Server<'_>, steps: &mut Steps<'_>, version: &str, shot: &str) {
+    for (host, shot) in HOSTS.into_iter().zip([shot.to_owned(), format!("{shot}-second-host")]) {
+        let what = if app.has_assets() { "the page, and the counter that counts" } else { "the page" };
+        steps.take(&format!("Chromium: {what}, at {}", server.visitor.url(host, "/")), || {
+            let browser = server.visitor.browser(server.sandbox)?;
+            let shot = server.evidence.join(shot);
+            server.visitor.look(&browser, host, version, app.has_assets(), &shot)?;
+            Ok(String::new())
+        });
+    }
+}
+
+fn through_nginx(server: &Server<'_>, steps: &mut Steps<'_>) {
+    let visitor = &server.visitor;
+    steps.take("HTTP is redirected to HTTPS, on both hosts", || {
+        for host in HOSTS {
+            let answer = visitor.ask(&format!("http://{host}/counter"), &[])?;
+            let wanted = format!("https://{host}/counter");
+            ensure!(
+                answer.status == 301 && answer.header("location") == wanted,
+                "http://{host}/counter answers with:\n{}",
+                answer.head
+            );
+        }
+        Ok(String::new())
+    });
+    steps.take("app.js and app.css come compressed, and for browsers to keep for a year", || {
+        let page = visitor.get(HOSTS[0], "/")?.body;
+        let mut note = Vec::new();
+        for end in [".js", ".css"] {
+            let asset = page.split('"').find(|text| {
+                text.starts_with("/assets/")
+                    && text.contains("/app-")
+                    && text.split('?').next().is_some_and(|path| path.ends_with(end))
+            });
+            let Some(asset) = asset else { bail!("the page names no digested app{end}") };
+            let answer = visitor.ask(&visitor.url(HOSTS[0], asset), &["--compressed"])?;
+            ensure!(answer.status == 200, "{asset} answers with {}", answer.status);
+            ensure!(answer.header("content-encoding") == "gzip", "{asset} is not compressed:\n{}", answer.head);
+            let cache = answer.header("cache-control");
+            ensure!(
+                cache.contains("max-age=31536000") && cache.contains("immutable"),
+                "{asset} has Cache-Control: {cache:?}"
+            );
+            note.push(asset);
+        }
+        Ok(note.join("\n"))
+    });
+    steps.take("an upload below 8 MB comes through to the app, and a larger one does not (413)", || {
+        let file = server.sandbox.root().join("upload");
+        let mut statuses = Vec::new();
+        for size in UPLOADS {
+            fs::write(&file, vec![b'a'; size])?;
+            let form = format!("file=@{}", file.display());
+            let arguments = ["--header", "Expect:", "--form", &form];
+            statuses.push(visitor.ask(&visitor.url(HOSTS[0], "/"), &arguments)?.status);
+        }
+        // The app itself says that it has no such route.
+        ensure!(statuses == [404, 413], "the statuses are {statuses:?} instead of 404 and 413");
+        Ok(String::new())
+    });
+}
+
+fn on_the_server(server: &Server<'_>, steps: &mut Steps<'_>) {
+    steps.take("the app listens on 127.0.0.1 only", || {
+        let addresses = processes::listening(server.app()?)?;
+        ensure!(!addresses.is_empty(), "it listens nowhere");
+        let is_local = |address: &&String| LOOPBACK.iter().any(|ip| address.split(':').next() == Some(ip));
+        let open: Vec<_> = addresses.iter().filter(|address| !is_local(address)).cloned().collect();
+        ensure!(open.is_empty(), "it listens on {} (as /proc/net writes it)", open.join(", "));
+        Ok(String::new())
+    });
+    steps.take("bin/shop rpc, from an empty environment", || {
+        let code = "IO.puts(Application.spec(:shop, :vsn))";
+        let said = Output::of(&mut server.release_command(&["rpc", code]))?.expect_success()?.stdout;
+        ensure!(said.trim_end() == "0.1.0", "it said {said:?}");
+        Ok(String::new())
+    });
+    steps.take("bin/shop eval, from an empty environment", || {
+        let code = "IO.puts(Application.get_env(:shop, Shop.Repo)[:url])";
+        let said = Output::of(&mut server.release_command(&["eval", code]))?.expect_success()?.stdout;
+        ensure!(said.trim_end() == server.postgres.url("shop_prod"), "it said {said:?}");
+        Ok(String::new())
+    });
+}
+
+fn upgrade(app: App, server: &Server<'_>, steps: &mut Steps<'_>, migration: Option<&str>) -> Result<()> {
+    let title = match migration {
+        Some(_) => "an upgrade to 0.2.0, whose log names its migration",
+        None => "an upgrade to 0.2.0",
+    };
+    steps.need(title, || {
+        app.set_version(server.project, "0.2.0")?;
+        if let Some(name) = migration {
+            app.add_migration(server.project, name, "create table(:orders), do: add(:item, :string)")?;
+        }
+        let (output, tally) = server.visitor.during(|| server.deploy("upgrade", "0.2.0"))?;
+        if let Some(name) = migration {
+            ensure!(output.says(name), "nothing names the migration {name}");
+            server.postgres.psql("shop_prod", "select count(*) from orders")?;
+        }
+        Ok(tally.to_string())
+    })
+}
+
+fn commands(server: &Server<'_>, steps: &mut Steps<'_>) {
+    let name = server.project.name();
+    steps.take("gatling restart shop", || {
+        let before = server.app()?;
+        server.gatling(&["restart", name])?;
+        ensure!(server.app()? != before, "the process is still {}", before.as_raw_nonzero());
+        server.visitor.expect_version("0.1.0")?;
+        Ok(String::new())
+    });
+    steps.take("gatling logs shop", || {
+        let said = server.gatling(&["logs", name])?.stdout;
+        ensure!(said.contains("ShopWeb.Endpoint"), "it doesn't say that the endpoint was started:\n{said}");
+        Ok(String::new())
+    });
+    steps.take("gatling run shop -- shop eval ..., and rpc", || {
+        let code = "IO.puts(Application.get_env(:shop, Shop.Repo)[:url])";
+        let said = server.gatling(&["run", name, "--", "shop", "eval", code])?.stdout;
+        ensure!(said.trim_end() == server.postgres.url("shop_prod"), "eval said {said:?}");
+        let code = "IO.puts(Application.spec(:shop, :vsn))";
+        let said = server.gatling(&["run", name, "--", "shop", "rpc", code])?.stdout;
+        ensure!(said.trim_end() == "0.1.0", "rpc said {said:?}");
+        Ok(String::new())
+    });
+}
+
+fn unload(server: &Server<'_>, steps: &mut Steps<'_>) {
+    steps.take("gatling unload shop --yes, which leaves no app, no epmd and no site", || {
+        server.gatling(&["unload", server.project.name(), "--yes"])?;
+        let programs = processes::of(server.sandbox.root()).into_iter().map(processes::arguments);
+        let left: Vec<_> =
+            programs.filter_map(|arguments| is_erlangs(&arguments).then(|| arguments.join(" "))).collect();
+        ensure!(left.is_empty(), "these still run:\n{}", left.join("\n"));
+        let status = server.visitor.ask(&format!("http://{}/", HOSTS[0]), &[])?.status;
+        ensure!(status == 404, "the site still answers with {status}");
+        Ok(String::new())
+    });
+}
+
+fn is_erlangs(arguments: &[String]) -> bool {
+    let program = arguments.first().map(String::as_str).unwrap_or_default();
+    ["beam.smp", "epmd"].iter().any(|name| program.ends_with(name))
+}
