@@ -107,11 +107,6 @@ impl Sandbox {
         self.root().join("logrotate")
     }
 
-    /// `GATLING_LIB_DIR`: what nginx serves without the app. `gatling` makes it.
-    pub fn lib(&self) -> PathBuf {
-        self.root().join("lib")
-    }
-
     /// `GATLING_NGINX_DIR`: nginx's configuration, its sites and its logs.
     pub fn nginx_dir(&self) -> &Path {
         &self.nginx.folder

@@ -7,6 +7,12 @@ use gatling_tests::shop::OTHER_HOST;
 
 use crate::{PLAIN, curl};
 
+/// The path of the digested style sheet, as the page names it.
+fn style_sheet(page: &str) -> &str {
+    let path = page.split('"').find(|part| part.starts_with("/assets/app-") && part.contains(".css"));
+    path.unwrap().split('?').next().unwrap()
+}
+
 #[test]
 fn a_body_larger_than_the_projects_limit_is_refused_by_nginx() {
     let shop = PLAIN.lock();
@@ -32,4 +38,20 @@ fn a_host_name_that_the_project_adds_is_served_and_one_that_it_removes_is_not() 
 
     assert_eq!(shop.sandbox.get_as("any.example.org", "/version").unwrap(), (200, "shop 0.2.0\n".to_owned()));
     assert_eq!(shop.sandbox.get_as(OTHER_HOST, "/version").unwrap().0, 404);
+}
+
+#[test]
+fn a_page_of_the_old_version_finds_its_assets_after_the_upgrade() {
+    let shop = PLAIN.lock();
+    let (_, old_page) = shop.sandbox.get("/").unwrap();
+    shop.app.replace("assets/css/app.css", "darkgreen", "darkred").unwrap();
+
+    shop.deploy_version("0.2.0").unwrap();
+
+    let (_, page) = shop.sandbox.get("/").unwrap();
+    assert_ne!(style_sheet(&page), style_sheet(&old_page));
+    for (page, color) in [(old_page, "darkgreen"), (page, "darkred")] {
+        let (status, text) = shop.sandbox.get(style_sheet(&page)).unwrap();
+        assert!(status == 200 && text.contains(color), "{status}");
+    }
 }

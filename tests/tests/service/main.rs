@@ -1,5 +1,6 @@
 //! The installed init script: what the administrator of the server works with.
 
+mod kept;
 mod script;
 mod system;
 

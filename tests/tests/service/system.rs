@@ -127,6 +127,8 @@ fn with_the_default_roots_the_app_is_a_service_of_the_system() {
     machine.wait_for_answer(200, &answer(VERSION));
     assert!(machine.etc().join("init.d/hello").is_file() && site.is_symlink());
     assert!(machine.runlevel_links() >= 5, "the app would not start with the machine");
+    let read = machine.run("logrotate", &["--debug", "/etc/logrotate.d/hello"], 0);
+    assert!(read.contains("deployments/hello/log/hello.log") && !read.contains("error:"), "{read}");
 
     hello.set_version(OTHER).unwrap();
     hello.commit("Version 0.2.0").unwrap();
@@ -142,6 +144,7 @@ fn with_the_default_roots_the_app_is_a_service_of_the_system() {
 
     machine.run("gatling", &["unload", "hello", "--yes"], 0);
     assert!(!machine.etc().join("init.d/hello").exists() && !site.is_symlink());
+    assert!(!machine.etc().join("logrotate.d/hello").exists());
     assert_eq!(machine.runlevel_links(), 0);
     machine.wait_for_answer(404, "no project is served under this name\n");
     assert!(!Path::new("/etc/init.d/hello").exists(), "the real system was touched");
@@ -187,6 +190,14 @@ fn a_user_without_roots_rights_deploys_with_sudo_and_owns_the_app() {
     let pid = fs::read_to_string(machine.sandbox.home().join("deployments/hello/run/hello.pid")).unwrap();
     let owner = fs::metadata(format!("/proc/{}", pid.trim())).unwrap().uid();
     assert_ne!(owner, 0, "the app runs as root");
+
+    // Only root's logrotate reads every file of /etc, and it does its work as the app's user.
+    let log = machine.sandbox.home().join("deployments/hello/log/hello.log");
+    let state = root.join("logrotate-state").display().to_string();
+    machine.run("logrotate", &["--force", "--state", &state, "/etc/logrotate.d/hello"], 0);
+    let owner_of = |path: &Path| fs::metadata(path).unwrap().uid();
+    assert_eq!(owner_of(&log.with_extension("log.1")), owner);
+    assert_eq!(fs::metadata(&log).unwrap().len(), 0, "it goes on where it was");
 
     hello.set_version(OTHER).unwrap();
     as_deploy("git commit --quiet --all --message 'Version 0.2.0'; git push server main");
