@@ -42,6 +42,7 @@ enum Task {
     },
     /// Times hooks in every language, and upgrades with and without them, against scripts that do the same
     ///
+    /// Of upgrades of a Phoenix app it says how long they take besides mix, the database and the app itself.
     /// Ends with a list of targets, and with 1 when Gatling with hooks is slower than a script with
     /// hooks, or its program is too large. Takes some minutes.
     Bench(bench::Options),

@@ -79,7 +79,7 @@ pub(crate) const SUDO: Need = Need {
 };
 
 /// A PostgreSQL server; the tests start clusters of their own with it.
-const POSTGRES: Need = Need {
+pub(crate) const POSTGRES: Need = Need {
     name: "PostgreSQL",
     why: "to run apps with a database in the tests",
     source: Source::Apt(&["postgresql"]),

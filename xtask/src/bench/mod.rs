@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: what hooks cost, and what a deployment by Gatling costs, against scripts
-//! that do the same.
+//! that do the same; and what of an upgrade of a Phoenix app is Gatling's own time.
 //!
 //! What is compared takes turns, as whole processes. Nothing is printed but medians and the half
 //! of all times around them: one slow round says something of the machine alone.
@@ -8,6 +8,7 @@ mod app;
 mod growth;
 mod languages;
 mod numbers;
+mod phoenix;
 mod pipeline;
 mod projects;
 mod race;
@@ -15,6 +16,7 @@ mod real;
 mod recording;
 mod scripts;
 mod stage;
+mod stopwatch;
 mod table;
 mod targets;
 mod trial;
@@ -29,6 +31,7 @@ use gatling_tests::{Sandbox, places};
 use crate::interrupt::Interrupt;
 use crate::{guests, setup, shell};
 use languages::Languages;
+use phoenix::Phoenix;
 use pipeline::Pipeline;
 use projects::{LANGUAGES, Language, PYTHON, RUST};
 use real::Real;
@@ -67,6 +70,9 @@ pub(crate) struct Options {
     /// Time nothing but upgrades of the example app with its real programs, in so many rounds
     #[arg(long, value_name = "ROUNDS")]
     real: Option<usize>,
+    /// Time nothing but upgrades of a Phoenix app, in so many rounds
+    #[arg(long, value_name = "ROUNDS", conflicts_with = "real")]
+    phoenix: Option<usize>,
     /// Bench this `gatling`, instead of building one
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -81,11 +87,13 @@ struct Rounds {
     elixir: usize,
     starts: usize,
     real: usize,
+    phoenix: usize,
 }
 
 impl Rounds {
-    const FULL: Self = Self { cold: 3, cached: 15, growth: 5, pipeline: 30, elixir: 3, starts: 20, real: 7 };
-    const QUICK: Self = Self { cold: 1, cached: 5, growth: 2, pipeline: 8, elixir: 1, starts: 5, real: 2 };
+    const FULL: Self =
+        Self { cold: 3, cached: 15, growth: 5, pipeline: 30, elixir: 3, starts: 20, real: 7, phoenix: 7 };
+    const QUICK: Self = Self { cold: 1, cached: 5, growth: 2, pipeline: 8, elixir: 1, starts: 5, real: 2, phoenix: 2 };
 }
 
 /// Measures everything and prints it. It is an error when Gatling with hooks is slower than a
@@ -93,6 +101,7 @@ impl Rounds {
 pub(crate) fn bench(options: &Options) -> Result<()> {
     setup::ensure(&setup::DEMO)?;
     setup::ensure(&setup::HOOKS)?;
+    setup::ensure(&[setup::POSTGRES])?;
     let program = program(options)?;
     println!("{}", surroundings()?);
     let size = fs::metadata(&program)?.len() as f64 / 1e6;
@@ -101,6 +110,10 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     if let Some(rounds) = options.real {
         make_hooks(&program, &[RUST], true)?;
         Real::measure(&Sandbox::with_program(program)?, rounds)?.print();
+        return Ok(());
+    }
+    if let Some(rounds) = options.phoenix {
+        Phoenix::measure(&Sandbox::with_program(program)?, rounds)?.print();
         return Ok(());
     }
     make_hooks(&program, &LANGUAGES, options.quick)?;
@@ -119,10 +132,13 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     pipeline.print();
     interrupt.check()?;
     drop(sandbox);
-    let real = Real::measure(&Sandbox::with_program(program)?, rounds.real)?;
+    let real = Real::measure(&Sandbox::with_program(program.clone())?, rounds.real)?;
     real.print();
+    interrupt.check()?;
+    let phoenix = Phoenix::measure(&Sandbox::with_program(program)?, rounds.phoenix)?;
+    phoenix.print();
 
-    let targets = targets(&languages, &pipeline, &real, size);
+    let targets = targets(&languages, &pipeline, &real, &phoenix, size);
     println!("{targets}");
     match targets.failures().as_slice() {
         [] => Ok(()),
@@ -165,7 +181,7 @@ fn make_hooks(program: &Path, languages: &[Language], old: bool) -> Result<()> {
 }
 
 /// What the measurements are held against.
-fn targets(languages: &Languages, pipeline: &Pipeline, real: &Real, size: f64) -> Targets {
+fn targets(languages: &Languages, pipeline: &Pipeline, real: &Real, phoenix: &Phoenix, size: f64) -> Targets {
     let calls = HOOKS.len() as f64;
     let rust = pipeline.added(RUST);
     Targets(vec![
@@ -182,6 +198,7 @@ fn targets(languages: &Languages, pipeline: &Pipeline, real: &Real, size: f64) -
         Target::told("until hooks in Python are ready, cached", languages.ready(PYTHON), 10.0, "ms"),
         Target::told("`hooks check` of hooks in Python", languages.check(PYTHON), 100.0, "ms"),
         Target::told("the real app, no hooks: Gatling / bash", real.ratio(), 1.02, "times"),
+        Target::told("ours, of an upgrade of a Phoenix app", phoenix.ours(), 300.0, "ms"),
         Target::binding("the release binary", size, 24.0, "MB"),
     ])
 }
