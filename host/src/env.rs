@@ -355,16 +355,18 @@ fn check_https(facts: &MixFacts, operator: &OperatorSettings, domains: &[String]
     if site.is_own || operator.nginx.behind_proxy {
         return Ok(());
     }
-    let plain = domains.iter().find(|domain| operator.nginx.certificate(domain).is_none());
-    let Some(domain) = plain else { return Ok(()) };
+    let plain: Vec<_> = domains.iter().filter(|domain| operator.nginx.certificate(domain).is_none()).collect();
+    let Some(first) = plain.first() else { return Ok(()) };
     bail!(
-        "{module} has `force_ssl` in its config, but this server has no certificate for {domain}: every visitor of \
+        "{module} has `force_ssl` in its config, but this server has no certificate for {all}: every visitor of \
          http://{host}/ would be redirected to https://{host}/, where nobody answers.\n  Either name a certificate in \
-         the operator's file:\n    [[nginx.certificates]]\n    domains = [\"{domain}\"]\n    certificate = \
+         the operator's file:\n    [[nginx.certificates]]\n    domains = {list}\n    certificate = \
          \"/path/to/fullchain.pem\"\n    key = \"/path/to/privkey.pem\"\n  or, if another proxy in front of nginx serves \
          HTTPS:\n    [nginx]\n    behind_proxy = true\n  or remove `force_ssl: ...` from `config :{app}, {module}` in \
          config/prod.exs",
-        host = domains::example(domain),
+        all = plain.iter().map(|domain| domain.as_str()).collect::<Vec<_>>().join(", "),
+        list = format!("[{}]", plain.iter().map(|domain| format!("{domain:?}")).collect::<Vec<_>>().join(", ")),
+        host = domains::example(first),
         module = endpoint.module,
         app = endpoint.app,
     );

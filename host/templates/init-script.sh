@@ -195,10 +195,15 @@ keeps_answering() {
 }
 
 # What the app wrote since it was started last.
+new_log() { tail -c "+$((log_before + 1))" "$log_file" 2>/dev/null; }
+
 show_log() {
   [ -z "$log_is_shown" ] || return 0
   echo "The end of $log_file:"
-  tail -c "+$((log_before + 1))" "$log_file" 2>/dev/null | tail -n 20 | sed 's/^/  /'
+  new_log | tail -n 20 | sed 's/^/  /'
+  if new_log | grep -q 'in use by another Erlang node'; then
+    say "another app on this machine has the same node name. Choose another one: gatling config set $project RELEASE_NODE=${project}2@127.0.0.1"
+  fi
 }
 
 # serve RELEASE: makes it the current one, by a rename, so that there always is one.

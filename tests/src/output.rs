@@ -80,6 +80,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_program_reads_its_input_to_the_end() {
+        let output = Output::of_with_input(&mut Command::new("cat"), "a secret\n").unwrap();
+        assert_eq!(output.expect_success().unwrap().stdout, "a secret\n");
+    }
+
+    #[test]
     fn what_a_server_said_is_read_without_what_git_adds_to_it() {
         let stderr =
             "remote: mix_compile        \nremote:     $ mix compile        \nremote:         \nTo /home/hello\n";

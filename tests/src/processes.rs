@@ -105,3 +105,18 @@ fn belongs(pid: Pid, folder: &Path) -> bool {
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_found_to_listen_where_it_does() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let addresses = listening(getpid()).unwrap();
+        assert!(addresses.contains(&format!("0100007F:{port:04X}")), "{addresses:?}");
+    }
+}

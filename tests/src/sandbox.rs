@@ -146,7 +146,7 @@ impl Sandbox {
     }
 
     /// The variables that the caller has added.
-    pub(crate) fn added_variables(&self) -> &[(OsString, OsString)] {
+    pub fn added_variables(&self) -> &[(OsString, OsString)] {
         &self.added
     }
 

@@ -1,9 +1,9 @@
 //! The kit that the tests of Phoenix apps rely on: a database, a browser, and the apps themselves.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use gatling_tests::{Browser, Certificate, HOST, PhoenixApp, Postgres, Running, Sandbox, http, waiting};
+use gatling_tests::{Browser, Certificate, HOST, Output, PhoenixApp, Postgres, Running, Sandbox, Sshd, http, waiting};
 
 /// A sandbox in which `gatling` does nothing: these tests are not about it.
 fn sandbox() -> Sandbox {
@@ -51,6 +51,22 @@ fn postgres_answers_whoever_knows_the_password_and_keeps_its_data_while_it_is_st
     assert!(postgres.psql("shop", query).unwrap_err().to_string().contains("select"));
     postgres.start_again().unwrap();
     assert_eq!(postgres.psql("shop", query).unwrap(), "1|tea");
+}
+
+#[test]
+fn variables_that_are_added_reach_commands_and_ssh_sessions() {
+    let mut sandbox = sandbox();
+    let value = r#"a "quoted" \ 'value', and # more"#;
+    sandbox.add_variables([("MIX_TRIED".into(), value.into()), ("HEX_TRIED".into(), "two".into())]);
+    let sshd = Sshd::start(&sandbox).unwrap();
+    let script = r#"printf '%s/%s' "$MIX_TRIED" "$HEX_TRIED""#;
+
+    let here = Output::of(sandbox.command("sh", sandbox.root()).args(["-c", script])).unwrap();
+    let ssh = format!("{} {} \"$0\"", sshd.client(), sshd.url(Path::new("")));
+    let there = Output::of(std::process::Command::new("sh").args(["-c", &ssh, script])).unwrap();
+
+    assert_eq!(here.expect_success().unwrap().stdout, format!("{value}/two"));
+    assert_eq!(there.expect_success().unwrap().stdout, format!("{value}/two"));
 }
 
 #[test]

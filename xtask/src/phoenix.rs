@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use gatling_tests::{Sandbox, places};
 
 use crate::interrupt::Interrupt;
-use crate::{guests, setup};
+use crate::{guests, setup, shell};
 use app::App;
 use server::Server;
 use steps::Steps;
@@ -150,9 +150,11 @@ fn say_how_to_stop(server: &mut Server<'_>) {
     let (postgres, cluster) = server.postgres.keep();
     println!("\nStill running: the app's repository is {}", server.project.dir().display());
     println!("To use gatling and git in the sandbox:");
-    for (name, value) in sandbox.variables() {
-        println!("    export {name}={}", value.display());
+    let own = sandbox.variables().map(|(name, value)| (name.into(), value));
+    for (name, value) in own.iter().chain(sandbox.added_variables()) {
+        println!("    export {}={}", name.display(), shell::quoted(&value.to_string_lossy()));
     }
+    println!("To see its page:\n    {}", shell::text(&server.visitor.curl(&server.visitor.url(HOSTS[0], "/counter"))));
     println!("To stop it and remove it:");
     println!("    {}/shop stop", sandbox.etc().display());
     println!("    kill $(cat {}) {sshd}", sandbox.nginx_pid_file().display());

@@ -232,7 +232,7 @@ fn make_secret(paths: &ProjectPaths, log: &RunLog) -> Result<()> {
     if secrets::is_missing(paths, &dotenv) {
         dotenv.set(secrets::NAME, &secrets::generate()?)?;
         dotenv.write(&paths.dotenv())?;
-        log.line(&format!("  {} was not set: a new secret was generated for {}", secrets::NAME, paths.name));
+        log.line(&format!("gatling: {} was not set: a new secret was generated for {}", secrets::NAME, paths.name));
     }
     Ok(())
 }

@@ -6,8 +6,9 @@ use super::{Action, assets};
 use crate::env::Env;
 
 pub(crate) fn deploy_dir(env: &Env) -> Result<Vec<Action>> {
-    let mut actions = vec![Action::Remove { path: env.deploy_dir.clone() }];
-    actions.extend(assets::remove(env));
+    // Commands run in the deploy dir: it goes last.
+    let mut actions: Vec<_> = assets::remove(env).into_iter().collect();
+    actions.push(Action::Remove { path: env.deploy_dir.clone() });
     Ok(actions)
 }
 

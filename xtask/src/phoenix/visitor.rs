@@ -58,13 +58,7 @@ impl Visitor {
 
     /// Makes a request with more arguments for curl. Redirects aren't followed.
     pub(crate) fn ask(&self, url: &str, arguments: &[&str]) -> Result<Answer> {
-        let mut curl = Command::new("curl");
-        curl.args(["--disable", "--silent", "--show-error", "--noproxy", "*", "--max-time", "20", "--include"]);
-        curl.args(["--connect-to", &format!(":80:127.0.0.1:{}", self.http_port)]);
-        if let Some((port, certificate)) = &self.https {
-            curl.args(["--connect-to", &format!(":443:127.0.0.1:{port}"), "--cacert"]).arg(&certificate.certificate);
-        }
-        let output = Output::of(curl.args(arguments).arg(url))?;
+        let output = Output::of(self.curl(url).arg("--include").args(arguments))?;
         let output = output.expect_success().with_context(|| format!("asking for {url}"))?.stdout;
         let (head, body) = output.split_once("\r\n\r\n").context("the answer has no end of headers")?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -73,6 +67,18 @@ impl Visitor {
             head: head.to_owned(),
             body: body.to_owned(),
         })
+    }
+
+    /// A curl that prints what is found at a URL, or else says why not.
+    pub(crate) fn curl(&self, url: &str) -> Command {
+        let mut curl = Command::new("curl");
+        curl.args(["--disable", "--silent", "--show-error", "--noproxy", "*", "--max-time", "20"]);
+        curl.args(["--connect-to", &format!(":80:127.0.0.1:{}", self.http_port)]);
+        if let Some((port, certificate)) = &self.https {
+            curl.args(["--connect-to", &format!(":443:127.0.0.1:{port}"), "--cacert"]).arg(&certificate.certificate);
+        }
+        curl.arg(url);
+        curl
     }
 
     /// Fails unless the version that the page shows is this one.
