@@ -71,7 +71,7 @@ fn where_nginx_would_take_no_new_site_nothing_is_begun() {
 
     let told = hello.push().unwrap();
 
-    assert!(told.says("nginx would not take a new site now; nothing was changed"), "{told:?}");
+    assert!(told.says("nginx would not take the new site; nothing was changed"), "{told:?}");
     assert!(told.says("though not for this site") && told.says("nonsense"), "{told:?}");
     assert!(!told.says("mix_deps_get"), "{told:?}");
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));

@@ -11,8 +11,11 @@ use crate::generated;
 /// Longer than `proxy_read_timeout` is unless a site sets it.
 const LENGTH: Duration = Duration::from_secs(65);
 
+/// What came back in the end, or why nothing did.
+type Echo = Result<Vec<u8>, String>;
+
 /// A connection that is silent in a thread of its own, beside what other tests do.
-pub(crate) struct Silence(Mutex<Option<JoinHandle<Result<Vec<u8>, String>>>>);
+pub(crate) struct Silence(Mutex<Option<JoinHandle<Echo>>>);
 
 impl Silence {
     /// Connects, and is silent.
@@ -35,7 +38,7 @@ impl Silence {
         }))))
     }
 
-    fn end(&self) -> Result<Vec<u8>, String> {
+    fn end(&self) -> Echo {
         let thread = self.0.lock().unwrap().take().expect("only one test waits for it");
         thread.join().unwrap()
     }

@@ -1,6 +1,7 @@
 //! The script as a service of the system, in its real places.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -193,6 +194,8 @@ fn a_user_without_roots_rights_deploys_with_sudo_and_owns_the_app() {
 
     // Only root's logrotate reads every file of /etc, and it does its work as the app's user.
     let log = machine.sandbox.home().join("deployments/hello/log/hello.log");
+    // An empty one isn't rotated.
+    File::options().append(true).open(&log).unwrap().write_all(b"a line\n").unwrap();
     let state = root.join("logrotate-state").display().to_string();
     machine.run("logrotate", &["--force", "--state", &state, "/etc/logrotate.d/hello"], 0);
     let owner_of = |path: &Path| fs::metadata(path).unwrap().uid();
