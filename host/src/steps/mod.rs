@@ -2,6 +2,7 @@
 //! and [`Action::execute`], which does it.
 
 mod assets;
+mod discard;
 mod epmd;
 mod logs;
 pub mod migrate;
@@ -378,10 +379,11 @@ fn keep_releases(paths: &ProjectPaths, serves: &str, needed: &[String]) -> Resul
     served.push(serves.to_owned());
     let latest = served.split_off(served.len().saturating_sub(KEPT_RELEASES));
     write_file(&paths.served_file(), &(latest.join("\n") + "\n"), 0o644)?;
+    discard::finish(&paths.deploy_dir())?;
     for entry in fs::read_dir(paths.releases_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !latest.contains(&name) && !needed.contains(&name) {
-            remove(&entry.path())?;
+            discard::discard(&entry.path(), &paths.deploy_dir())?;
         }
     }
     assets::prune(paths, &[latest.as_slice(), needed].concat());
@@ -401,12 +403,16 @@ fn append(path: &Path, text: &str) -> Result<()> {
 
 /// mix keeps the cookie of a release that it builds anew, and so nodes of it know each other.
 fn clear_release(path: &Path) -> Result<()> {
-    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    for entry in entries(path).filter(|entry| !entry.ends_with("releases")) {
-        remove(&entry)?;
+    let Some(aside) = path.parent() else { return Ok(()) };
+    discard::finish(aside)?;
+    let releases = path.join("releases");
+    let cookie = fs::read(releases.join("COOKIE")).ok();
+    if path.exists() {
+        discard::discard(path, aside)?;
     }
-    for entry in entries(&path.join("releases")).filter(|entry| !entry.ends_with("COOKIE")) {
-        remove(&entry)?;
+    if let Some(cookie) = cookie {
+        make_private(&releases)?;
+        fs::write(releases.join("COOKIE"), cookie).context("cannot keep the release's cookie")?;
     }
     Ok(())
 }
