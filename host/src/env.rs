@@ -357,15 +357,15 @@ fn check_https(facts: &MixFacts, operator: &OperatorSettings, domains: &[String]
     }
     let plain: Vec<_> = domains.iter().filter(|domain| operator.nginx.certificate(domain).is_none()).collect();
     let Some(first) = plain.first() else { return Ok(()) };
+    let all: Vec<_> = plain.iter().map(|domain| domain.as_str()).collect();
     bail!(
-        "{module} has `force_ssl` in its config, but this server has no certificate for {all}: every visitor of \
+        "{module} has `force_ssl` in its config, but this server has no certificate for {names}: every visitor of \
          http://{host}/ would be redirected to https://{host}/, where nobody answers.\n  Either name a certificate in \
-         the operator's file:\n    [[nginx.certificates]]\n    domains = {list}\n    certificate = \
+         the operator's file:\n    [[nginx.certificates]]\n    domains = {all:?}\n    certificate = \
          \"/path/to/fullchain.pem\"\n    key = \"/path/to/privkey.pem\"\n  or, if another proxy in front of nginx serves \
          HTTPS:\n    [nginx]\n    behind_proxy = true\n  or remove `force_ssl: ...` from `config :{app}, {module}` in \
          config/prod.exs",
-        all = plain.iter().map(|domain| domain.as_str()).collect::<Vec<_>>().join(", "),
-        list = format!("[{}]", plain.iter().map(|domain| format!("{domain:?}")).collect::<Vec<_>>().join(", ")),
+        names = all.join(", "),
         host = domains::example(first),
         module = endpoint.module,
         app = endpoint.app,
