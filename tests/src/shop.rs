@@ -21,7 +21,7 @@ path = \"/health\"
 watch = \"1s\"
 
 [nginx]
-body_size = \"1MB\"
+body_size = \"2MB\"
 ";
 
 /// The database as it is after the first deployment.
