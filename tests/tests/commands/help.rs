@@ -9,7 +9,7 @@ use crate::run;
 #[test]
 fn the_help_of_every_command_tells_its_arguments() {
     let sandbox = Sandbox::new().unwrap();
-    let commands: [(&[&str], &[&str]); 17] = [
+    let commands: [(&[&str], &[&str]); 18] = [
         (&["load"], &["<PROJECT>", "--branch"]),
         (&["deploy"], &["<PROJECT>"]),
         (&["upgrade"], &["<PROJECT>"]),
@@ -22,6 +22,7 @@ fn the_help_of_every_command_tells_its_arguments() {
         (&["config", "unset"], &["<PROJECT>", "<KEY>..."]),
         (&["console"], &["<PROJECT>"]),
         (&["run"], &["<PROJECT>", "-- <COMMAND>..."]),
+        (&["restart"], &["<PROJECT>"]),
         (&["logs"], &["<PROJECT>", "--follow", "-f", "-n", "LINES"]),
         (&["env"], &["<PROJECT>", "--json"]),
         (&["plan"], &["<PROJECT>", "[TASK]", "--json"]),
