@@ -484,7 +484,7 @@ pub(crate) fn check_beforehand(env: &Env, log: &RunLog) -> Result<()> {
         port: env.available_port,
         project: env.project.clone(),
     };
-    trial.run(&mut |line| log.debug(line)).context("nginx would not take a new site now; nothing was changed")
+    trial.run(&mut |line| log.debug(line)).context("nginx would not take the new site; nothing was changed")
 }
 
 impl fmt::Display for Site {
