@@ -144,6 +144,8 @@ start_release() {
     [ "$code" != 000 ] || erring_since=''
     if [ "$code" != 000 ] && [ "$code" != "$shown" ]; then
       say "answers with $code at $url"
+      # It writes down why a moment later.
+      sleep 0.5
       show_log
       shown=$code log_is_shown=yes
     fi

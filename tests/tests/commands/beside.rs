@@ -11,16 +11,18 @@ use crate::{run, said};
 
 static SERVER: Shared = Shared::new();
 
-/// What a command that is given a terminal writes there. `input` is typed, and once the terminal
-/// shows `last`, Ctrl-\, which ends a console.
-fn at_terminal(sandbox: &Sandbox, term: &str, command: &str, input: &str, last: &str) -> String {
-    let typing = "printf '%s' \"$INPUT\"; tries=0\n\
-                  until grep -qF \"$LAST\" seen || [ $tries = 300 ]; do sleep 0.1; tries=$((tries + 1)); done\n\
-                  printf '\\034'; sleep 1";
+/// What a command that is given a terminal writes there. Once the terminal shows `prompt`, `input` is
+/// typed, and once it shows `last`, Ctrl-\, which ends a console.
+fn at_terminal(sandbox: &Sandbox, term: &str, command: &str, [prompt, input, last]: [&str; 3]) -> String {
+    let typing = "await() { tries=0\n\
+                  until grep -qF \"$1\" seen || [ $tries = 300 ]; do sleep 0.1; tries=$((tries + 1)); done; }\n\
+                  if [ -n \"$PROMPT\" ]; then await \"$PROMPT\"; fi\n\
+                  printf '%s' \"$INPUT\"; await \"$LAST\"; printf '\\034'; sleep 1";
     let shell = format!(": >seen\n{{ {typing}; }} | script -qec \"$COMMAND\" /dev/null >seen");
     let mut command_line = sandbox.command("sh", sandbox.root());
     command_line.args(["-c", &shell]).env("TERM", term);
-    Output::of(command_line.env("COMMAND", command).env("INPUT", input).env("LAST", last)).unwrap();
+    command_line.env("COMMAND", command).env("PROMPT", prompt).env("INPUT", input).env("LAST", last);
+    Output::of(&mut command_line).unwrap();
     fs::read_to_string(sandbox.root().join("seen")).unwrap()
 }
 
@@ -56,7 +58,7 @@ fn run_finds_the_programs_of_the_release_by_name_and_by_path() {
 fn run_hands_its_terminal_and_its_input_to_the_command() {
     let server = SERVER.lock();
     let command = "gatling run hello -- sh -c 'read -r line && tty -s && echo \"[$line]\"'";
-    let shown = at_terminal(server.sandbox, "dumb", command, "typed\n", "[typed]");
+    let shown = at_terminal(server.sandbox, "dumb", command, ["", "typed\n", "[typed]"]);
     assert!(shown.contains("[typed]"), "{shown}");
 }
 
@@ -93,10 +95,10 @@ fn the_console_is_in_the_running_node_and_says_how_to_start_one_that_is_stopped(
     assert_eq!(answer, "hello@127.0.0.1");
     for term in ["xterm", "a-terminal-that-no-server-knows"] {
         let typed = "IO.puts([\"in \", to_string(node())])\n";
-        let shown = at_terminal(&sandbox, term, "gatling console hello", typed, "in hello@127.0.0.1");
+        let shown = at_terminal(&sandbox, term, "gatling console hello", ["iex(", typed, "in hello@127.0.0.1"]);
         assert!(shown.contains("in hello@127.0.0.1"), "{shown}");
     }
-    let shown = at_terminal(&sandbox, "dumb", "gatling console hello", "", "terminal");
+    let shown = at_terminal(&sandbox, "dumb", "gatling console hello", ["", "", "terminal"]);
     assert!(shown.contains("the console needs a terminal") && !shown.contains("iex("), "{shown}");
     run(&sandbox, &["console", "hello"], 1, &["the console needs a terminal", "ssh -t", "hello rpc"]);
 
