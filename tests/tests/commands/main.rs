@@ -7,6 +7,7 @@ mod hooks_check;
 mod hooks_run;
 mod load;
 mod plan;
+mod restart;
 mod toolchain;
 mod unload;
 

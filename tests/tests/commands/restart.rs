@@ -1,0 +1,72 @@
+//! `gatling restart`: a changed environment is proven as a new release is.
+
+use std::fs;
+
+use gatling_tests::server::{Server, Shared};
+
+use crate::said;
+
+static SERVER: Shared = Shared::new();
+
+/// What the running app has for a variable.
+fn has(server: &Server, name: &str) -> Option<String> {
+    let environment = fs::read(format!("/proc/{}/environ", server.serving().unwrap().pid)).unwrap();
+    let variables = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    variables.filter_map(|variable| variable.strip_prefix(&format!("{name}=")).map(str::to_owned)).next()
+}
+
+fn set(server: &Server, pair: &str) {
+    server.gatling(&["config", "set", "hello", pair]).unwrap().expect_code(0).unwrap();
+}
+
+fn restart(server: &Server, code: i32, words: &[&str]) {
+    let args = ["restart", "hello"];
+    said(server.gatling(&args).unwrap(), &args, code, words);
+}
+
+#[test]
+fn a_changed_variable_reaches_the_app_as_a_release_of_its_own() {
+    let server = SERVER.lock();
+    let before = server.serving().unwrap();
+    set(&server, "COLOUR=green");
+
+    restart(&server, 0, &["as release 0.1.0+", " is serving"]);
+
+    assert_ne!(server.serving().unwrap().pid, before.pid);
+    assert_eq!(has(&server, "COLOUR").as_deref(), Some("green"));
+    let plain = fs::read_to_string(server.deploy_dir().join("releases/0.1.0/.env")).unwrap();
+    assert!(!plain.contains("COLOUR"), "the release that served before has its own environment:\n{plain}");
+}
+
+#[test]
+fn without_a_change_the_same_release_is_started_anew() {
+    let server = SERVER.lock();
+    let before = server.serving().unwrap();
+
+    restart(&server, 0, &["is as it was", "hello 0.1.0 is serving"]);
+
+    assert_ne!(server.serving().unwrap().pid, before.pid);
+    assert!(fs::read_link(server.deploy_dir().join("current")).unwrap().ends_with("0.1.0"));
+}
+
+#[test]
+fn with_a_bad_value_the_app_goes_on_with_the_one_that_worked() {
+    let server = SERVER.lock();
+    set(&server, "RELEASE_DISTRIBUTION=nonsense");
+
+    restart(&server, 1, &["got: nonsense", "0.1.0 was put back and answers"]);
+
+    assert_eq!(server.serving().unwrap().answer, (200, "hello 0.1.0\n".to_owned()));
+    assert_eq!(has(&server, "RELEASE_DISTRIBUTION").as_deref(), Some("none"));
+}
+
+#[test]
+fn another_port_is_left_to_an_upgrade() {
+    let server = SERVER.lock();
+    set(&server, "PORT=4321");
+
+    restart(&server, 0, &["PORT changes with an upgrade", "gatling upgrade hello"]);
+
+    assert_eq!(server.serving().unwrap().answer, (200, "hello 0.1.0\n".to_owned()));
+    assert_ne!(has(&server, "PORT").as_deref(), Some("4321"));
+}
