@@ -136,7 +136,7 @@ fn a_terminal_gets_the_log_without_what_it_would_take_for_commands_and_a_pipe_ge
     let text = "\u{1b}[31mred\u{1b}[0m \u{1b}[2J\u{7}\n";
     let (sandbox, _) = with_log(text.as_bytes());
     assert_eq!(sandbox.run(&["logs", "hello"]).unwrap().stdout, text);
-    let shown = at_terminal(&sandbox, "dumb", "gatling logs hello", "", "red");
+    let shown = at_terminal(&sandbox, "dumb", "gatling logs hello", ["", "", "red"]);
     assert_eq!(shown.trim_end(), "red \\u{1b}[2J\\u{7}");
 }
 
