@@ -99,6 +99,17 @@ pub enum CommandError {
     },
 }
 
+impl CommandError {
+    /// The last lines that a command wrote before it failed.
+    #[must_use]
+    pub fn last_lines(&self) -> &[String] {
+        match self {
+            Self::Failed { last_lines, .. } => last_lines,
+            _ => &[],
+        }
+    }
+}
+
 impl Command {
     /// A program with arguments, to run in `dir`.
     pub fn new<A: Into<String>>(program: &str, args: impl IntoIterator<Item = A>, dir: &Path) -> Self {

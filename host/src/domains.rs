@@ -12,7 +12,7 @@ pub const FILE: &str = "domains";
 /// The file may have this many bytes: some thousand names.
 const LONGEST_FILE: u64 = 128 * 1024;
 
-/// Reads the project's file `domains`; none where there is no such file.
+/// Reads the project's file `domains`. Returns `None` if the project has no such file.
 ///
 /// # Errors
 /// When it can't be read, or has something else than host names in it.

@@ -327,9 +327,9 @@ impl OperatorSettings {
 /// No settings are longer than this, in bytes.
 const LONGEST: u64 = 1024 * 1024;
 
-/// The text of a file in the root of the project; none where there is no such file. What is wrong in
-/// it is shown to the user who pushed, who may not read every file of this server: so it must be a
-/// file of the project itself.
+/// The text of a file in the root of the project, or `None` if there is no such file. Errors quote the
+/// file to the user who pushed, who may not be allowed to read every file on this server. So it must
+/// be a file of the project itself.
 ///
 /// # Errors
 /// When it is not a regular file, is longer than `longest` bytes, or can't be read.

@@ -144,12 +144,12 @@ start_release() {
     [ "$code" != 000 ] || erring_since=''
     if [ "$code" != 000 ] && [ "$code" != "$shown" ]; then
       say "answers with $code at $url"
-      # It writes down why a moment later.
+      # The app logs the reason a moment later.
       sleep 0.5
       show_log
       shown=$code log_is_shown=yes
     fi
-    # 503 is what an app says that isn't ready yet. Any other error is no matter of waiting.
+    # An app that is not ready yet answers with 503. With any other error, waiting does not help.
     if [ "$code" != 000 ] && [ "$code" != 503 ]; then
       erring_since=${erring_since:-$now}
       if [ $((now - erring_since)) -ge "$error_seconds" ]; then

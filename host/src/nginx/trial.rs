@@ -58,7 +58,12 @@ impl Trial {
     pub fn run(&self, on_line: &mut dyn FnMut(&str)) -> Result<()> {
         let output = match self.dump.capture() {
             Ok(output) => output,
-            Err(error) => return Err(refusal(error, "its configuration, though not for this site")),
+            Err(error) => {
+                let is_own = error.last_lines().iter().any(|line| line.contains(&self.link.display().to_string()));
+                let what =
+                    if is_own { "the site that is in place" } else { "its configuration, though not for this site" };
+                return Err(refusal(error, what));
+            }
         };
         let mut dump = Dump::parse(&output)?;
         let staged = self.staged.display().to_string();
@@ -111,7 +116,7 @@ impl Trial {
         }
     }
 
-    /// Where the site is to listen, nothing but nginx may answer.
+    /// Fails if another server answers where the site would listen.
     fn check_ports(&self) -> Result<()> {
         let servers = servers::servers(&config::parse(&self.text, "nginx.conf").unwrap_or_default());
         let doors = self.hosts.iter().filter_map(|host| servers::door(&servers, host).http);
@@ -126,8 +131,8 @@ impl Trial {
             let Ok(Some(server)) = http::server(&address, &self.hosts[0]) else { continue };
             if !server.to_ascii_lowercase().contains("nginx") && !server.to_ascii_lowercase().contains("openresty") {
                 bail!(
-                    "another server ({server}) answers at {address}, where nginx is to: stop it, or have it listen \
-                     elsewhere. `ss -ltnp` says which program it is"
+                    "another server ({server}) answers at {address}, where nginx should: stop it, or move it to \
+                     another port. `ss -ltnp` says which program it is"
                 );
             }
         }
@@ -166,11 +171,8 @@ impl Trial {
                 // It was sent on, to a host that is looked at by itself or to somebody else's.
                 Sight::Elsewhere(_) => {}
                 Sight::Answer(status) if upstream == "-" => {
-                    if visits
-                        .iter()
-                        .zip(&self.hosts)
-                        .all(|(_, other)| passed.iter().all(|line| line.host != *other || line.upstream == "-"))
-                    {
+                    // A host may be there only to be redirected to another, which asks the app.
+                    if passed.iter().all(|line| line.upstream == "-") {
                         bail!(
                             "nginx.conf answers {url} itself, with {status}, and does not ask the app: set `path` under \
                              [health] in gatling.toml to a path that it passes to the app"

@@ -5,8 +5,9 @@
 //! of the old release finds its assets after the upgrade too.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -55,10 +56,11 @@ impl Publish {
             let target = self.to.join(name);
             let copy = || -> io::Result<()> {
                 let folder = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
-                fs::create_dir_all(folder)?;
+                make_readable(folder)?;
                 // Whole or not at all: nginx may be asked for it at this moment.
                 let new = tempfile::NamedTempFile::new_in(folder)?;
                 fs::copy(&file, new.path())?;
+                new.as_file().set_permissions(Permissions::from_mode(0o644))?;
                 new.persist(&target).map_err(|error| error.error)?;
                 Ok(())
             };
@@ -68,6 +70,16 @@ impl Publish {
         }
         Ok(())
     }
+}
+
+/// Makes a folder that nginx's user can enter, whatever the umask is.
+fn make_readable(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    folder.parent().map_or(Ok(()), make_readable)?;
+    fs::create_dir(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o755))
 }
 
 /// Removes what belongs to none of these releases.
@@ -147,7 +159,8 @@ mod tests {
             let folder = paths.releases_dir().join(release.to_string()).join("shop");
             let file = folder.join("lib/shop-0.1.0/priv/static").join(name(release));
             fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
-            fs::write(file, "let a;").expect("a file");
+            fs::write(&file, "let a;").expect("a file");
+            fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("it is ours");
             fs::write(folder.join("lib/shop-0.1.0/priv/static/assets/app.js"), "let a;").expect("a file");
             folder
         });
@@ -161,6 +174,8 @@ mod tests {
             found
         };
         assert_eq!(found(), [name(1), name(2)].map(PathBuf::from));
+        let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!((mode(&to.join(name(1))), mode(&to.join(FOLDER)), mode(&to)), (0o644, 0o755, 0o755));
         prune(&paths, &["2".to_owned()]);
         assert_eq!(found(), [PathBuf::from(name(2))]);
     }

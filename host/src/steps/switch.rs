@@ -75,8 +75,8 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Fails unless the release is the current one and its own process listens on the port. Warns of
-    /// what the app lets in past nginx, and of what it refuses behind it.
+    /// Fails unless the release is the current one and its own process listens on the port. Warns
+    /// if the app can be reached past nginx, or refuses WebSockets from one of the host names.
     pub(super) fn prove(&self, log: &RunLog) -> Result<()> {
         let current = self.paths.current_release().unwrap_or_default();
         if current != self.release {
