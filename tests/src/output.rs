@@ -59,18 +59,34 @@ impl Output {
             .collect()
     }
 
-    /// Whether one of its lines contains `text`.
+    /// Whether it contains `text`, in one line or in one that was broken into several.
     pub fn says(&self, text: &str) -> bool {
-        self.lines().iter().any(|line| line.contains(text))
+        let lines = self.lines();
+        lines.iter().any(|line| line.contains(text)) || unbroken(&lines).contains(&unbroken(&[text]))
     }
+}
+
+/// Lines as one, with single spaces.
+fn unbroken(lines: &[&str]) -> String {
+    lines.iter().flat_map(|line| line.split_whitespace()).collect::<Vec<_>>().join(" ")
+}
+
+/// What somebody reads past: the bar before each line that a program or a hook wrote.
+fn without_bars(text: &str) -> String {
+    let line = |line: &str| {
+        let bare = line.strip_prefix("remote: ").unwrap_or(line);
+        let rest = bare.strip_prefix("    |").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\n']));
+        rest.map_or(line.to_owned(), |rest| format!("   {}{rest}", if rest.starts_with(' ') { "" } else { " " }))
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 impl From<process::Output> for Output {
     fn from(output: process::Output) -> Self {
         Self {
             status: output.status,
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            stdout: without_bars(&String::from_utf8_lossy(&output.stdout)),
+            stderr: without_bars(&String::from_utf8_lossy(&output.stderr)),
         }
     }
 }

@@ -174,6 +174,8 @@ impl Sandbox {
             .env("GIT_CONFIG_GLOBAL", self.git_config())
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
+            // Long lines stay whole, for tests that look for one.
+            .env("COLUMNS", "10000")
             .envs(self.added.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -305,6 +307,11 @@ impl Drop for Sandbox {
         if !self.kept {
             self.stop_apps();
             processes::end(self.root());
+        }
+        if !std::thread::panicking()
+            && let Err(error) = self.check_journals()
+        {
+            panic!("a journal is not as docs/journal.md says: {error:#}");
         }
     }
 }

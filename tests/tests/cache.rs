@@ -162,9 +162,7 @@ fn hooks_that_are_pushed_while_a_run_is_under_way_are_compiled_meanwhile() {
     assert!(first.end().unwrap().says("hello 0.1.0 is serving at"));
     let output = second.end().unwrap();
     assert!(output.says("hello 0.2.0 is serving at"), "{output:?}");
-    let latest = sandbox.runs("hello").unwrap().pop().unwrap();
-    let log = sandbox.home().join(".gatling/hello/runs").join(latest["id"].as_str().unwrap());
-    let log = fs::read_to_string(log.with_added_extension("log")).unwrap();
+    let log = sandbox.log_of_run("hello").unwrap();
     assert!(log.contains("hooks: upgrade.wasm with ") && !log.contains("was compiled in"), "{log}");
 }
 
@@ -222,6 +220,6 @@ fn a_file_without_hooks_of_the_task_is_not_compiled() {
 
     let output = hello.deploy().unwrap();
 
-    assert!(output.says("hooks: deploy.wasm has none for this task"), "{output:?}");
+    assert!(output.says("hooks: deploy.wasm has none for this pipeline"), "{output:?}");
     assert_eq!(entries(&sandbox, "cwasm"), Vec::<PathBuf>::new());
 }

@@ -1,8 +1,5 @@
 //! Hooks as they were built against older contracts go on saying what they said.
 
-use std::fs;
-use std::path::PathBuf;
-
 use gatling_tests::server::{Run, Server, Shared};
 use gatling_tests::{UPGRADE, places};
 use serde_json::Value;
@@ -81,18 +78,13 @@ fn assert_finds_all_of_1_0_0(language: &str) {
     let milliseconds: u64 = started["started at ".len()..].parse().unwrap();
     assert!(milliseconds > 1_700_000_000_000, "{started}");
     assert_eq!(said_by(&run, "after_configure_nginx"), ["after configure_nginx"]);
-    let log = fs::read_to_string(log_file(&server, &record)).unwrap();
+    let log = server.sandbox.log_of_run("hello").unwrap();
     assert!(log.contains("a line to debug with") && !run.text().contains("a line to debug with"), "{log}");
 
     let run = push(&server, language, "0.3.0-refused").expect_code(1).unwrap();
 
     assert!(run.text().contains("it returned an error: this version is refused"), "{}", run.text());
     assert!(run.text().contains("the hook before_mix_compile of upgrade.wasm"), "{}", run.text());
-}
-
-fn log_file(server: &Server, record: &Value) -> PathBuf {
-    let runs = server.sandbox.home().join(".gatling/hello/runs");
-    runs.join(record["id"].as_str().unwrap()).with_added_extension("log")
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::run;
 #[test]
 fn the_help_of_every_command_tells_its_arguments() {
     let sandbox = Sandbox::new().unwrap();
-    let commands: [(&[&str], &[&str]); 18] = [
+    let commands: &[(&[&str], &[&str])] = &[
         (&["load"], &["<PROJECT>", "--branch"]),
         (&["deploy"], &["<PROJECT>"]),
         (&["upgrade"], &["<PROJECT>"]),
@@ -23,6 +23,10 @@ fn the_help_of_every_command_tells_its_arguments() {
         (&["console"], &["<PROJECT>"]),
         (&["run"], &["<PROJECT>", "-- <COMMAND>..."]),
         (&["restart"], &["<PROJECT>"]),
+        (&["status"], &["[PROJECT]", "--json"]),
+        (&["history"], &["<PROJECT>", "-n", "RUNS", "--json"]),
+        (&["log"], &["<PROJECT>", "[RUN]", "--follow", "--json", "--quiet", "--verbose"]),
+        (&["report"], &["<PROJECT>", "[RUN]", "--out"]),
         (&["logs"], &["<PROJECT>", "--follow", "-f", "-n", "LINES"]),
         (&["env"], &["<PROJECT>", "--json"]),
         (&["plan"], &["<PROJECT>", "[TASK]", "--json"]),
@@ -34,7 +38,7 @@ fn the_help_of_every_command_tells_its_arguments() {
     let listed = all.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap();
     let listed: BTreeSet<_> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
 
-    for (command, words) in &commands {
+    for (command, words) in commands {
         assert!(listed.contains(command[0]), "{command:?} is not in\n{all}");
         run(&sandbox, &[*command, &["--help"]].concat(), 0, words);
     }

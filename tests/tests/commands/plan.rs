@@ -49,10 +49,9 @@ fn commands(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.trim_start().trim_start_matches("debug: ").strip_prefix("$ ")).collect()
 }
 
-/// The log of the project's latest run, with what isn't shown to whoever pushed.
+/// The log of the project's latest run, with what isn't shown to the user who pushed.
 fn latest_log(sandbox: &Sandbox) -> String {
-    let id = sandbox.runs("hello").unwrap().pop().unwrap()["id"].as_str().unwrap().to_owned();
-    fs::read_to_string(sandbox.home().join(".gatling/hello/runs").join(id).with_extension("log")).unwrap()
+    sandbox.log_of_run("hello").unwrap()
 }
 
 #[test]

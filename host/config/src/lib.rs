@@ -1,0 +1,10 @@
+//! What can be configured, as validated data: the project's `gatling.toml`, `domains` and `.env`, the
+//! operator's file, and where everything is on this server.
+
+pub mod domains;
+pub mod dotenv;
+pub mod folders;
+pub mod project;
+pub mod roots;
+pub mod secrets;
+pub mod settings;

@@ -1,0 +1,45 @@
+//! `gatling history`.
+
+use anyhow::Result;
+use gatling_config::project::ProjectName;
+use gatling_report::tables;
+use serde_json::{Value, json};
+
+use super::{print_json_line, runs_of, say};
+
+/// List the runs of a project, the latest first
+///
+/// How many are kept, the operator's file says: `keep` under [runs]. `gatling log PROJECT RUN` shows
+/// one of them, and `gatling report PROJECT RUN` makes a page of it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The project
+    project: ProjectName,
+    /// How many
+    #[arg(short = 'n', long, value_name = "RUNS", default_value_t = 20)]
+    number: usize,
+    /// One JSON object a line for each run (docs/journal.md describes it)
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn main(args: &Args) -> Result<u8> {
+    let runs = runs_of(&args.project)?.latest(args.number)?;
+    if !args.json {
+        say(&if runs.is_empty() {
+            format!("{} was not run yet: push to it, or run `gatling deploy {0}`\n", args.project)
+        } else {
+            tables::history(&runs)
+        })?;
+        return Ok(0);
+    }
+    for (id, run) in &runs {
+        let mut value = match run {
+            Ok(run) => serde_json::to_value(run)?,
+            Err(error) => json!({ "id": id, "unreadable": error.to_string() }),
+        };
+        value["v"] = Value::from(gatling_runs::event::FORMAT);
+        print_json_line(&value)?;
+    }
+    Ok(0)
+}

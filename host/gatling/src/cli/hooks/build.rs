@@ -1,0 +1,53 @@
+//! `gatling hooks build`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use gatling::authoring::build::Project;
+use gatling::hooks;
+use gatling_config::roots::Roots;
+use gatling_report::duration;
+
+use crate::cli::say;
+
+/// Build a project of hooks into the hooks file, with its language's own tools
+///
+/// The language is told by what is in the folder: Cargo.toml, package.json, hooks.py, hooks.c,
+/// go.mod or hooks.zig. The task is told by the name of the world in wit/.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The folder of the project
+    #[arg(default_value = ".")]
+    dir: PathBuf,
+    /// Where to write the component [default: TASK.wasm in the root of the mix project around it,
+    /// or in its own folder where there is none]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Compile it too, and keep the code, so that the first call of its hooks here need not
+    #[arg(long)]
+    precompile: bool,
+}
+
+pub(super) fn main(args: &Args) -> Result<u8> {
+    let project = Project::open(&args.dir)?;
+    let built = project.build(&mut |line| {
+        // Whoever closes the pipe learns of it at the next line that matters.
+        _ = say(&format!("{line}\n"));
+    })?;
+    let file = args.out.clone().unwrap_or_else(|| project.destination(built.task));
+    built.write(&file)?;
+    say(&format!(
+        "{}  {} KB, {}: {}\n",
+        file.display(),
+        built.component.len().div_ceil(1024),
+        project.language.title(),
+        built.hooks().join(", ")
+    ))?;
+    if args.precompile {
+        let compiled = hooks::precompile(&file, built.task, &Roots::from_environment()?)?;
+        let how = compiled
+            .map_or("its code was compiled before".to_owned(), |time| format!("compiled in {}", duration(time)));
+        say(&format!("  {how}\n"))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,230 @@
+//! `gatling hooks run`.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use gatling::env::Env;
+use gatling::hooks::{EnvRecord, Scene, Trial, Verdict, Wish, sample};
+use gatling::task::{Hook, Task};
+use gatling::toolchain::explain;
+use gatling_config::dotenv::Dotenv;
+use gatling_config::project::ProjectName;
+use gatling_config::roots::Roots;
+use gatling_config::settings::{OperatorSettings, ProjectSettings};
+use gatling_report::{Options, Shown, Verbosity, duration, escape};
+use gatling_runs::{Event, Events};
+use serde::Serialize;
+
+use super::check::task_of;
+use crate::cli::show;
+use crate::cli::{FAILED, Misuse, loaded, print_json, say, take_environment_of_runs};
+
+/// Call one hook outside any deployment, and print its log, its result and its time
+///
+/// Without --project the env is a made-up one, in which the build dir is the folder of FILE, and
+/// the grants are those of the gatling.toml there. Exits with 1 when the hook fails.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The hooks file
+    file: PathBuf,
+    /// The hook, such as before_mix_compile
+    hook: String,
+    /// Call it with the env, the settings and the .env of this project
+    #[arg(long, conflicts_with = "env")]
+    project: Option<ProjectName>,
+    /// A JSON object with fields of the env, as `gatling env --json` prints it; the rest is made up
+    #[arg(long, value_name = "FILE.json")]
+    env: Option<PathBuf>,
+    /// List what the hook asks for - programs, changes of files, requests - and do nothing of it
+    #[arg(long)]
+    dry_run: bool,
+    /// Call it so many times, each time with a new instance, and tell the medians
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    hook: String,
+    ok: bool,
+    error: Option<String>,
+    calls: usize,
+    /// Of one call, the making of its instance included: the median.
+    milliseconds: f64,
+    /// Of the making of an instance: the median.
+    instance_milliseconds: f64,
+    /// Until the hook could be called.
+    ready_milliseconds: f64,
+    compiled_milliseconds: Option<f64>,
+    /// The most memory that the whole program had.
+    peak_memory: Option<u64>,
+    log: Vec<String>,
+    asked_for: Option<Vec<Wish>>,
+}
+
+pub(super) fn main(args: &Args) -> Result<u8> {
+    let roots = Roots::from_environment()?;
+    let file =
+        args.file.canonicalize().with_context(|| format!("cannot find the hooks file {}", args.file.display()))?;
+    let hook = hook(&args.hook, task_of(&file))?;
+    let operator = OperatorSettings::read(&roots.config)?;
+    let (scene, settings) = match &args.project {
+        Some(project) => of_project(project, hook.task)?,
+        None => made_up(&file, hook.task, args.env.as_deref())?,
+    };
+    let lines = Lines::new(!args.json);
+    // Whoever tries a hook looks for faults: what a deployment shows only verbosely, they see.
+    let width = if args.json { usize::MAX } else { show::options().width };
+    let options = Options { verbosity: Verbosity::Verbose, width, ..Options::default() };
+    let events = Events::new(Shown::new(lines.clone(), options));
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    events.emit(Event::HookBegun { hook: hook.name(), file: name });
+    let trial = Trial { file, hook, scene, times: args.repeat, dry: args.dry_run, settings, operator };
+    let verdict = trial.run(&roots, &events)?;
+    if args.json {
+        print_json(&report(hook, &verdict, args.dry_run, lines.take()))?;
+    } else {
+        say(&text(hook, &verdict, args.dry_run))?;
+    }
+    Ok(if verdict.result.is_ok() { 0 } else { FAILED })
+}
+
+/// The hook of that name: one of the file's task, or else of the task that has it.
+fn hook(name: &str, task: Task) -> Result<Hook> {
+    let name = name.replace('-', "_");
+    let mut tasks = vec![task];
+    tasks.extend(Task::ALL.into_iter().filter(|other| *other != task));
+    let all = || tasks.iter().flat_map(|task| task.hooks());
+    if let Some(hook) = all().find(|hook| hook.name() == name) {
+        return Ok(hook);
+    }
+    let nearest = all().map(|hook| hook.name()).min_by_key(|other| strsim::damerau_levenshtein(&name, other));
+    Err(Misuse(format!("there is no hook {name}; did you mean {}?", nearest.unwrap_or_default())).into())
+}
+
+fn of_project(project: &ProjectName, task: Task) -> Result<(Scene, ProjectSettings)> {
+    let paths = loaded(project)?;
+    let source = gatling::run::checkout::Repository::at(&paths.build_dir()).checked_out().unwrap_or_default();
+    take_environment_of_runs(&paths)?;
+    let env = Env::build(&paths, task, &source).map_err(|error| explain(error, &paths.build_dir()))?;
+    Ok((Scene::from(&env), env.settings))
+}
+
+fn made_up(file: &Path, task: Task, given: Option<&Path>) -> Result<(Scene, ProjectSettings)> {
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let mut env = sample::env(task, folder);
+    if let Some(given) = given {
+        let text = fs::read_to_string(given).with_context(|| format!("cannot read {}", given.display()))?;
+        env = sample::env_from_json(&text, &env).with_context(|| format!("cannot use {}", given.display()))?;
+    }
+    let EnvRecord { build_dir, deploy_dir, .. } = &env;
+    let settings = ProjectSettings::read(Path::new(build_dir))?;
+    let dotenv = Dotenv::read(&Path::new(deploy_dir).join(".env"))?;
+    let variables = dotenv.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Ok((Scene { env, variables }, settings))
+}
+
+fn report(hook: Hook, verdict: &Verdict, dry: bool, log: Vec<String>) -> Report {
+    Report {
+        hook: hook.name(),
+        ok: verdict.result.is_ok(),
+        error: verdict.result.as_ref().err().map(|error| format!("{error:#}")),
+        calls: verdict.calls.len(),
+        milliseconds: milliseconds(median(&verdict.calls)),
+        instance_milliseconds: milliseconds(median(&verdict.instances)),
+        ready_milliseconds: milliseconds(verdict.ready),
+        peak_memory: peak_memory(),
+        compiled_milliseconds: verdict.compiled.map(milliseconds),
+        log,
+        asked_for: dry.then(|| verdict.wishes.clone()),
+    }
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// In bytes, as the system counted it.
+fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn text(hook: Hook, verdict: &Verdict, dry: bool) -> String {
+    let mut text = String::new();
+    if dry {
+        text += if verdict.wishes.is_empty() {
+            "It asked for nothing.\n"
+        } else {
+            "It asked for, and nothing of it was done:\n"
+        };
+        for wish in &verdict.wishes {
+            text += &format!("  {}\n", escape(&wish.to_string()));
+        }
+    }
+    let time = match median(&verdict.calls) {
+        short if short < Duration::from_millis(10) => format!("{:.2} ms", milliseconds(short)),
+        long => duration(long),
+    };
+    let compiled = verdict.compiled.map(|time| format!(", after it was compiled in {}", duration(time)));
+    let outcome = match &verdict.result {
+        Ok(()) => "ok".to_owned(),
+        Err(error) => format!("FAILED: {error:#}"),
+    };
+    let calls = match verdict.calls.len() {
+        1 => String::new(),
+        calls => format!(", the median of {calls} calls"),
+    };
+    text + &format!("{}: {outcome}  ({time}{calls}{})\n", hook.name(), compiled.unwrap_or_default())
+}
+
+/// Where the lines of the log go: shown as they come, or kept for the report.
+#[derive(Clone)]
+struct Lines {
+    shown: bool,
+    kept: Arc<Mutex<String>>,
+}
+
+impl Lines {
+    fn new(shown: bool) -> Self {
+        Self { shown, kept: Arc::default() }
+    }
+
+    fn take(&self) -> Vec<String> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = |line: &str| line.strip_prefix("    | ").or(line.strip_prefix("    ")).unwrap_or(line).to_owned();
+        // The first line is the hook's name.
+        kept.lines().skip(1).map(text).collect()
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.shown {
+            io::stdout().write_all(bytes)?;
+            io::stdout().flush()?;
+        } else {
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(bytes));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

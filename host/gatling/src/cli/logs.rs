@@ -1,0 +1,76 @@
+//! `gatling logs`.
+
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use gatling::tail::{Show, Tail};
+use gatling_config::project::ProjectName;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::loaded;
+
+/// How often the log is looked at.
+const FOLLOW: Duration = Duration::from_millis(100);
+
+/// Show the end of the app's log
+///
+/// The log is deployments/PROJECT/log/PROJECT.log: what the app writes to its standard output and
+/// error. On a terminal, colours are left out and other control characters are spelled out.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The project
+    project: ProjectName,
+    /// Go on with what the app writes from now on, until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
+    /// How many lines
+    #[arg(short = 'n', long, value_name = "LINES", default_value_t = 100)]
+    lines: usize,
+}
+
+pub(super) fn main(args: &Args) -> Result<u8> {
+    let paths = loaded(&args.project)?;
+    let log = paths.app_log();
+    let show = if io::stdout().is_terminal() { Show::Plain } else { Show::Raw };
+    let tail = Tail::open(&log, args.lines, show).with_context(|| format!("cannot read {}", log.display()))?;
+    if !tail.is_there() && !args.follow {
+        bail!(
+            "the app of {} has written nothing yet: there is no {}. The logs of its deployments are in {}",
+            paths.name,
+            log.display(),
+            paths.state_dir().join("runs").display()
+        );
+    }
+    match copy(tail, args.follow) {
+        // Whoever read it has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+        result => result.map(|()| 0).with_context(|| format!("cannot show {}", log.display())),
+    }
+}
+
+fn copy(mut tail: Tail, follow: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    tail.copy_new(&mut out)?;
+    if !follow {
+        return tail.flush(&mut out);
+    }
+    while !reader_is_gone(&out)? {
+        if !tail.copy_new(&mut out)? {
+            tail.flush(&mut out)?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits a moment, and says whether nobody reads standard output any more. Writing would tell too,
+/// but only when there is something to write.
+fn reader_is_gone(out: &io::StdoutLock) -> io::Result<bool> {
+    let moment = Timespec { tv_sec: 0, tv_nsec: FOLLOW.subsec_nanos().into() };
+    let mut fds = [PollFd::new(out, PollFlags::empty())];
+    match poll(&mut fds, Some(&moment)) {
+        Ok(_) => Ok(fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

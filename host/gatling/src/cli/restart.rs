@@ -1,0 +1,29 @@
+//! `gatling restart`.
+
+use std::io;
+
+use anyhow::Result;
+use gatling::restart::restart;
+use gatling_config::project::ProjectName;
+use gatling_report::Shown;
+use gatling_runs::Events;
+
+use super::{loaded, show, take_environment_of_runs};
+
+/// Restart the app, with what `gatling config` has set by now
+///
+/// Where the environment has changed, the release that serves is copied and started with the new
+/// one; if that doesn't answer, the release is put back with the environment that it had. PORT
+/// changes with an upgrade only, because nginx has to follow.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The project
+    project: ProjectName,
+}
+
+pub(super) fn main(args: &Args) -> Result<u8> {
+    let paths = loaded(&args.project)?;
+    take_environment_of_runs(&paths)?;
+    restart(&paths, &Events::new(Shown::new(io::stdout(), show::options())))?;
+    Ok(0)
+}

@@ -1,0 +1,50 @@
+//! `gatling unload`.
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+
+use anyhow::Result;
+use gatling::task::Task;
+use gatling_config::project::ProjectName;
+
+use super::show::ShowArgs;
+use super::{Misuse, deploy, loaded_for, say};
+
+/// Take a project off this server
+///
+/// Stops the app and removes its service, its site, its releases with their configuration, and its
+/// repository. The database is left alone. The logs of its runs stay in GATLING_HOME/.gatling.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The project
+    project: ProjectName,
+    /// Don't ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    show: ShowArgs,
+}
+
+pub(super) fn main(args: &Args) -> Result<u8> {
+    let paths = loaded_for(&args.project, Some(Task::Unload))?;
+    if !args.yes {
+        if !io::stdin().is_terminal() {
+            return Err(Misuse(format!("nobody is here to ask whether {} is to go: say --yes", args.project)).into());
+        }
+        say(&format!(
+            "This removes {} from this server:\n  {}\n  {}  (releases, .env, logs of the app)\n  {}\n  {}\n\
+             Its database is left alone. Go on? [y/N] ",
+            args.project,
+            paths.build_dir().display(),
+            paths.deploy_dir().display(),
+            paths.init_script().display(),
+            paths.nginx_available().display(),
+        ))?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        if !matches!(answer.trim(), "y" | "Y" | "yes") {
+            say("Nothing was removed.\n")?;
+            return Ok(super::FAILED);
+        }
+    }
+    deploy::submit(&args.project, Task::Unload, args.show)
+}

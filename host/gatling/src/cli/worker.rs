@@ -1,0 +1,42 @@
+//! `gatling worker`: a run, in a process of its own. `gatling` itself calls it.
+
+use anyhow::Result;
+use gatling::run::{Request, carry_out};
+use gatling::task::Task;
+use gatling_config::project::ProjectName;
+use gatling_config::settings::OperatorSettings;
+use gatling_runs::{Events, Journal, Runs};
+
+use super::{FAILED, loaded_for};
+
+/// Carry out a run (gatling calls this itself)
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The project
+    project: ProjectName,
+    /// The run's id
+    #[arg(long)]
+    run: String,
+    /// Who asks
+    #[arg(long)]
+    by: String,
+    /// The task; for a push, none
+    #[arg(long)]
+    task: Option<Task>,
+}
+
+pub(super) fn main(args: &Args) -> Result<u8> {
+    let request = Request {
+        paths: loaded_for(&args.project, args.task)?,
+        id: args.run.clone(),
+        task: args.task,
+        by: args.by.clone(),
+    };
+    let runs = Runs::below(&request.paths.state_dir());
+    let operator = OperatorSettings::read(&request.paths.roots.config)?;
+    let journal = Journal::create(&runs.journal(&request.id), operator.runs.output())?;
+    // The journal says what failed.
+    let result = carry_out(&request, &Events::new(journal));
+    runs.prune(operator.runs.keep())?;
+    Ok(if result.is_ok() { 0 } else { FAILED })
+}

@@ -1,0 +1,112 @@
+//! What hooks can ask of Gatling itself: the interfaces of the contract.
+
+use anyhow::anyhow;
+
+use super::super::contract::{deployment, log, process, types, variables};
+use super::super::dry::Wish;
+use super::super::program;
+use super::State;
+use gatling_grants::Run;
+use gatling_process::{Command, CommandError, Environment};
+use gatling_runs::Level;
+
+impl types::Host for State {}
+
+impl log::Host for State {
+    fn log(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        let level = match level {
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warning,
+            log::Level::Error => Level::Error,
+        };
+        Ok(self.log.log(level, &message)?)
+    }
+}
+
+impl variables::Host for State {
+    fn get(&mut self, name: String) -> wasmtime::Result<Result<String, variables::Error>> {
+        if let Err(message) = self.grants.may_know(&name) {
+            self.log.denied("env", &message)?;
+            return Ok(Err(variables::Error::Denied(message)));
+        }
+        self.log.used("env", &format!("gets the variable {name}"))?;
+        let value = self.variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+        Ok(value.ok_or_else(|| {
+            let set = format!("gatling config set {} {name}=...", self.project);
+            variables::Error::NotSet(format!("{name} is not set: set it with `{set}`"))
+        }))
+    }
+}
+
+impl deployment::Host for State {
+    fn run_id(&mut self) -> String {
+        self.deployment.run_id.clone()
+    }
+
+    fn step(&mut self) -> String {
+        self.deployment.hook.step.to_owned()
+    }
+
+    fn phase(&mut self) -> deployment::HookPhase {
+        self.deployment.hook.phase.into()
+    }
+
+    fn attempt(&mut self) -> u32 {
+        self.deployment.attempt
+    }
+
+    fn started_at(&mut self) -> u64 {
+        u64::try_from(self.deployment.started_at.as_millisecond()).unwrap_or_default()
+    }
+
+    fn failed(&mut self) -> Option<deployment::Failure> {
+        // Hooks are called before and after steps; none is called because something failed.
+        None
+    }
+}
+
+impl process::Host for State {
+    async fn run(
+        &mut self,
+        name: String,
+        args: Vec<String>,
+        options: process::Options,
+    ) -> wasmtime::Result<Result<process::Output, process::Error>> {
+        let dir = options.cd.as_deref().map_or_else(|| self.build_dir.clone(), |cd| self.build_dir.join(cd));
+        let mut command = Command::new(&name, args, &dir)
+            .with_env(options.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        command.environment = Environment::Only(&["PATH", "HOME", "LANG"]);
+        let variables: Vec<_> = command.env.iter().map(|(name, _)| name.clone()).collect();
+        let mut place = if dir == self.build_dir { String::new() } else { format!("  (in {})", dir.display()) };
+        if !variables.is_empty() {
+            // Values can be secrets.
+            place += &format!("  (with {})", variables.join(", "));
+        }
+        self.log.command(&format!("{command}{place}"))?;
+        let variables: Vec<_> = variables.iter().map(String::as_str).collect();
+        let folder = options.cd.as_deref().filter(|_| dir != self.build_dir);
+        let run = Run { program: &name, args: &command.args, env: &variables, cd: folder };
+        if let Err(message) = self.grants.may_run(run) {
+            self.log.denied("run", &message)?;
+            return Ok(Err(process::Error::Denied(message)));
+        }
+        if self.deeds.list(|| Wish::Run(format!("{command}{place}"))) {
+            return Ok(Ok(process::Output { status: 0, output: String::new() }));
+        }
+        if name.contains('/') {
+            // What is granted is a program of the project, wherever the hook has it run.
+            command.program = self.build_dir.join(&name).display().to_string();
+        }
+        if let Some(unfit) = program::unfit(&command) {
+            return Ok(Err(process::Error::Failed(unfit)));
+        }
+        match program::run(command, self.log.clone(), self.limits.output).await? {
+            Ok((status, output)) => Ok(Ok(process::Output { status, output })),
+            Err(error @ (CommandError::NotFound { .. } | CommandError::NoDir { .. })) => {
+                Ok(Err(process::Error::NotFound(error.to_string())))
+            }
+            Err(error) => Ok(Err(process::Error::Failed(format!("{:#}", anyhow!(error))))),
+        }
+    }
+}

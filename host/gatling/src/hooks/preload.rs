@@ -1,0 +1,280 @@
+//! Getting a hooks file ready on threads of its own, beside the work that comes before the first
+//! hook: what it exports is known early, and its code when it is needed.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use rustix::fs::{MemfdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
+use wasmparser::Validator;
+use wasmtime::Engine;
+
+use super::cache::Cache;
+use super::call::{self, Linked};
+use super::compile;
+use super::inspect::{Inspection, Status};
+use super::limits::Limits;
+use super::surface::FEATURES;
+use super::{digest, read};
+use crate::task::Task;
+use gatling_config::roots::{ProjectPaths, Roots};
+use gatling_config::settings::{OperatorSettings, ProjectSettings};
+use gatling_report::duration;
+use gatling_runs::Events;
+
+/// A wait that people don't notice.
+const UNNOTICED: Duration = Duration::from_millis(300);
+
+/// Only a fault of Gatling itself ends the thread like this.
+const SILENT: &str = "compiling it ended without a word";
+
+/// A hooks file that is being made ready.
+pub struct Preload {
+    looked: Receiver<Result<Looked>>,
+    pub(super) code: Code,
+}
+
+/// What a look into a hooks file shows, as far as a run needs it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Looked {
+    pub(super) digest: String,
+    pub(super) size: u64,
+    /// By export name: whether the hook returns a result.
+    pub(super) hooks: HashMap<String, bool>,
+    pub(super) warnings: Vec<String>,
+    /// What no call gets past.
+    pub(super) fatal: Option<String>,
+}
+
+/// The code of a hooks file, when it is ready.
+pub(super) struct Code {
+    file: String,
+    made: Mutex<Receiver<Made>>,
+}
+
+/// What came of making it.
+struct Made {
+    linked: Result<Linked>,
+    size: u64,
+    /// How long it was compiled; none where it was there already.
+    compiled: Option<Duration>,
+    notes: Vec<String>,
+}
+
+impl Preload {
+    /// Begins with the project's hooks file for `task`; nothing where there is none. What
+    /// exports none of the task's hooks is not compiled.
+    #[must_use]
+    pub fn start(paths: &ProjectPaths, task: Task) -> Option<Self> {
+        let path = paths.build_dir().join(task.hooks_file());
+        fs::symlink_metadata(&path).ok()?;
+        // Where settings are wrong, the run ends before there is use for the code.
+        let settings = ProjectSettings::read(&paths.build_dir()).unwrap_or_default();
+        let operator = OperatorSettings::read(&paths.roots.config).unwrap_or_default();
+        let limits = Limits::of(&settings.hooks, &operator.hooks);
+        Some(Self::of(path, task, paths.roots.cache_dir(), limits))
+    }
+
+    /// Begins with a hooks file.
+    pub(super) fn of(path: PathBuf, task: Task, cache_dir: PathBuf, limits: Limits) -> Self {
+        let (tell_look, looked) = mpsc::channel();
+        let (tell_code, made) = mpsc::channel();
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        thread::spawn(move || {
+            let cache = Cache::open(&cache_dir);
+            let mut source = Source { path, bytes: None, engine: None };
+            let looked = source.look(task, cache.as_ref());
+            let wanted = looked.as_ref().ok().filter(|looked| {
+                looked.fatal.is_none() && task.hooks().any(|hook| looked.hooks.contains_key(&hook.export()))
+            });
+            let wanted = wanted.cloned();
+            // Whoever doesn't wait any more has found something else that ends the run.
+            _ = tell_look.send(looked);
+            if let Some(looked) = wanted {
+                _ = tell_code.send(source.make(&looked, cache.as_ref(), &cache_dir, &limits));
+            }
+        });
+        Self { looked, code: Code { file, made: Mutex::new(made) } }
+    }
+
+    /// What the file shows.
+    pub(super) fn looked(&self) -> Result<Looked> {
+        self.looked.recv().map_err(|_| anyhow!("looking into it ended without a word"))?
+    }
+}
+
+impl Code {
+    /// Waits until the code is ready, and says so where that takes long enough to be noticed.
+    pub(super) fn wait(&self, events: &Events) -> Result<Linked> {
+        self.wait_timed(events).map(|(linked, _)| linked)
+    }
+
+    /// As [`Code::wait`]; tells as well how long it was compiled, where it was.
+    pub(super) fn wait_timed(&self, events: &Events) -> Result<(Linked, Option<Duration>)> {
+        let made = self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let made = match made.recv_timeout(UNNOTICED) {
+            Ok(made) => made,
+            Err(RecvTimeoutError::Disconnected) => return Err(anyhow!(SILENT)),
+            Err(RecvTimeoutError::Timeout) => {
+                events.note(format!("waiting until {} is compiled, which it is the first time it is used", self.file));
+                made.recv().map_err(|_| anyhow!(SILENT))?
+            }
+        };
+        if let Some(time) = made.compiled {
+            let kilobytes = made.size.div_ceil(1024);
+            events.debug(format!("{}, {kilobytes} KB, was compiled in {}", self.file, duration(time)));
+        }
+        for note in &made.notes {
+            events.note(note.as_str());
+        }
+        made.linked.map(|linked| (linked, made.compiled))
+    }
+
+    /// Waits until the code is ready, and tells how long it took to compile it; none where that
+    /// had been done before.
+    pub(super) fn compiled(&self) -> Result<Option<Duration>> {
+        let made = self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let made = made.recv().map_err(|_| anyhow!(SILENT))?;
+        made.linked.map(|_| made.compiled)
+    }
+}
+
+/// Compiles hooks that were pushed and are not in the build dir yet, with the settings that came
+/// with them, so that their code is there when their turn comes. Nothing is said of what is wrong
+/// with them: that has its place then.
+pub fn compile_ahead(bytes: &[u8], settings: &str, task: Task, roots: &Roots) {
+    let settings = ProjectSettings::parse(settings).unwrap_or_default();
+    let operator = OperatorSettings::read(&roots.config).unwrap_or_default();
+    let limits = Limits::of(&settings.hooks, &operator.hooks);
+    let cache_dir = roots.cache_dir();
+    let compile = || -> Result<()> {
+        let cache = Cache::open(&cache_dir).context("nothing can be kept")?;
+        let inspection = Inspection::of(bytes, task).map_err(|error| anyhow!(error))?;
+        let is_of_use = inspection.fatal_problem().is_none() && inspection.callable().next().is_some();
+        if !is_of_use || cache.has(&call::engine()?, &digest(bytes)) || invalid(bytes).is_some() {
+            return Ok(());
+        }
+        // Of those that wait, one after the other: others are at work meanwhile.
+        let _turn = cache.turn("ahead")?;
+        // It is gone with this process, however that ends.
+        let mut file = File::from(memfd_create("hooks", MemfdFlags::CLOEXEC)?);
+        file.write_all(bytes)?;
+        let path = format!("/proc/{}/fd/{}", process::id(), file.as_raw_fd());
+        compile::apart(Path::new(&path), &cache_dir, &limits)
+    };
+    match compile() {
+        Ok(()) => tracing::debug!("what was pushed is compiled"),
+        Err(error) => tracing::debug!(error = format!("{error:#}"), "what was pushed is not compiled"),
+    }
+}
+
+/// What is wrong with the code in a hooks file, which a look at its outside doesn't show.
+fn invalid(bytes: &[u8]) -> Option<String> {
+    let error = Validator::new_with_features(FEATURES).validate_all(bytes).err()?;
+    Some(format!("it is not valid: {error}"))
+}
+
+/// A hooks file, read when there is need.
+struct Source {
+    path: PathBuf,
+    bytes: Option<Vec<u8>>,
+    engine: Option<Engine>,
+}
+
+impl Source {
+    fn bytes(&mut self) -> Result<&[u8]> {
+        let bytes = match self.bytes.take() {
+            Some(bytes) => bytes,
+            None => read(&self.path)?,
+        };
+        Ok(self.bytes.insert(bytes))
+    }
+
+    fn engine(&mut self) -> Result<Engine> {
+        if let Some(engine) = &self.engine {
+            return Ok(engine.clone());
+        }
+        Ok(self.engine.insert(call::engine()?).clone())
+    }
+
+    /// Looks into the file, or into what is known of it.
+    fn look(&mut self, task: Task, cache: Option<&Cache>) -> Result<Looked> {
+        let cannot = || format!("cannot read {}", self.path.display());
+        let before = fs::metadata(&self.path).with_context(cannot)?;
+        let key = self.path.clone();
+        if let Some(known) = cache.and_then(|cache| cache.recall(&key, &before)) {
+            return Ok(known);
+        }
+        let engine = self.engine()?;
+        let bytes = self.bytes()?;
+        let inspection = Inspection::of(bytes, task).map_err(|error| anyhow!(error))?;
+        let unknown = inspection.hooks.iter().filter(|report| report.status == Status::Unknown);
+        let mut looked = Looked {
+            digest: digest(bytes),
+            size: bytes.len() as u64,
+            hooks: inspection.callable().map(|(report, fallible)| (report.export(), fallible)).collect(),
+            warnings: unknown.map(|report| report.message.clone()).collect(),
+            fatal: inspection.fatal_problem().map(str::to_owned),
+        };
+        // Compiling goes on beside the first steps. What it would refuse is to be known before them.
+        if looked.fatal.is_none() && !cache.is_some_and(|cache| cache.has(&engine, &looked.digest)) {
+            looked.fatal = invalid(bytes);
+        }
+        if let Some(cache) = cache.filter(|_| looked.fatal.is_none()) {
+            cache.remember(&key, &before, &looked);
+        }
+        Ok(looked)
+    }
+
+    /// Loads the file's code, or has it compiled.
+    fn make(mut self, looked: &Looked, cache: Option<&Cache>, cache_dir: &Path, limits: &Limits) -> Made {
+        let mut made = Made { linked: Err(anyhow!(SILENT)), size: looked.size, compiled: None, notes: Vec::new() };
+        made.linked = match cache {
+            Some(cache) => self.load_or_compile(looked, cache, cache_dir, limits, &mut made.compiled),
+            None => {
+                made.notes.push(format!(
+                    "compiled hooks cannot be kept: {} has to be yours, and writable for nobody else",
+                    cache_dir.display()
+                ));
+                tempfile::tempdir().context("cannot make a folder for compiled hooks").and_then(|folder| {
+                    let cache = Cache::open(folder.path()).context("cannot use a folder of its own")?;
+                    self.load_or_compile(looked, &cache, folder.path(), limits, &mut made.compiled)
+                })
+            }
+        };
+        made
+    }
+
+    fn load_or_compile(
+        &mut self,
+        looked: &Looked,
+        cache: &Cache,
+        cache_dir: &Path,
+        limits: &Limits,
+        compiled: &mut Option<Duration>,
+    ) -> Result<Linked> {
+        let engine = self.engine()?;
+        let component = match cache.load(&engine, &looked.digest) {
+            Ok(component) => component,
+            Err(why) => {
+                tracing::debug!(why, "compiling");
+                let begun = Instant::now();
+                compile::apart(&self.path, cache_dir, limits)?;
+                *compiled = Some(begun.elapsed());
+                cache
+                    .load(&engine, &looked.digest)
+                    .map_err(|why| anyhow!("it changed while it was compiled, or the disk is full: {why}"))?
+            }
+        };
+        Linked::new(engine, &component)
+    }
+}

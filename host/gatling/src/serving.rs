@@ -1,0 +1,166 @@
+//! What serves: looked at, not remembered. The app's process, and where it listens.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::{fs, io};
+
+use anyhow::Result;
+use gatling_runs::Serving;
+
+use crate::nginx::visitor::{self, Visit};
+use crate::nginx::{config, servers};
+use gatling_config::dotenv::Dotenv;
+use gatling_config::roots::ProjectPaths;
+use gatling_config::settings::OperatorSettings;
+
+/// The process id of the project's app, if it runs. A pid file that another boot left, or whose
+/// process is something else by now, doesn't count: the app's environment has a mark.
+#[must_use]
+pub fn pid(paths: &ProjectPaths) -> Option<u32> {
+    let pid = fs::read_to_string(paths.pid_file()).ok()?.trim().parse().ok()?;
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mark = format!("GATLING_DEPLOY_DIR={}", paths.deploy_dir().display());
+    environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()).then_some(pid)
+}
+
+/// What serves at this moment.
+#[must_use]
+pub fn look(paths: &ProjectPaths) -> Serving {
+    let name = &paths.name;
+    let Some(release) = paths.current_release().filter(|_| paths.is_deployed()) else {
+        return Serving::NotDeployed;
+    };
+    // Its own process is known, where a connection could be to anybody.
+    if !answers(paths) {
+        let start = match paths.roots.etc_is_the_systems() {
+            true => format!("service {name} restart"),
+            false => format!("{} restart", paths.init_script().display()),
+        };
+        return Serving::Down { release, start };
+    }
+    match unserved(paths) {
+        Ok(None) => Serving::Serving { release },
+        Ok(Some(visit)) => Serving::Unserved { release, why: visit.to_string() },
+        Err(error) => Serving::Unknown { release, why: format!("{error:#}") },
+    }
+}
+
+/// Whether the app's own process runs and listens on the port that was noted for it.
+fn answers(paths: &ProjectPaths) -> bool {
+    let noted = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
+    let port: Option<u16> = noted.get("GATLING_PORT").and_then(|port| port.parse().ok());
+    let listens_on = |pid, port| listens(pid).is_ok_and(|all| all.iter().any(|address| address.port() == port));
+    pid(paths).zip(port).is_some_and(|(pid, port)| listens_on(pid, port))
+}
+
+/// The host names of the site in place.
+#[must_use]
+pub fn hosts(paths: &ProjectPaths) -> Vec<String> {
+    let site = fs::read_to_string(paths.nginx_enabled()).unwrap_or_default();
+    servers::plain_names(&servers::servers(&config::parse(&site, "the site").unwrap_or_default()))
+}
+
+/// The first host name of the site in place whose visitors are not served; none where all are, or no
+/// site is in place.
+///
+/// # Errors
+/// When nobody can be asked.
+pub fn unserved(paths: &ProjectPaths) -> Result<Option<Visit>> {
+    let Ok(site) = fs::read_to_string(paths.nginx_enabled()) else { return Ok(None) };
+    let servers = servers::servers(&config::parse(&site, "the site")?);
+    let noted = Dotenv::read(&paths.current_link().join("service.env"))?;
+    let path = noted.get("GATLING_HEALTH_PATH").unwrap_or("/");
+    let behind_proxy = OperatorSettings::read(&paths.roots.config)?.nginx.behind_proxy;
+    let headers: Vec<_> = behind_proxy.then(|| "X-Forwarded-Proto: https".to_owned()).into_iter().collect();
+    let hosts = servers::plain_names(&servers);
+    let visits = visitor::visit(&hosts, path, |host| servers::door(&servers, host), &headers)?;
+    Ok(visits.into_iter().find(|visit| !visit.went_well()))
+}
+
+/// Where a process and those that it has started listen for TCP connections.
+///
+/// # Errors
+/// When the kernel's tables can't be read.
+pub fn listens(pid: u32) -> io::Result<Vec<SocketAddr>> {
+    let mut inodes = HashSet::new();
+    for pid in with_descendants(pid) {
+        inodes.extend(sockets(pid));
+    }
+    let mut addresses = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = match fs::read_to_string(table) {
+            Ok(text) => text,
+            // A kernel without IPv6.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let listening = text.lines().filter_map(listening);
+        addresses.extend(listening.filter(|(inode, _)| inodes.contains(inode)).map(|(_, address)| address));
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
+}
+
+/// The processes that a process has started, itself among them.
+fn with_descendants(pid: u32) -> Vec<u32> {
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = found.get(next) {
+        let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+        let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+        let children: Vec<u32> =
+            lists.flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<_>>()).collect();
+        found.extend(children);
+        next += 1;
+    }
+    found
+}
+
+/// The inodes of the sockets that a process has open.
+fn sockets(pid: u32) -> Vec<u64> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let inode = |path: &Path| path.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    entries.filter_map(|entry| inode(&fs::read_link(entry.path()).ok()?)).collect()
+}
+
+/// The inode and the address of a listening socket, from a line of `/proc/net/tcp`: see proc(5).
+fn listening(line: &str) -> Option<(u64, SocketAddr)> {
+    const LISTEN: &str = "0A";
+    let fields: Vec<_> = line.split_whitespace().collect();
+    let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
+    if *state != LISTEN {
+        return None;
+    }
+    let (ip, port) = local.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    // Each group of eight digits is four bytes as the machine keeps them.
+    let words: Option<Vec<u32>> =
+        (0..ip.len() / 8).map(|n| u32::from_str_radix(&ip[n * 8..n * 8 + 8], 16).ok()).collect();
+    let bytes: Vec<u8> = words?.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let ip = match bytes.as_slice() {
+        bytes if bytes.len() == 4 => IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?)),
+        bytes => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)).to_canonical(),
+    };
+    Some((inode.parse().ok()?, SocketAddr::new(ip, port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_found_to_listen_where_it_does() {
+        let loopback = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let open = TcpListener::bind("0.0.0.0:0").expect("a port is free");
+        let ipv6 = TcpListener::bind("[::]:0").ok();
+        let found = listens(std::process::id()).expect("the tables can be read");
+        for listener in [Some(loopback), Some(open), ipv6].into_iter().flatten() {
+            let address = listener.local_addr().expect("it has one");
+            assert!(found.contains(&address), "{address} is not among {found:?}");
+        }
+    }
+}

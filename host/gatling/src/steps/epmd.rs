@@ -1,0 +1,41 @@
+//! Erlang's port mapper: the first node that needs it starts it, and nobody ends it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use gatling_config::roots::ProjectPaths;
+use gatling_process::Command;
+use gatling_runs::Events;
+
+/// Ends every epmd that a release of any project here has started, unless a node is registered with
+/// it.
+pub(super) fn end(paths: &ProjectPaths, events: &Events) {
+    let Some(deployments) = paths.deploy_dir().parent().map(Path::to_owned) else { return };
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| Pid::from_raw(name.parse().ok()?)) else { continue };
+        let Ok(program) = fs::read_link(entry.path().join("exe")) else { continue };
+        // The release that it came from may be gone.
+        let program = program.to_string_lossy().trim_end_matches(" (deleted)").to_owned();
+        if !Path::new(&program).starts_with(&deployments) || !program.ends_with("/epmd") {
+            continue;
+        }
+        let Some(program) = programs(paths).into_iter().find(|program| program.is_file()) else { return };
+        let mut names = Command::new(&program.display().to_string(), ["-names"], Path::new("/"));
+        names.env.push(("ERL_EPMD_ADDRESS".to_owned(), "127.0.0.1".to_owned()));
+        let is_needed = names.output().is_ok_and(|text| text.lines().any(|line| line.starts_with("name ")));
+        if !is_needed && kill_process(pid, Signal::TERM).is_ok() {
+            events.note("ended epmd, which no app needs any more");
+        }
+    }
+}
+
+/// The epmd of each of the project's releases.
+fn programs(paths: &ProjectPaths) -> Vec<PathBuf> {
+    let below = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    below(paths.releases_dir())
+        .flat_map(|release| below(release.join(paths.name.as_str())))
+        .map(|folder| folder.join("bin/epmd"))
+        .collect()
+}

@@ -1,0 +1,221 @@
+//! The files that Gatling writes for others to read: git, init, nginx, and authors of hooks.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior, context};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use gatling_config::project::ProjectName;
+use gatling_config::roots::ProjectPaths;
+use gatling_config::settings::{Certificate, NginxSettings, SiteSettings};
+use gatling_process::shell;
+
+/// The words by which Gatling knows its own files again, so that it replaces no others.
+#[must_use]
+pub fn marker(project: &ProjectName) -> String {
+    format!("Written by gatling for {project}.")
+}
+
+/// The post-update hook: `gatling` is the program it calls.
+///
+/// # Errors
+/// None in practice: only if the template itself were broken.
+pub fn post_update(paths: &ProjectPaths, gatling: &Path) -> Result<String> {
+    // A push over ssh comes without them.
+    let roots = paths.roots.variables().into_iter().filter(|(name, _)| std::env::var_os(name).is_some());
+    let roots: Vec<_> = roots.map(|(name, path)| (name, text(path))).collect();
+    render(
+        include_str!("../templates/post-update.sh"),
+        context! {
+            marker => marker(&paths.name),
+            project => paths.name.as_str(),
+            roots,
+            gatling => text(gatling),
+        },
+    )
+}
+
+/// The init script. The app runs as the user who deploys it.
+///
+/// # Errors
+/// None in practice: only if the template itself were broken.
+pub fn init_script(paths: &ProjectPaths) -> Result<String> {
+    render(
+        include_str!("../templates/init-script.sh"),
+        context! {
+            marker => marker(&paths.name),
+            project => paths.name.as_str(),
+            deploy_dir => text(&paths.deploy_dir()),
+            uid => rustix::process::geteuid().as_raw(),
+            gid => rustix::process::getegid().as_raw(),
+            home => std::env::var("HOME").unwrap_or_else(|_| "/".to_owned()),
+        },
+    )
+}
+
+/// What is added to a release's `runtime.exs`: these lines of config.
+#[must_use]
+pub(crate) fn release_runtime(config: &str) -> String {
+    format!("{}{config}", include_str!("../templates/release-runtime.exs"))
+}
+
+/// What has logrotate rotate the app's log.
+///
+/// # Errors
+/// None in practice: only if the template itself were broken.
+pub fn logrotate(paths: &ProjectPaths) -> Result<String> {
+    render(
+        include_str!("../templates/logrotate"),
+        context! {
+            marker => marker(&paths.name),
+            log => format!("\"{}\"", paths.app_log().display()),
+            user => account_name("/etc/passwd", rustix::process::geteuid().as_raw()),
+            group => account_name("/etc/group", rustix::process::getegid().as_raw()),
+        },
+    )
+}
+
+/// The name of a user or a group, or its number where it has none there.
+fn account_name(file: &str, id: u32) -> String {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let of_line = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?.to_owned();
+        (fields.nth(1)?.parse() == Ok(id)).then_some(name)
+    };
+    text.lines().find_map(of_line).unwrap_or_else(|| id.to_string())
+}
+
+/// The path at which a site says which one it is.
+pub const PROOF_PATH: &str = "/.well-known/gatling-site";
+
+/// How nginx serves a project that has no nginx.conf of its own.
+#[derive(Clone, Debug, Serialize)]
+pub struct SiteText<'a> {
+    /// What servers listen on.
+    pub listen: &'a [String],
+    /// What servers with a certificate listen on.
+    pub https_listen: &'a [String],
+    /// The host names without a certificate.
+    pub plain: Vec<&'a str>,
+    /// The host names with one.
+    pub https: Vec<SecuredNames<'a>>,
+    /// The app's port.
+    pub port: u16,
+    /// The largest body of a request, in bytes.
+    pub body_size: u64,
+    /// Whether visitors come through another proxy, which knows better how they came.
+    pub behind_proxy: bool,
+    /// The folder of digested assets, and of their `.gz` files, if nginx can serve them.
+    pub assets: Option<String>,
+}
+
+/// Host names that one certificate is for.
+#[derive(Clone, Debug, Serialize)]
+pub struct SecuredNames<'a> {
+    /// The host names.
+    pub domains: Vec<&'a str>,
+    /// The file of the certificate.
+    pub certificate: String,
+    /// The file of its key.
+    pub key: String,
+}
+
+impl<'a> SiteText<'a> {
+    /// Finds the certificate of each host name.
+    #[must_use]
+    pub fn new(
+        nginx: &'a NginxSettings,
+        site: &SiteSettings,
+        domains: &'a [String],
+        port: u16,
+        assets: Option<&Path>,
+    ) -> Self {
+        let mut plain = Vec::new();
+        let mut https: Vec<SecuredNames<'a>> = Vec::new();
+        for domain in domains {
+            let Some(Certificate { certificate, key, .. }) = nginx.certificate(domain) else {
+                plain.push(domain.as_str());
+                continue;
+            };
+            let (certificate, key) = (text(certificate), text(key));
+            match https.iter_mut().find(|names| names.certificate == certificate && names.key == key) {
+                Some(names) => names.domains.push(domain),
+                None => https.push(SecuredNames { domains: vec![domain], certificate, key }),
+            }
+        }
+        Self {
+            listen: &nginx.listen,
+            https_listen: &nginx.https_listen,
+            plain,
+            https,
+            port,
+            body_size: site.body_size.as_u64(),
+            behind_proxy: nginx.behind_proxy,
+            assets: assets.map(text),
+        }
+    }
+
+    /// What the site says at [`PROOF_PATH`]: it differs wherever the site does.
+    #[must_use]
+    pub fn proof(&self) -> String {
+        let what = format!("{self:?} {}", include_str!("../templates/nginx-site.conf"));
+        Sha256::digest(what).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The text of the site.
+    ///
+    /// # Errors
+    /// None in practice: only if the template itself were broken.
+    pub fn render(&self, project: &ProjectName) -> Result<String> {
+        let identifier = project.identifier();
+        let forwarded = match self.behind_proxy {
+            true => format!("$gatling_{identifier}_proto"),
+            false => "$scheme".to_owned(),
+        };
+        render(
+            include_str!("../templates/nginx-site.conf"),
+            context! {
+                proof_path => PROOF_PATH,
+                proof => self.proof(),
+                marker => marker(project),
+                identifier,
+                forwarded,
+                ..minijinja::Value::from(Serde(self))
+            },
+        )
+    }
+}
+
+/// `before-mix-compile` as a name in JavaScript: `beforeMixCompile`.
+#[must_use]
+pub(crate) fn camel(name: &str) -> String {
+    let mut words = name.split('-');
+    words.next().into_iter().map(str::to_owned).chain(words.map(pascal)).collect()
+}
+
+/// `before-mix-compile` as a name in Go: `BeforeMixCompile`.
+#[must_use]
+pub(crate) fn pascal(name: &str) -> String {
+    let capitalized = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
+    };
+    name.split('-').filter_map(capitalized).collect()
+}
+
+/// Fills in a template; the text ends with one line end.
+pub(crate) fn render(template: &str, values: minijinja::Value) -> Result<String> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.add_filter("sh", |text: &str| shell::quoted(text));
+    // The template engine takes the last line end off.
+    Ok(environment.render_str(template, values).context("cannot fill in a template")? + "\n")
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,134 @@
+//! A command under way: following what it writes, until it ends or is ended.
+
+use std::collections::VecDeque;
+use std::io::{PipeWriter, Write as _};
+use std::process::{Child, ExitStatus};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+
+use super::lines::Lines;
+use super::{Command, CommandError, kill_tree};
+
+/// How many of a command's last lines are kept for an error that quotes them.
+const KEPT_LINES: usize = 20;
+
+/// How often it is looked whether a program has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long output is waited for after a program ended: something that it left running in the
+/// background may hold the pipe open for ever.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// A command under way. When it is dropped before its end, and was started in a process group of
+/// its own, it is killed with all that it has started.
+#[derive(Debug)]
+pub struct Started {
+    pub(super) command: Command,
+    pub(super) child: Child,
+    pub(super) lines: Receiver<Lines>,
+    /// Where it is told to go on.
+    pub(super) turn: Option<PipeWriter>,
+    pub(super) in_group: bool,
+    pub(super) is_over: bool,
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if self.in_group && !self.is_over {
+            kill_tree(self.pid());
+            _ = self.child.wait();
+        }
+    }
+}
+
+impl Started {
+    /// The command.
+    #[must_use]
+    pub fn command(&self) -> &Command {
+        &self.command
+    }
+
+    /// The id of its process, and of its process group where it was started in one.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// The command, told as another one: what it stands for from now on.
+    #[must_use]
+    pub fn told_as(mut self, command: Command) -> Self {
+        self.command = command;
+        self
+    }
+
+    /// Tells it that its turn has come, if it was started to wait for that.
+    pub fn go_on(&mut self) {
+        // One that doesn't listen any more has ended.
+        _ = self.turn.take().map(|mut turn| turn.write_all(b"\n"));
+    }
+
+    /// Hands what it has written or writes to `take`, whole lines at a time, and returns how it ended.
+    ///
+    /// # Errors
+    /// When the system can't tell.
+    pub fn stream(mut self, mut take: impl FnMut(&Lines)) -> Result<ExitStatus, CommandError> {
+        let status = self.stream_while(|lines| {
+            take(lines);
+            true
+        })?;
+        Ok(status.expect("it is streamed to its end"))
+    }
+
+    /// As [`Started::stream`], but only as long as `take` returns `true`; then the rest is still to
+    /// be streamed, and there is no status yet.
+    ///
+    /// # Errors
+    /// When the system can't tell.
+    pub fn stream_while(&mut self, mut take: impl FnMut(&Lines) -> bool) -> Result<Option<ExitStatus>, CommandError> {
+        let wait_error = |source| CommandError::Start { command: self.command.to_string(), source };
+        let mut ended = None;
+        let mut looked = Instant::now();
+        loop {
+            match self.lines.recv_timeout(LOOK) {
+                Ok(lines) if take(&lines) => {}
+                Ok(_) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // Also when lines come without a pause: they may come from what it left running.
+            if ended.is_none() && looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                ended = self.child.try_wait().map_err(wait_error)?.map(|_| looked);
+            }
+            if ended.is_some_and(|ended| ended.elapsed() > DRAIN) {
+                break;
+            }
+        }
+        let status = self.child.wait().map_err(wait_error)?;
+        self.is_over = true;
+        tracing::debug!(command = %self.command, %status, "ended");
+        Ok(Some(status))
+    }
+
+    /// As [`Started::stream`], and takes any status but 0 for an error.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn finish(self, mut take: impl FnMut(&Lines)) -> Result<(), CommandError> {
+        let (command, dir) = (self.command.to_string(), self.command.dir.clone());
+        let mut last_lines = VecDeque::new();
+        let status = self.stream(|lines| {
+            take(lines);
+            let new: Vec<_> = lines.text.rsplit('\n').take(KEPT_LINES).collect();
+            last_lines.extend(new.into_iter().rev().map(str::to_owned));
+            let old = last_lines.len().saturating_sub(KEPT_LINES);
+            last_lines.drain(..old);
+        })?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(CommandError::Failed { command, dir, status, last_lines: last_lines.into() })
+    }
+}

@@ -1,0 +1,220 @@
+//! Runs and projects in short, as text.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use gatling_runs::{JournalError, Serving, State, Summary};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::duration::{duration, seconds};
+use crate::escape::escape_line;
+use crate::text::{say_serving, short};
+
+/// How a project stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The project.
+    pub project: String,
+    /// Whether visitors are served.
+    pub healthy: bool,
+    /// What serves: asked at this moment.
+    pub serving: Serving,
+    /// Since when that release has been the current one.
+    pub since: Option<Timestamp>,
+    /// The process id of the app.
+    pub pid: Option<u32>,
+    /// The app's port.
+    pub port: Option<u16>,
+    /// The host names that were asked through nginx.
+    pub hosts: Vec<String>,
+    /// Runs that are under way or wait, the latest first.
+    pub under_way: Vec<Summary>,
+    /// The latest run that is over.
+    pub last: Option<Summary>,
+}
+
+/// A time, where this server is.
+#[must_use]
+pub fn when(time: Timestamp) -> String {
+    time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+}
+
+fn ago(time: Timestamp, now: Timestamp) -> String {
+    duration(Duration::try_from(now.duration_since(time)).unwrap_or_default())
+}
+
+/// How a project stands, as some lines of text.
+#[must_use]
+pub fn status(status: &Status, now: Timestamp) -> String {
+    let project = escape_line(&status.project);
+    let mut text = say_serving(&project, &status.serving).replace('\n', "\n  ") + "\n";
+    let is_up = !matches!(status.serving, Serving::NotDeployed | Serving::Down { .. });
+    if let Some(since) = status.since.filter(|_| is_up) {
+        _ = writeln!(text, "  for      {} (since {})", ago(since, now), when(since));
+    }
+    if !status.hosts.is_empty() && is_up {
+        _ = writeln!(text, "  at       {}", escape_line(&status.hosts.join(", ")));
+    }
+    if let Some((pid, port)) = status.pid.zip(status.port) {
+        _ = writeln!(text, "  process  {pid}, port {port}");
+    }
+    for run in &status.under_way {
+        let at = run.at.as_ref().map(|at| format!(", at {}", escape_line(at))).unwrap_or_default();
+        let what = run.pipeline.as_deref().unwrap_or("a push");
+        let state = run.state.name();
+        _ = writeln!(
+            text,
+            "  {state:<8} {}{at}, for {}, begun by {} (gatling log {project} --follow)",
+            escape_line(what),
+            ago(run.started_at, now),
+            escape_line(&run.by)
+        );
+    }
+    match &status.last {
+        Some(last) => _ = writeln!(text, "  last run {}", one_line(last, now)),
+        None => text.push_str("  last run none yet\n"),
+    }
+    text
+}
+
+/// A run in one line, without its id.
+fn one_line(run: &Summary, now: Timestamp) -> String {
+    let mut line = escape_line(run.pipeline.as_deref().unwrap_or("a push"));
+    if let Some(version) = &run.version {
+        line += &format!(" of {}", escape_line(version));
+    }
+    if let Some(commit) = &run.commit {
+        line += &format!(" ({})", short(&escape_line(commit)));
+    }
+    line += &format!(" {}", outcome(run));
+    line += &format!(", {} ago", ago(run.finished_at.unwrap_or(run.started_at), now));
+    if let Some(time) = run.seconds {
+        line += &format!(", took {}", seconds(time));
+    }
+    line
+}
+
+/// How a run ended, and where, if it didn't end well.
+fn outcome(run: &Summary) -> String {
+    let at = run.at.as_ref().filter(|_| matches!(run.state, State::Failed | State::Killed | State::Cancelled));
+    match at {
+        Some(at) => format!("{} at {}", run.state.name(), escape_line(at)),
+        None => run.state.name().to_owned(),
+    }
+}
+
+/// Runs as a table, a line each.
+#[must_use]
+pub fn history(runs: &[(String, Result<Summary, JournalError>)]) -> String {
+    let mut rows = vec![["RUN", "BEGUN", "PIPELINE", "VERSION", "COMMIT", "TOOK", "OUTCOME"].map(str::to_owned)];
+    for (id, run) in runs {
+        let id = escape_line(id);
+        rows.push(match run {
+            Ok(run) => [
+                id,
+                when(run.started_at),
+                escape_line(run.pipeline.as_deref().unwrap_or("-")),
+                escape_line(run.version.as_deref().unwrap_or("-")),
+                short(&escape_line(run.commit.as_deref().unwrap_or("-"))).to_owned(),
+                run.seconds.map_or("-".to_owned(), seconds),
+                outcome(run),
+            ],
+            Err(error) => {
+                let dash = || "-".to_owned();
+                [id, dash(), dash(), dash(), dash(), dash(), format!("unreadable: {}", escape_line(&error.to_string()))]
+            }
+        });
+    }
+    table(&rows)
+}
+
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or_default());
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line += cell;
+            line += &" ".repeat(width - cell.width() + 2);
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(state: State) -> Summary {
+        Summary {
+            id: "20260101-000000-000-1".to_owned(),
+            project: "shop".to_owned(),
+            pipeline: Some("upgrade".to_owned()),
+            state,
+            recovered: false,
+            version: Some("0.2.0".to_owned()),
+            release: Some("0.2.0".to_owned()),
+            branch: Some("main".to_owned()),
+            commit: Some("d87fa59d87fa59".to_owned()),
+            by: "deploy\u{1b}[2J".to_owned(),
+            started_at: "2026-01-01T00:00:00Z".parse().expect("a time"),
+            finished_at: Some("2026-01-01T00:00:17Z".parse().expect("a time")),
+            seconds: Some(17.3),
+            error: Vec::new(),
+            at: Some("mix_compile".to_owned()),
+            serving: None,
+        }
+    }
+
+    #[test]
+    fn a_project_in_short() {
+        let now = "2026-01-01T02:05:17Z".parse().expect("a time");
+        let mut project = Status {
+            project: "shop".to_owned(),
+            healthy: true,
+            serving: Serving::Serving { release: "0.2.0".to_owned() },
+            since: Some("2026-01-01T00:00:17Z".parse().expect("a time")),
+            pid: Some(7),
+            port: Some(4000),
+            hosts: vec!["www.example.com".to_owned()],
+            under_way: vec![Summary { finished_at: None, seconds: None, ..run(State::Running) }],
+            last: Some(run(State::Succeeded)),
+        };
+        let text = status(&project, now);
+        for line in [
+            "shop 0.2.0 is serving.\n  for      2 h 5 min (since 2026-01-01",
+            "  at       www.example.com\n  process  7, port 4000\n",
+            "  running  upgrade, at mix_compile, for 2 h 5 min, begun by deploy\\u{1b}[2J",
+            "  last run upgrade of 0.2.0 (d87fa59) succeeded, 2 h 5 min ago, took 17.3 s\n",
+        ] {
+            assert!(text.contains(line), "{line:?} is not in:\n{text}");
+        }
+        project.serving = Serving::NotDeployed;
+        project.under_way.clear();
+        project.last = Some(run(State::Failed));
+        (project.pid, project.port) = (None, None);
+        let text = status(&project, now);
+        let expected = "shop is not deployed: nothing serves.\n  last run upgrade of 0.2.0 (d87fa59) failed at mix_compile, \
+                        2 h 5 min ago, took 17.3 s\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn runs_are_a_table_and_one_that_cannot_be_read_says_why() {
+        let runs = [
+            ("20260102-000000-000-1".to_owned(), Err(JournalError::Newer(2))),
+            ("20260101-000000-000-1".to_owned(), Ok(run(State::Killed))),
+        ];
+        let text = history(&runs);
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].starts_with("RUN                    BEGUN"), "{text}");
+        assert!(lines[1].contains("unreadable: a newer version of gatling"), "{text}");
+        assert!(lines[2].ends_with("upgrade   0.2.0    d87fa59  17.3 s  killed at mix_compile"), "{text}");
+    }
+}

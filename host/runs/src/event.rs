@@ -1,0 +1,351 @@
+//! The events of a run. docs/journal.md describes their fields for those who read journals.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The version of the journal's format. A change that old readers would misunderstand raises it; new
+/// kinds of events and new fields don't.
+pub const FORMAT: u32 = 1;
+
+/// One line of a journal.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+pub struct Entry {
+    /// The version of the format: [`FORMAT`].
+    pub v: u32,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Entry {
+    /// An event that happens now.
+    #[must_use]
+    pub fn now(event: Event) -> Self {
+        Self { v: FORMAT, at: Timestamp::now(), event }
+    }
+}
+
+/// Something that happened in a run.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The run was begun.
+    Begun {
+        /// The run's id.
+        run: String,
+        /// The project.
+        project: String,
+        /// The pipeline that was asked for; none for a push, which deploys or upgrades.
+        pipeline: Option<String>,
+        /// Who began it.
+        by: String,
+        /// The version of Gatling.
+        gatling: String,
+    },
+    /// It waits until another run of the project has ended.
+    Waiting {
+        /// What that run says of itself.
+        holder: String,
+    },
+    /// It waits no longer.
+    Waited,
+    /// It is known what will be done.
+    Planned {
+        /// The pipeline.
+        pipeline: String,
+        /// The version of the project.
+        version: String,
+        /// The name that its release gets.
+        release: String,
+        /// The release that serves at this moment.
+        previous: Option<String>,
+        /// The deploy branch.
+        branch: String,
+        /// The commit.
+        commit: String,
+        /// The steps, in order.
+        steps: Vec<String>,
+    },
+    /// The hooks file was looked into.
+    HooksLoaded {
+        /// Its name.
+        file: String,
+        /// The hooks of this pipeline that it exports, in order.
+        hooks: Vec<String>,
+    },
+    /// A step was begun.
+    StepBegun {
+        /// Its name.
+        step: String,
+    },
+    /// A step has ended.
+    StepEnded {
+        /// Its name.
+        step: String,
+        /// Whether it did all that it should.
+        ok: bool,
+        /// How long it took, in seconds.
+        seconds: f64,
+    },
+    /// A hook is called.
+    HookBegun {
+        /// Its name: `before_mix_compile`.
+        hook: String,
+        /// The hooks file that it is in.
+        file: String,
+    },
+    /// A hook has returned, or was ended.
+    HookEnded {
+        /// Its name.
+        hook: String,
+        /// Whether it returned without an error.
+        ok: bool,
+        /// How long it took, in seconds.
+        seconds: f64,
+    },
+    /// A program is started.
+    Command {
+        /// The command line, as a person would type it.
+        line: String,
+        /// Whether it is only of interest to those who look for a fault.
+        #[serde(default, skip_serializing_if = "is_false")]
+        quiet: bool,
+    },
+    /// The program has ended.
+    CommandEnded {
+        /// How: `exited with status 0`, or the error that kept it from starting.
+        status: String,
+        /// Whether it ended well.
+        ok: bool,
+        /// How long it ran, in seconds.
+        seconds: f64,
+    },
+    /// A program or a hook wrote something.
+    Output {
+        /// One or several lines, without the last line end.
+        text: String,
+        /// Whether the last line goes on with the next output.
+        #[serde(default, skip_serializing_if = "is_false")]
+        open: bool,
+    },
+    /// Output that was left out, because the step or hook wrote more than the journal keeps.
+    OutputCut {
+        /// How much was left out, in bytes.
+        bytes: u64,
+    },
+    /// A hook wrote to the log.
+    Log {
+        /// How much it matters.
+        level: Level,
+        /// What it wrote.
+        text: String,
+    },
+    /// Gatling has something to say.
+    Note {
+        /// How much it matters.
+        level: Level,
+        /// What it is: one or several lines.
+        text: String,
+    },
+    /// A hook used something that it was granted.
+    GrantUsed {
+        /// The key of the grant: `run`, `read`, `write`, `http` or `env`.
+        grant: String,
+        /// What it used it for.
+        what: String,
+    },
+    /// A hook asked for something that it was not granted.
+    GrantRefused {
+        /// The key of the grant.
+        grant: String,
+        /// What it asked for, and the line that would grant it.
+        message: String,
+    },
+    /// Something outside the run's own files is about to be changed. It is written, and on the disk,
+    /// before anything is changed.
+    Changing {
+        /// What is changed.
+        change: Change,
+        /// What it is changed to.
+        to: String,
+        /// What would undo it, as actions; none where it can only be finished.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undo: Option<Value>,
+    },
+    /// The change was made.
+    Changed {
+        /// What was changed.
+        change: Change,
+    },
+    /// The change was undone.
+    Undone {
+        /// What was changed back.
+        change: Change,
+        /// Whether that went well.
+        ok: bool,
+    },
+    /// This run was killed; another one has set right what it left.
+    Recovered {
+        /// The id of that run.
+        by: String,
+    },
+    /// The run has ended.
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// How long it took, in seconds, waiting for other runs not included.
+        seconds: f64,
+        /// What failed, and why: an error with its causes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        error: Vec<String>,
+        /// What serves by now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        serving: Option<Serving>,
+        /// The command that tries it again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<String>,
+        /// Host names or the port at which the app can be reached.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        places: Vec<String>,
+    },
+    /// An event that this version of Gatling doesn't know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Event {
+    /// Changes every text of the event that can come from outside, such as what programs write. Names that
+    /// Gatling decides on are left as they are.
+    pub fn change_texts(&mut self, change: impl Fn(&str) -> String) {
+        let mut all: Vec<&mut String> = Vec::new();
+        match self {
+            Self::Begun { by, .. } => all.push(by),
+            Self::Waiting { holder } => all.push(holder),
+            Self::Planned { branch, .. } => all.push(branch),
+            Self::Command { line, .. } => all.push(line),
+            Self::CommandEnded { status, .. } => all.push(status),
+            Self::Output { text, .. } | Self::Log { text, .. } | Self::Note { text, .. } => all.push(text),
+            Self::GrantUsed { what, .. } => all.push(what),
+            Self::GrantRefused { message, .. } => all.push(message),
+            Self::Changing { to, undo, .. } => {
+                all.push(to);
+                undo.iter_mut().for_each(|undo| change_json(undo, &change));
+            }
+            Self::Ended { error, serving, .. } => {
+                all.extend(error);
+                if let Some(Serving::Unserved { why, .. } | Serving::Unknown { why, .. }) = serving {
+                    all.push(why);
+                }
+            }
+            Self::Waited
+            | Self::HooksLoaded { .. }
+            | Self::StepBegun { .. }
+            | Self::StepEnded { .. }
+            | Self::HookBegun { .. }
+            | Self::HookEnded { .. }
+            | Self::OutputCut { .. }
+            | Self::Changed { .. }
+            | Self::Undone { .. }
+            | Self::Recovered { .. }
+            | Self::Unknown => {}
+        }
+        all.into_iter().for_each(|text| *text = change(text));
+    }
+}
+
+fn change_json(value: &mut Value, change: &impl Fn(&str) -> String) {
+    match value {
+        Value::String(text) => *text = change(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| change_json(item, change)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| change_json(field, change)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it like this")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// How much something matters.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// For those who look for a fault.
+    Debug,
+    /// What happens.
+    Info,
+    /// What the user should know, and that is no failure.
+    Warning,
+    /// What went wrong.
+    Error,
+}
+
+/// What a run changes outside its own files.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// The files in the build dir.
+    Checkout,
+    /// The init script or what the system knows of it.
+    Service,
+    /// The database.
+    Database,
+    /// The release that serves.
+    Release,
+    /// nginx's site.
+    Site,
+    /// The project itself, which is taken off the server.
+    Project,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every step and hook did what it should.
+    Succeeded,
+    /// Something failed, and nothing was done after it.
+    Failed,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// There was nothing to do.
+    Unchanged,
+}
+
+/// What serves.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Serving {
+    /// Visitors get answers from this release.
+    Serving {
+        /// Its name.
+        release: String,
+    },
+    /// The release runs, but visitors get no good answer.
+    Unserved {
+        /// Its name.
+        release: String,
+        /// What visitors see.
+        why: String,
+    },
+    /// The release runs; what visitors see is not known.
+    Unknown {
+        /// Its name.
+        release: String,
+        /// Why not.
+        why: String,
+    },
+    /// The release doesn't answer.
+    Down {
+        /// Its name.
+        release: String,
+        /// The command that starts it.
+        start: String,
+    },
+    /// The project is not deployed.
+    NotDeployed,
+}

@@ -1,0 +1,205 @@
+//! Reading a journal: also one that is being written, that a crash has torn, or that is nobody's.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::event::{Entry, FORMAT};
+
+/// No line of a journal is longer than this, in bytes. A longer one is not read into memory.
+const LONGEST_LINE: u64 = 64 * 1024 * 1024;
+
+/// Why a journal, or a line of it, can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// There is none.
+    #[error("there is no journal {}", .0.display())]
+    Missing(PathBuf),
+    /// The system can't read it.
+    #[error("cannot read the journal {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A newer Gatling wrote it.
+    #[error(
+        "a newer version of gatling wrote this journal (format {0}; this version reads format {FORMAT} and older): install it again"
+    )]
+    Newer(u32),
+    /// It is no line of a journal: a crash tore it, or somebody else wrote it.
+    #[error("line {line} is damaged")]
+    Damaged {
+        /// The number of the line.
+        line: usize,
+    },
+}
+
+/// Reads the entries of a journal, one after the other. A last line without an end is not an entry yet.
+pub struct Reader {
+    path: PathBuf,
+    input: BufReader<File>,
+    /// The line that is being read.
+    buffer: Vec<u8>,
+    line: usize,
+    /// Whether the line that is being read is longer than it may be.
+    too_long: bool,
+}
+
+impl Reader {
+    /// Opens a journal.
+    ///
+    /// # Errors
+    /// When it isn't there, or can't be read.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let file = File::open(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => JournalError::Missing(path.to_owned()),
+            _ => JournalError::Io { path: path.to_owned(), source },
+        })?;
+        let input = BufReader::with_capacity(64 * 1024, file);
+        Ok(Self { path: path.to_owned(), input, buffer: Vec::new(), line: 0, too_long: false })
+    }
+
+    /// Whether the run is under way: the process that carries it out holds a lock on its journal.
+    #[must_use]
+    pub fn is_being_written(&self) -> bool {
+        let file = self.input.get_ref();
+        match file.try_lock_shared() {
+            Ok(()) => {
+                // Nothing is left to be done about a lock that can't be given back.
+                _ = file.unlock();
+                false
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// The rest of the line that is being read; false where it has no end yet.
+    fn read_line(&mut self) -> io::Result<bool> {
+        loop {
+            let room = (LONGEST_LINE + 1).saturating_sub(self.buffer.len() as u64);
+            let read = self.input.by_ref().take(room).read_until(b'\n', &mut self.buffer)?;
+            if self.buffer.ends_with(b"\n") {
+                return Ok(true);
+            }
+            if read == 0 {
+                return Ok(false);
+            }
+            if self.buffer.len() as u64 > LONGEST_LINE {
+                self.too_long = true;
+                self.buffer.clear();
+            }
+        }
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Result<Entry, JournalError>;
+
+    /// The next entry that is whole. After `None`, there can be more when more was written.
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.read_line() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(source) => return Some(Err(JournalError::Io { path: self.path.clone(), source })),
+            }
+            self.line += 1;
+            let line = std::mem::take(&mut self.buffer);
+            if std::mem::take(&mut self.too_long) {
+                return Some(Err(JournalError::Damaged { line: self.line }));
+            }
+            // A writer that could not write ends what it may have begun.
+            if line != b"\n" {
+                return Some(parse(&line, self.line));
+            }
+        }
+    }
+}
+
+/// Understands one line of a journal.
+///
+/// # Errors
+/// When it is damaged, or of a newer format.
+pub fn parse(line: &[u8], number: usize) -> Result<Entry, JournalError> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    match serde_json::from_slice::<Version>(line) {
+        Ok(Version { v }) if v > FORMAT => Err(JournalError::Newer(v)),
+        _ => serde_json::from_slice(line).map_err(|_| JournalError::Damaged { line: number }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Event;
+    use crate::journal::{Events, Journal};
+    use std::fs;
+    use std::io::Write as _;
+
+    const WAITED: &str = r#"{"v":1,"at":"2026-01-01T00:00:00Z","event":"waited"}"#;
+
+    fn read(text: &[u8]) -> Vec<Result<Entry, JournalError>> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.jsonl");
+        fs::write(&path, text).expect("a file");
+        Reader::open(&path).expect("it is there").collect()
+    }
+
+    #[test]
+    fn what_a_crash_has_torn_costs_only_its_own_lines() {
+        let text = format!("{WAITED}\n{{\"v\":1,\"at\":\"2026{WAITED}\n\n\0\0\0\0\n{WAITED}\n{{\"v\":1,\"at\":");
+        let entries = read(text.as_bytes());
+        let is_good: Vec<_> = entries.iter().map(Result::is_ok).collect();
+        assert_eq!(is_good, [true, false, false, true]);
+        assert!(matches!(entries[1], Err(JournalError::Damaged { line: 2 })), "{:?}", entries[1]);
+    }
+
+    #[test]
+    fn what_this_version_does_not_know_is_no_damage_but_a_newer_format_is_named() {
+        let entries = read(
+            b"{\"v\":1,\"at\":\"2026-01-01T00:00:00Z\",\"event\":\"invented\",\"more\":1}\n{\"v\":2,\"anything\":true}\n",
+        );
+        assert_eq!(entries[0].as_ref().expect("it is one").event, Event::Unknown);
+        assert!(matches!(entries[1], Err(JournalError::Newer(2))));
+    }
+
+    #[test]
+    fn what_is_no_journal_is_damaged_all_over() {
+        for text in [&b"hello\nworld\n"[..], b"[1]\n2\n", b"\xff\xfe\n\x00\n", b"{}\n{\"v\":1}\n"] {
+            assert!(read(text).iter().all(|entry| matches!(entry, Err(JournalError::Damaged { .. }))));
+        }
+        assert!(matches!(Reader::open(Path::new("/nonexistent/journal")), Err(JournalError::Missing(_))));
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_read_when_it_is_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.jsonl");
+        let mut file = File::create(&path).expect("a file");
+        let (begin, end) = WAITED.split_at(20);
+        file.write_all(begin.as_bytes()).expect("written");
+        let mut reader = Reader::open(&path).expect("it is there");
+        assert!(reader.next().is_none());
+        file.write_all(format!("{end}\n").as_bytes()).expect("written");
+        assert_eq!(reader.next().expect("it is whole").expect("it is good").event, Event::Waited);
+        assert!(reader.next().is_none());
+    }
+
+    #[test]
+    fn a_journal_is_being_written_as_long_as_its_run_lives() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.jsonl");
+        let events = Events::new(Journal::create(&path, 1000).expect("it can be made"));
+        let reader = Reader::open(&path).expect("it is there");
+        assert!(reader.is_being_written());
+        drop(events);
+        assert!(!reader.is_being_written());
+    }
+}

@@ -1,0 +1,275 @@
+//! The runs of one project that are kept: a folder for each.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+
+use crate::event::{Entry, Event};
+use crate::legacy;
+use crate::reader::{JournalError, Reader};
+use crate::summary::{State, Summary};
+
+/// The folder of a project's runs, below its state dir.
+const RUNS: &str = "runs";
+/// The name of a run's journal in its folder.
+const JOURNAL: &str = "journal.jsonl";
+
+/// The runs of one project.
+#[derive(Clone, Debug)]
+pub struct Runs {
+    dir: PathBuf,
+}
+
+impl Runs {
+    /// The runs below a state dir, which need not be there.
+    #[must_use]
+    pub fn below(state_dir: &Path) -> Self {
+        Self { dir: state_dir.join(RUNS) }
+    }
+
+    /// The folder of all runs.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The folder of a run.
+    #[must_use]
+    pub fn folder(&self, id: &str) -> PathBuf {
+        self.dir.join(id)
+    }
+
+    /// The journal of a run.
+    #[must_use]
+    pub fn journal(&self, id: &str) -> PathBuf {
+        self.folder(id).join(JOURNAL)
+    }
+
+    /// Makes the folder of a new run, which only its owner can enter.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn make_folder(&self, id: &str) -> Result<PathBuf> {
+        let folder = self.folder(id);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).with_context(|| {
+            format!("cannot make the folder {}: see `df -h` and `ls -ld {}`", folder.display(), self.dir.display())
+        })?;
+        Ok(folder)
+    }
+
+    /// The text that a run wrote before there were journals.
+    #[must_use]
+    pub fn old_log(&self, id: &str) -> Option<PathBuf> {
+        Some(legacy::log(&self.dir, id)).filter(|log| log.is_file())
+    }
+
+    /// The ids of all runs, the latest first.
+    ///
+    /// # Errors
+    /// When the folder can't be read; one that isn't there is empty.
+    pub fn ids(&self) -> Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", self.dir.display())),
+        };
+        let id = |name: String| name.strip_suffix(".json").map(str::to_owned).unwrap_or(name);
+        let mut ids: Vec<_> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .map(id)
+            .filter(|name| is_id(name))
+            .collect();
+        ids.sort_unstable_by(|one, two| two.cmp(one));
+        Ok(ids)
+    }
+
+    /// A run in short.
+    ///
+    /// # Errors
+    /// When there is no such run, or what is written of it can't be read.
+    pub fn summary(&self, id: &str) -> Result<Summary, JournalError> {
+        match Summary::read(&self.journal(id)) {
+            Err(JournalError::Missing(path)) => legacy::summary(&self.dir, id).map_err(|_| JournalError::Missing(path)),
+            summary => summary,
+        }
+    }
+
+    /// The latest runs, the latest first: each in short, or why it can't be read.
+    ///
+    /// # Errors
+    /// When the folder can't be read.
+    pub fn latest(&self, number: usize) -> Result<Vec<(String, Result<Summary, JournalError>)>> {
+        let ids = self.ids()?.into_iter().take(number);
+        Ok(ids
+            .map(|id| {
+                let summary = self.summary(&id);
+                (id, summary)
+            })
+            .collect())
+    }
+
+    /// The latest runs other than `id` that were killed, and whose remains nobody has set right. Call it
+    /// with the project's lock in hand: runs that wait for it are not killed ones.
+    ///
+    /// # Errors
+    /// When the folder can't be read.
+    pub fn killed(&self, id: &str) -> Result<Vec<String>> {
+        let latest = self.latest(LOOKED_AT)?.into_iter().filter(|(other, _)| other != id);
+        let killed =
+            latest.filter(|(_, run)| run.as_ref().is_ok_and(|run| run.state == State::Killed && !run.recovered));
+        Ok(killed.map(|(id, _)| id).collect())
+    }
+
+    /// Notes in the journal of a killed run that the run `by` has set right what it left.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn note_recovery(&self, id: &str, by: &str) -> Result<()> {
+        let journal = self.journal(id);
+        let note = || -> io::Result<()> {
+            if !journal.is_file() {
+                return legacy::note_recovery(&self.dir, id);
+            }
+            let entry = Entry::now(Event::Recovered { by: by.to_owned() });
+            // What was being written when the run was killed may have no end.
+            let line = format!("\n{}\n", serde_json::to_string(&entry)?);
+            OpenOptions::new().append(true).open(&journal)?.write_all(line.as_bytes())
+        };
+        note().with_context(|| format!("cannot write {}", journal.display()))
+    }
+
+    /// Removes the oldest runs but for so many of the latest. Runs that are under way stay.
+    ///
+    /// # Errors
+    /// When the folder can't be read, or one of them can't be removed.
+    pub fn prune(&self, keep: usize) -> Result<()> {
+        for id in self.ids()?.into_iter().skip(keep) {
+            let is_under_way = Reader::open(&self.journal(&id)).is_ok_and(|journal| journal.is_being_written());
+            if is_under_way {
+                continue;
+            }
+            for path in [self.folder(&id), legacy::record(&self.dir, &id), legacy::log(&self.dir, &id)] {
+                let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                match removed {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many of the latest runs are looked at, at most: those that could still matter.
+const LOOKED_AT: usize = 20;
+
+/// A new run's id: the time it begins, to a thousandth of a second, and the process that asks. Ids sort
+/// by time.
+#[must_use]
+pub fn new_id() -> String {
+    format!("{}-{}", Timestamp::now().strftime("%Y%m%d-%H%M%S-%3f"), std::process::id())
+}
+
+/// Whether a text could be the id of a run, and so the name of its folder.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Events, Journal};
+
+    fn begin(runs: &Runs, id: &str) -> Events {
+        fs::create_dir_all(runs.folder(id)).expect("a folder");
+        let events = Events::new(Journal::create(&runs.journal(id), 1000).expect("it is new"));
+        events.emit(Event::Begun {
+            run: id.to_owned(),
+            project: "shop".to_owned(),
+            pipeline: None,
+            by: "deploy".to_owned(),
+            gatling: "0.1.0".to_owned(),
+        });
+        events
+    }
+
+    #[test]
+    fn runs_come_latest_first_and_what_is_no_run_does_not_count() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runs = Runs::below(folder.path());
+        assert_eq!(runs.ids().expect("no folder is no error"), [""; 0]);
+        for id in ["20260102-000000-000-1", "20260103-000000-000-1", "20260101-000000-000-9"] {
+            begin(&runs, id);
+        }
+        fs::create_dir(runs.dir().join("other")).expect("a folder");
+        fs::write(runs.dir().join("20260104-000000-000-1.log"), "").expect("a file");
+        fs::create_dir(runs.dir().join("20260105-000000-000-1")).expect("a folder");
+        let latest = runs.latest(3).expect("it can be read");
+        let ids: Vec<_> = latest.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(ids, ["20260105-000000-000-1", "20260103-000000-000-1", "20260102-000000-000-1"]);
+        assert!(matches!(latest[0].1, Err(JournalError::Missing(_))));
+        assert_eq!(latest[1].1.as_ref().expect("it is whole").id, ids[1]);
+    }
+
+    #[test]
+    fn the_oldest_are_removed_but_none_that_is_under_way() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runs = Runs::below(folder.path());
+        let under_way = begin(&runs, "1");
+        for id in ["2", "3", "4"] {
+            begin(&runs, id);
+        }
+        runs.prune(2).expect("they can be removed");
+        assert_eq!(runs.ids().expect("it can be read"), ["4", "3", "1"]);
+        drop(under_way);
+        runs.prune(2).expect("they can be removed");
+        assert_eq!(runs.ids().expect("it can be read"), ["4", "3"]);
+    }
+
+    #[test]
+    fn a_run_that_was_killed_is_one_until_another_has_set_right_what_it_left() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runs = Runs::below(folder.path());
+        let under_way = begin(&runs, "3");
+        begin(&runs, "2");
+        assert_eq!(runs.killed("3").expect("it can be read"), ["2"]);
+        runs.note_recovery("2", "3").expect("it can be written");
+        assert_eq!(runs.killed("3").expect("it can be read"), [""; 0]);
+        let summary = runs.summary("2").expect("it can be read");
+        assert!(summary.recovered && summary.state == State::Killed);
+        drop(under_way);
+    }
+
+    #[test]
+    fn runs_of_older_versions_are_runs_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runs = Runs::below(folder.path());
+        fs::create_dir_all(runs.dir()).expect("a folder");
+        let record = |outcome: &str| {
+            format!(
+                r#"{{"id":"1","project":"shop","task":"upgrade","commit":"1a2b","by":"deploy",
+                    "started_at":"2026-01-01T00:00:00Z","finished_at":"2026-01-01T00:00:02Z","outcome":"{outcome}",
+                    "version":"0.1.0","error":null,"steps":[]}}"#
+            )
+        };
+        fs::write(runs.dir().join("1.json"), record("succeeded")).expect("a file");
+        fs::write(runs.dir().join("1.log"), "gatling: shop").expect("a file");
+        fs::write(runs.dir().join("2.json"), record("running")).expect("a file");
+        let summary = runs.summary("1").expect("it can be read");
+        assert_eq!((summary.state, summary.seconds), (State::Succeeded, Some(2.0)));
+        assert!(runs.old_log("1").is_some());
+        assert_eq!(runs.killed("3").expect("it can be read"), ["2"]);
+        runs.note_recovery("2", "3").expect("it can be written");
+        assert_eq!(runs.killed("3").expect("it can be read"), [""; 0]);
+        runs.prune(0).expect("it can be removed");
+        assert_eq!(fs::read_dir(runs.dir()).expect("a folder").count(), 0);
+    }
+}

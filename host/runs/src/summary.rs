@@ -1,0 +1,284 @@
+//! A run in short, from the beginning and the end of its journal.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::event::{Entry, Event, Outcome, Serving};
+use crate::reader::{JournalError, Reader, parse};
+
+/// How much is read of each end of a long journal, in bytes. The events that matter here are among the
+/// first and the last few.
+const END: u64 = 64 * 1024;
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is under way.
+    Running,
+    /// It waits for another run.
+    Waiting,
+    /// Every step and hook did what it should.
+    Succeeded,
+    /// Something failed.
+    Failed,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// There was nothing to do.
+    Unchanged,
+    /// It was killed before its end, or the server went down.
+    Killed,
+}
+
+impl State {
+    /// Its name, for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Unchanged => "unchanged",
+            Self::Killed => "killed",
+        }
+    }
+
+    /// Whether the run is over.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        !matches!(self, Self::Running | Self::Waiting)
+    }
+}
+
+impl From<Outcome> for State {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Succeeded => Self::Succeeded,
+            Outcome::Failed => Self::Failed,
+            Outcome::Cancelled => Self::Cancelled,
+            Outcome::Unchanged => Self::Unchanged,
+        }
+    }
+}
+
+/// A run in short.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The run's id.
+    pub id: String,
+    /// The project.
+    pub project: String,
+    /// The pipeline; none as long as it isn't decided.
+    pub pipeline: Option<String>,
+    /// How it stands.
+    pub state: State,
+    /// Whether another run has set right what this one left when it was killed.
+    pub recovered: bool,
+    /// The version of the project; none as long as it isn't known.
+    pub version: Option<String>,
+    /// The name of the release.
+    pub release: Option<String>,
+    /// The deploy branch.
+    pub branch: Option<String>,
+    /// The commit.
+    pub commit: Option<String>,
+    /// Who began it.
+    pub by: String,
+    /// When it was begun.
+    pub started_at: Timestamp,
+    /// When it ended; none as long as it hasn't, and where it was killed.
+    pub finished_at: Option<Timestamp>,
+    /// How long it took, in seconds, waiting for other runs not included.
+    pub seconds: Option<f64>,
+    /// What failed, and why: an error with its causes.
+    pub error: Vec<String>,
+    /// The step or hook that was under way last.
+    pub at: Option<String>,
+    /// What served when it had ended.
+    pub serving: Option<Serving>,
+}
+
+impl Summary {
+    /// Reads the journal of a run.
+    ///
+    /// # Errors
+    /// When there is none, it can't be read, a newer Gatling wrote it, or it doesn't begin as a journal
+    /// does.
+    pub fn read(path: &Path) -> Result<Self, JournalError> {
+        let reader = Reader::open(path)?;
+        // Asked first: a run that ends between the two looks like one that has ended.
+        let is_being_written = reader.is_being_written();
+        let io = |source| JournalError::Io { path: path.to_owned(), source };
+        let text = ends(path).map_err(io)?;
+        let mut summary: Option<Self> = None;
+        for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+            match parse(line, number + 1) {
+                Ok(entry) => match (&mut summary, entry) {
+                    (Some(summary), entry) => summary.add(&entry),
+                    (none, entry) => *none = Self::begun(entry),
+                },
+                Err(newer @ JournalError::Newer(_)) => return Err(newer),
+                Err(_) => {}
+            }
+        }
+        let mut summary = summary.ok_or(JournalError::Damaged { line: 1 })?;
+        if !summary.state.is_over() && !is_being_written {
+            summary.state = State::Killed;
+        }
+        Ok(summary)
+    }
+
+    fn begun(entry: Entry) -> Option<Self> {
+        let Event::Begun { run, project, pipeline, by, .. } = entry.event else { return None };
+        Some(Self {
+            id: run,
+            project,
+            pipeline,
+            state: State::Running,
+            recovered: false,
+            version: None,
+            release: None,
+            branch: None,
+            commit: None,
+            by,
+            started_at: entry.at,
+            finished_at: None,
+            seconds: None,
+            error: Vec::new(),
+            at: None,
+            serving: None,
+        })
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        match &entry.event {
+            Event::Waiting { .. } => self.state = State::Waiting,
+            Event::Waited => self.state = State::Running,
+            Event::Planned { pipeline, version, release, branch, commit, .. } => {
+                self.pipeline = Some(pipeline.clone());
+                self.version = Some(version.clone());
+                self.release = Some(release.clone());
+                self.branch = Some(branch.clone());
+                self.commit = Some(commit.clone());
+            }
+            Event::Recovered { .. } => self.recovered = true,
+            Event::StepBegun { step } => self.at = Some(step.clone()),
+            Event::HookBegun { hook, .. } => self.at = Some(hook.clone()),
+            Event::Ended { outcome, seconds, error, serving, .. } => {
+                self.state = (*outcome).into();
+                self.seconds = Some(*seconds);
+                self.error.clone_from(error);
+                self.serving.clone_from(serving);
+                self.finished_at = Some(entry.at);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A short file, or the beginning and the end of a long one. Where they are joined there is a line
+/// that is none.
+fn ends(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut text = Vec::new();
+    if length <= 2 * END {
+        file.read_to_end(&mut text)?;
+        return Ok(text);
+    }
+    file.by_ref().take(END).read_to_end(&mut text)?;
+    file.seek(SeekFrom::Start(length - END))?;
+    file.take(END).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Events, Journal};
+
+    fn begun() -> Event {
+        Event::Begun {
+            run: "1".to_owned(),
+            project: "shop".to_owned(),
+            pipeline: None,
+            by: "deploy".to_owned(),
+            gatling: "0.1.0".to_owned(),
+        }
+    }
+
+    fn planned() -> Event {
+        Event::Planned {
+            pipeline: "upgrade".to_owned(),
+            version: "0.2.0".to_owned(),
+            release: "0.2.0".to_owned(),
+            previous: None,
+            branch: "main".to_owned(),
+            commit: "1a2b3c4".to_owned(),
+            steps: Vec::new(),
+        }
+    }
+
+    fn ended() -> Event {
+        Event::Ended {
+            outcome: Outcome::Succeeded,
+            seconds: 1.5,
+            error: Vec::new(),
+            serving: None,
+            again: None,
+            places: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_run_is_running_until_it_ends_or_its_process_is_gone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.jsonl");
+        let state = || Summary::read(&path).expect("it can be read").state;
+        let events = Events::new(Journal::create(&path, 1000).expect("it can be made"));
+        events.emit(begun());
+        assert_eq!(state(), State::Running);
+        events.emit(Event::Waiting { holder: "another".to_owned() });
+        assert_eq!(state(), State::Waiting);
+        events.emit(Event::Waited);
+        events.emit(planned());
+        events.emit(Event::StepBegun { step: "mix_compile".to_owned() });
+        drop(events);
+        let summary = Summary::read(&path).expect("it can be read");
+        assert_eq!((summary.state, summary.at.as_deref()), (State::Killed, Some("mix_compile")));
+        assert_eq!(summary.pipeline.as_deref(), Some("upgrade"));
+    }
+
+    #[test]
+    fn of_a_long_journal_only_the_ends_are_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.jsonl");
+        let events = Events::new(Journal::create(&path, 10_000_000).expect("it can be made"));
+        events.emit(begun());
+        events.emit(planned());
+        for _ in 0..3 * END / 10_000 {
+            events.emit(Event::Output { text: "x".repeat(10_000), open: false });
+        }
+        events.emit(ended());
+        drop(events);
+        let summary = Summary::read(&path).expect("it can be read");
+        assert_eq!((summary.state, summary.seconds), (State::Succeeded, Some(1.5)));
+        assert_eq!(summary.version.as_deref(), Some("0.2.0"));
+    }
+
+    #[test]
+    fn what_does_not_begin_as_a_journal_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.jsonl");
+        for text in ["", "rubbish\n", "{\"v\":1,\"at\":\"2026-01-01T00:00:00Z\",\"event\":\"waited\"}\n"] {
+            std::fs::write(&path, text).expect("a file");
+            assert!(matches!(Summary::read(&path), Err(JournalError::Damaged { line: 1 })), "{text:?}");
+        }
+    }
+}
