@@ -175,7 +175,7 @@ impl Sandbox {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
             // Long lines stay whole, for tests that look for one.
-            .env("COLUMNS", "10000")
+            .env("COLUMNS", "1000000")
             .envs(self.added.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -10,17 +10,18 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use crate::mix::{Mix, MixFacts};
-use crate::nginx::servers::{self, Server};
-use crate::nginx::visitor::Door;
-use crate::nginx::{self, config};
+use crate::nginx;
 use crate::task::Task;
-use crate::templates::{self, SiteText};
 use crate::toolchain::{self, Asked};
 use gatling_config::domains;
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::secrets;
 use gatling_config::settings::{OperatorSettings, ProjectSettings, SiteSettings, project_file};
+use gatling_nginx::Door;
+use gatling_nginx::config;
+use gatling_nginx::servers::{self, Server};
+use gatling_templates::{self as templates, SiteText};
 
 /// What is deployed: a commit of the deploy branch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

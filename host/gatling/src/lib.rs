@@ -19,7 +19,6 @@ pub mod status;
 pub mod steps;
 pub mod tail;
 pub mod task;
-pub mod templates;
 pub mod toolchain;
 
 #[cfg(test)]

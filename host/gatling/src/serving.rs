@@ -9,10 +9,10 @@ use anyhow::Result;
 use gatling_runs::Serving;
 
 use crate::nginx::visitor::{self, Visit};
-use crate::nginx::{config, servers};
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::OperatorSettings;
+use gatling_nginx::{config, servers};
 
 /// The process id of the project's app, if it runs. A pid file that another boot left, or whose
 /// process is something else by now, doesn't count: the app's environment has a mark.

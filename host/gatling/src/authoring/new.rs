@@ -10,8 +10,8 @@ use super::world::{self, World};
 use super::{Language, toolchain};
 use crate::hooks::inspect::contract_version;
 use crate::task::{Hook, Task};
-use crate::templates;
 use gatling_process::shell;
+use gatling_templates as templates;
 
 /// The hook of a project for which none was named.
 pub const DEFAULT_HOOK: &str = "before_mix_compile";

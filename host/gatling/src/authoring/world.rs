@@ -10,7 +10,7 @@ use wit_parser::{Function, Resolve, WorldId, WorldItem, WorldKey};
 use super::packages;
 use crate::hooks::inspect::contract_version;
 use crate::task::{Hook, Task};
-use crate::templates;
+use gatling_templates as templates;
 
 /// The folder of the world, below the project's.
 pub(super) const FOLDER: &str = "wit";

@@ -2,11 +2,11 @@
 
 use anyhow::{Context, Result};
 use gatling::run::checkout::{DEFAULT_BRANCH, Repository};
-use gatling::templates;
 use gatling_config::folders::make_private;
 use gatling_config::project::ProjectName;
 use gatling_config::roots::Roots;
 use gatling_process::find_program;
+use gatling_templates as templates;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -4,10 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use config::Directive;
+use gatling_nginx::config::Directive;
 
-pub mod config;
-pub mod servers;
 pub mod trial;
 pub mod visitor;
 

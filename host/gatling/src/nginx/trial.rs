@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::config::{self, Directive, Dump};
-use super::servers::{self, Listen};
-use super::visitor::{self, Door, Sight, Transport};
+use super::visitor::{self, Sight};
 use crate::http;
+use gatling_nginx::config::{self, Directive, Dump};
+use gatling_nginx::servers::{self, Listen};
+use gatling_nginx::{Door, Transport};
 use gatling_process::{Command, CommandError};
 
 /// How long the trial's nginx may take to write its log.

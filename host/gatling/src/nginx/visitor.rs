@@ -3,43 +3,16 @@
 //! curl asks: it speaks TLS, and the machine's own certificates are those that it trusts.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+use gatling_nginx::{Door, Transport};
 
 /// How long one answer may take, in seconds.
 const PATIENCE: &str = "10";
 
 /// How many redirects are followed.
 const MOST_REDIRECTS: usize = 6;
-
-/// Where visitors of a host name come in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Door {
-    /// For `http://`.
-    pub http: Option<Transport>,
-    /// For `https://`.
-    pub https: Option<Transport>,
-}
-
-/// How a connection is made, whatever the host's name is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// To an address and port.
-    Tcp(String),
-    /// To a socket in the file system.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => f.write_str(address),
-            Self::Unix(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
 
 /// What a visitor of a host name saw in the end.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::service::place;
 use super::{Action, system};
 use crate::env::Env;
-use crate::templates;
+use gatling_templates as templates;
 
 /// Has logrotate rotate the log. Nothing where services are not the system's.
 pub(super) fn install(env: &Env) -> anyhow::Result<Vec<Action>> {

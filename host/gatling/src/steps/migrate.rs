@@ -12,12 +12,10 @@ use crate::env::Env;
 use gatling_config::settings::Migrate;
 use gatling_process::Command;
 use gatling_runs::Events;
+use gatling_templates::MIGRATE_WITH_ECTO;
 
 /// The script that `mix phx.gen.release` writes.
 const SCRIPT: &str = "bin/migrate";
-
-/// Has Ecto's migrator migrate repositories of a release.
-const WITH_ECTO: &str = include_str!("../../templates/migrate.exs");
 
 /// Migrates the database from a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -109,7 +107,7 @@ fn with_ecto(env: &Env) -> Option<Command> {
     }
     let names: Vec<_> = env.facts.repos.iter().map(|(_, repo)| repo.as_str()).collect();
     let program = format!("bin/{}", env.facts.release);
-    let code = WITH_ECTO.replace("REPOS", &repos.join(", "));
+    let code = MIGRATE_WITH_ECTO.replace("REPOS", &repos.join(", "));
     let mut command = Command::new(&program, ["eval".to_owned(), code], &env.upgrade_path);
     command.shown = Some(format!("{program} eval '... Ecto.Migrator.run({}, :up, all: true)'", names.join(", ")));
     Some(command)

@@ -14,14 +14,15 @@ use super::{Action, emit, follow, run, system, write_file};
 use crate::env::Env;
 use crate::http;
 use crate::nginx;
-use crate::nginx::config::{Dump, parse};
-use crate::nginx::servers::{self, Server};
 use crate::nginx::trial::Trial;
-use crate::nginx::visitor::{self, Transport};
-use crate::templates;
+use crate::nginx::visitor;
+use gatling_nginx::config::{Dump, parse};
+use gatling_nginx::servers::{self, Server};
+use gatling_nginx::{Door, Transport};
 use gatling_process::{Command, CommandError};
 use gatling_runs::Events;
 use gatling_runs::lock::Lock;
+use gatling_templates as templates;
 
 /// A site, and the commands that put it in place and take it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -96,7 +97,7 @@ impl Visits {
     /// Visits to the hosts of the env by servers that may be those of an older site: only the hosts
     /// that these have.
     fn through(env: &Env, servers: Vec<Server>) -> Self {
-        let has_door = |host: &&String| servers::door(&servers, host) != visitor::Door::default();
+        let has_door = |host: &&String| servers::door(&servers, host) != Door::default();
         Self {
             hosts: env.site.hosts.iter().filter(has_door).cloned().collect(),
             path: env.settings.health.path.clone(),

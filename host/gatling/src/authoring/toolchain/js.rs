@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{Job, missing};
 use crate::authoring::world::{FOLDER, World};
-use crate::templates;
 use gatling_process::Command;
+use gatling_templates as templates;
 
 const INSTALL: &str = "`apt-get install nodejs npm` installs it";
 

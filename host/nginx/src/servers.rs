@@ -1,7 +1,36 @@
 //! The servers of a site: their names, and where visitors reach them.
 
+use std::fmt;
+use std::path::PathBuf;
+
 use super::config::{Directive, visit};
-use super::visitor::{Door, Transport};
+
+/// Where visitors of a host name come in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Door {
+    /// For `http://`.
+    pub http: Option<Transport>,
+    /// For `https://`.
+    pub https: Option<Transport>,
+}
+
+/// How a connection is made, whatever the host's name is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// To an address and port.
+    Tcp(String),
+    /// To a socket in the file system.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => f.write_str(address),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
 
 /// A `server` block, as far as it matters to visitors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,7 +172,7 @@ pub fn conflict<'a>(own: &[Server], others: &'a [Server]) -> Option<(String, &'a
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nginx::config::parse;
+    use crate::config::parse;
 
     fn of(text: &str) -> Vec<Server> {
         servers(&parse(text, "site").expect("it is a configuration"))

@@ -56,9 +56,15 @@ pub fn init_script(paths: &ProjectPaths) -> Result<String> {
     )
 }
 
+/// Has Ecto's migrator migrate repositories of a release: `REPOS` stands for them.
+pub const MIGRATE_WITH_ECTO: &str = include_str!("../templates/migrate.exs");
+
+/// What is added to a release's `env.sh`.
+pub const RELEASE_ENV: &str = include_str!("../templates/release-env.sh");
+
 /// What is added to a release's `runtime.exs`: these lines of config.
 #[must_use]
-pub(crate) fn release_runtime(config: &str) -> String {
+pub fn release_runtime(config: &str) -> String {
     format!("{}{config}", include_str!("../templates/release-runtime.exs"))
 }
 
@@ -192,14 +198,14 @@ impl<'a> SiteText<'a> {
 
 /// `before-mix-compile` as a name in JavaScript: `beforeMixCompile`.
 #[must_use]
-pub(crate) fn camel(name: &str) -> String {
+pub fn camel(name: &str) -> String {
     let mut words = name.split('-');
     words.next().into_iter().map(str::to_owned).chain(words.map(pascal)).collect()
 }
 
 /// `before-mix-compile` as a name in Go: `BeforeMixCompile`.
 #[must_use]
-pub(crate) fn pascal(name: &str) -> String {
+pub fn pascal(name: &str) -> String {
     let capitalized = |word: &str| {
         let mut letters = word.chars();
         letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
@@ -208,7 +214,10 @@ pub(crate) fn pascal(name: &str) -> String {
 }
 
 /// Fills in a template; the text ends with one line end.
-pub(crate) fn render(template: &str, values: minijinja::Value) -> Result<String> {
+///
+/// # Errors
+/// When the template is wrong, or names a value that isn't there.
+pub fn render(template: &str, values: minijinja::Value) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_filter("sh", |text: &str| shell::quoted(text));
