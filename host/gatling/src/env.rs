@@ -1,6 +1,7 @@
 //! The env: everything about one deployment, built once, before the first step.
 
 mod checks;
+pub mod server;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use gatling_nginx::Door;
 use gatling_nginx::config;
 use gatling_nginx::servers::{self, Server};
 use gatling_templates::{self as templates, SiteText};
+use server::{ServerFacts, serving_port};
 
 /// What is deployed: a commit of the deploy branch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,15 +89,12 @@ pub struct Env {
     /// The site that visitors come to.
     #[serde(skip)]
     pub site: Site,
-    /// The port of the release that serves.
+    /// What is there on the server.
     #[serde(skip)]
-    pub serving_port: Option<u16>,
+    pub server: ServerFacts,
     /// What the user should know, and that is no failure.
     #[serde(skip)]
     pub warnings: Vec<String>,
-    /// Whether commands that change the system go through sudo.
-    #[serde(skip)]
-    pub sudo: bool,
 }
 
 /// The site that visitors come to.
@@ -197,7 +196,7 @@ impl Outset {
     ///
     /// # Errors
     /// When something that the task needs is missing or wrong: the error says what, and what to do.
-    pub fn build(self, source: &Source, facts: MixFacts) -> Result<Env> {
+    pub fn build(self, commit: &Source, facts: MixFacts) -> Result<Env> {
         let Self { paths, task, operator, settings, dotenv, port, domains, mix, current } = self;
         let paths = &paths;
         let tolerant = task == Task::Unload;
@@ -215,6 +214,9 @@ impl Outset {
         }
         let release = release_name(paths, &facts.version, current.as_deref());
         let upgrade_dir = paths.releases_dir().join(&release);
+        let source = facts.release_folder.as_ref();
+        let server =
+            ServerFacts::gather(paths, &source.map_or(paths.build_dir(), |folder| paths.build_dir().join(folder)))?;
         let callback_module =
             |task: Task| Some(paths.build_dir().join(task.hooks_file())).filter(|file| file.symlink_metadata().is_ok());
 
@@ -242,12 +244,11 @@ impl Outset {
             upgrade_dir,
             version: facts.version.clone(),
             task,
-            commit: source.commit.clone(),
-            branch: source.branch.clone(),
+            commit: commit.commit.clone(),
+            branch: commit.branch.clone(),
             previous_version: current,
             strategy: settings.strategy.name(),
             unload_callback_module: callback_module(Task::Unload),
-            sudo: needs_sudo(paths),
             paths: paths.clone(),
             settings,
             operator,
@@ -255,7 +256,7 @@ impl Outset {
             variables: dotenv.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             mix,
             site,
-            serving_port: serving_port(paths),
+            server,
             warnings,
         })
     }
@@ -279,10 +280,10 @@ impl Env {
         self.upgrade_dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// The deploy dir while it is there: `unload` goes on after it was removed.
+    /// The deploy dir where it is there: an `unload` that was cut short may have removed it.
     #[must_use]
     pub fn deploy_dir_or_root(&self) -> PathBuf {
-        if self.deploy_dir.is_dir() { self.deploy_dir.clone() } else { PathBuf::from("/") }
+        if self.server.has_deploy_dir { self.deploy_dir.clone() } else { PathBuf::from("/") }
     }
 
     /// The hooks file of the env's own task.
@@ -353,12 +354,6 @@ fn choose_port(paths: &ProjectPaths, dotenv: &Dotenv) -> Result<u16> {
     }
 }
 
-/// The port that was noted for the release that serves.
-fn serving_port(paths: &ProjectPaths) -> Option<u16> {
-    let noted = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
-    noted.get("GATLING_PORT").and_then(|port| port.parse().ok())
-}
-
 /// A port that nothing listens on. It lies below those that Linux gives to outgoing
 /// connections, or one of them could take it while the app restarts.
 fn free_port() -> Result<u16> {
@@ -405,10 +400,4 @@ fn site(
     };
     let site = Site::new(&text, &domains, proof);
     Ok((domains, text, site))
-}
-
-/// Whether the system's folders are somebody else's.
-pub(crate) fn needs_sudo(paths: &ProjectPaths) -> bool {
-    let writable = |dir: &Path| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
-    !rustix::process::geteuid().is_root() && !writable(&paths.roots.etc_dir)
 }

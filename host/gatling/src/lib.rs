@@ -11,6 +11,7 @@ pub mod hooks;
 pub mod http;
 pub mod mix;
 pub mod nginx;
+pub mod plan;
 pub mod release;
 pub mod restart;
 pub mod run;

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::env::{needs_sudo, numbered};
+use crate::env::numbered;
+use crate::env::server::needs_sudo;
 use crate::serving;
 use crate::steps::{Action, release, service};
 use gatling_config::dotenv::Dotenv;

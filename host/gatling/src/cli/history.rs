@@ -3,7 +3,7 @@
 use anyhow::Result;
 use gatling_config::project::ProjectName;
 use gatling_report::tables;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{print_json_line, runs_of, say};
 
@@ -34,12 +34,10 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         return Ok(0);
     }
     for (id, run) in &runs {
-        let mut value = match run {
-            Ok(run) => serde_json::to_value(run)?,
-            Err(error) => json!({ "id": id, "unreadable": error.to_string() }),
-        };
-        value["v"] = Value::from(gatling_runs::event::FORMAT);
-        print_json_line(&value)?;
+        match run {
+            Ok(run) => print_json_line(run)?,
+            Err(error) => print_json_line(&json!({ "id": id, "unreadable": error.to_string() }))?,
+        }
     }
     Ok(0)
 }

@@ -242,9 +242,15 @@ fn print(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Writes a value to standard output as one line of JSON.
-fn print_json_line(value: &impl Serialize) -> Result<()> {
-    print(&(serde_json::to_string(value)? + "\n"))
+/// Writes an object to standard output as one line of JSON, with the version of its format.
+fn print_json_line(object: &impl Serialize) -> Result<()> {
+    #[derive(Serialize)]
+    struct Versioned<'a, T> {
+        v: u32,
+        #[serde(flatten)]
+        object: &'a T,
+    }
+    print(&(serde_json::to_string(&Versioned { v: gatling_runs::event::FORMAT, object })? + "\n"))
 }
 
 /// Writes a value to standard output as JSON.

@@ -6,7 +6,6 @@ use gatling_config::project::ProjectName;
 use gatling_config::roots::Roots;
 use gatling_report::tables;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::{FAILED, loaded, print_json_line, say};
 
@@ -40,9 +39,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         let status = status::look(paths)?;
         all_are_well &= status.healthy;
         if args.json {
-            let mut value = serde_json::to_value(&status)?;
-            value["v"] = Value::from(gatling_runs::event::FORMAT);
-            print_json_line(&value)?;
+            print_json_line(&status)?;
         } else {
             say(&tables::status(&status, Timestamp::now()))?;
         }

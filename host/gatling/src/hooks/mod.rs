@@ -154,6 +154,12 @@ impl Hooks {
         })
     }
 
+    /// The hooks that will be called, in order.
+    #[must_use]
+    pub fn all(&self) -> &[Hook] {
+        self.loaded.as_ref().map_or(&[], |loaded| &loaded.hooks)
+    }
+
     /// Whether the file exports the hook: Elixir's `function_exported?`.
     #[must_use]
     pub fn has(&self, hook: Hook) -> bool {

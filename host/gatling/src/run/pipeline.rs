@@ -8,14 +8,16 @@ use jiff::Timestamp;
 
 use crate::env::Env;
 use crate::hooks::{Call, Hooks, Preload};
+use crate::plan::{Plan, PlannedStep};
 use crate::run::standby::Standby;
-use crate::steps::{self, nginx};
-use crate::task::{Hook, Phase, Step};
+use crate::steps;
+use crate::task::{Hook, Phase};
 use gatling_runs::{Event, Events};
 
 /// A task under way.
 pub struct Pipeline<'a> {
     env: &'a Env,
+    plan: Plan,
     hooks: Hooks,
     events: &'a Events,
     /// What waits for its turn.
@@ -42,10 +44,12 @@ impl<'a> Pipeline<'a> {
             events.warn(warning.as_str());
         }
         let hooks = Hooks::load(preload, env, events)?;
-        check_programs(env)?;
+        let plan = Plan::new(env, hooks.all());
+        plan.check()?;
+        check_programs(&plan)?;
         check_folders(env)?;
-        nginx::check_beforehand(env, events)?;
-        Ok(Self { env, hooks, events, standby, run_id, started_at: Timestamp::now() })
+        plan.actions().try_for_each(|(_, action)| action.check_beforehand(events))?;
+        Ok(Self { env, plan, hooks, events, standby, run_id, started_at: Timestamp::now() })
     }
 
     /// Carries out the task.
@@ -53,15 +57,15 @@ impl<'a> Pipeline<'a> {
     /// # Errors
     /// At the first step or hook that fails; nothing after it is run.
     pub fn run(&mut self) -> Result<()> {
-        for step in self.env.task.steps() {
-            self.call(Phase::Before, step)?;
-            self.carry_out(step)?;
-            self.call(Phase::After, step)?;
+        for step in mem::take(&mut self.plan.steps) {
+            self.call(Phase::Before, &step)?;
+            self.carry_out(&step)?;
+            self.call(Phase::After, &step)?;
         }
         Ok(())
     }
 
-    fn call(&mut self, phase: Phase, step: &Step) -> Result<()> {
+    fn call(&mut self, phase: Phase, step: &PlannedStep) -> Result<()> {
         let hook = Hook { task: self.env.task, step: step.name, phase };
         if !self.hooks.has(hook) {
             return Ok(());
@@ -82,7 +86,7 @@ impl<'a> Pipeline<'a> {
         result
     }
 
-    fn carry_out(&mut self, step: &Step) -> Result<()> {
+    fn carry_out(&mut self, step: &PlannedStep) -> Result<()> {
         // It is the first step's, or nobody's. A hook that did something before that may have
         // changed what mix had read by then: it is to be read anew.
         let mut standby = mem::take(&mut self.standby);
@@ -92,8 +96,8 @@ impl<'a> Pipeline<'a> {
         self.events.emit(Event::StepBegun { step: step.name.to_owned() });
         let begun = Instant::now();
         let mut carry_out = || -> Result<()> {
-            for action in (step.actions)(self.env)? {
-                match standby.take(&action) {
+            for action in &step.actions {
+                match standby.take(action) {
                     Some(started) => steps::finish(started, self.events)?,
                     None => action.execute(self.env, self.events)?,
                 }
@@ -119,19 +123,14 @@ fn planned(env: &Env) -> Event {
     }
 }
 
-/// Whether every program that the steps will run is there. Steps whose actions can't be told yet
-/// say so when their turn comes.
-fn check_programs(env: &Env) -> Result<()> {
-    for step in env.task.steps() {
-        for action in (step.actions)(env).with_context(|| format!("the step {}", step.name))? {
-            for command in action.commands() {
-                // A path to a program may be what an earlier step makes.
-                let missing = command.missing().filter(|program| !program.contains('/'));
-                if let Some(program) = missing {
-                    let error = gatling_process::CommandError::NotFound { program: program.to_owned() };
-                    return Err(error)
-                        .with_context(|| format!("the step {} needs a program that is missing", step.name));
-                }
+/// Whether every program that the steps will run is there.
+fn check_programs(plan: &Plan) -> Result<()> {
+    for (step, action) in plan.actions() {
+        for command in action.commands() {
+            // A path to a program may be what an earlier step makes.
+            if let Some(program) = command.missing().filter(|program| !program.contains('/')) {
+                let error = gatling_process::CommandError::NotFound { program: program.to_owned() };
+                return Err(error).with_context(|| format!("the step {step} needs a program that is missing"));
             }
         }
     }

@@ -31,8 +31,8 @@ pub struct Publish {
 
 /// Makes the folder that nginx reads, if it isn't there.
 pub(super) fn make_folder(env: &Env) -> Option<Action> {
-    let folder = env.paths.lib_dir().filter(|folder| !folder.is_dir())?;
-    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let folder = env.paths.lib_dir().filter(|_| !env.server.has_lib_dir)?;
+    let (user, group) = env.server.ids;
     let folder = folder.display().to_string();
     let args = ["-d", "-m", "755", "-o", &user.to_string(), "-g", &group.to_string(), &folder];
     Some(Action::run(system(env, "install", args)))
@@ -46,7 +46,7 @@ pub(super) fn publish(env: &Env, release: &Path) -> Option<Action> {
 
 /// Removes what [`make_folder`] made.
 pub(super) fn remove(env: &Env) -> Option<Action> {
-    let folder = env.paths.lib_dir().filter(|folder| folder.is_dir())?;
+    let folder = env.paths.lib_dir().filter(|_| env.server.has_lib_dir)?;
     Some(Action::run(system(env, "rm", ["-rf", &folder.display().to_string()])))
 }
 

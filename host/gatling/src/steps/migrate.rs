@@ -23,6 +23,9 @@ pub struct Migration {
     /// What does it.
     #[serde(flatten)]
     pub command: Command,
+    /// What does it instead, if the release turns out to have it.
+    #[serde(skip)]
+    script: Option<Command>,
     /// The new release.
     #[serde(skip)]
     release: PathBuf,
@@ -37,7 +40,8 @@ impl Migration {
         for migration in migrations(&self.release).difference(&known) {
             events.note(format!("new in this release: {migration}"));
         }
-        run(&self.command, events).context(
+        let script = self.script.as_ref().filter(|script| script.find().is_some());
+        run(script.unwrap_or(&self.command), events).context(
             "the database could not be migrated; the new release was not started. If a migration failed halfway, see \
              docs/migrations.md",
         )
@@ -81,23 +85,19 @@ pub(crate) fn ecto_setup(env: &Env) -> Result<Vec<Action>> {
 
 /// Migrates from the new release, if there is anything to migrate.
 pub(crate) fn from_release(env: &Env) -> Option<Action> {
-    let command = match &env.settings.migrate {
+    // Where the source doesn't have it, the release can still: mix.exs may name other overlays.
+    let script = Command::new(SCRIPT, [""; 0], &env.upgrade_path);
+    let (command, script) = match &env.settings.migrate {
         Migrate::Switched(false) => return None,
-        Migrate::Command(words) => Command::new(&words[0], &words[1..], &env.upgrade_path),
-        Migrate::Switched(true) if has_script(env) => Command::new(SCRIPT, [""; 0], &env.upgrade_path),
-        Migrate::Switched(true) => with_ecto(env)?,
+        Migrate::Command(words) => (Command::new(&words[0], &words[1..], &env.upgrade_path), None),
+        Migrate::Switched(true) if env.server.has_migrate_script => (script, None),
+        Migrate::Switched(true) => (with_ecto(env)?, Some(script)),
     };
     let serving = env.previous_version.as_ref().map(|release| {
         let folder = env.paths.releases_dir().join(release);
         folder.join(env.paths.name.as_str())
     });
-    Some(Action::Migrate(Box::new(Migration { command, release: env.upgrade_path.clone(), serving })))
-}
-
-/// Whether the release has the script, or will have it once it is built.
-fn has_script(env: &Env) -> bool {
-    let source = env.facts.release_folder.as_ref().map_or(env.build_dir.clone(), |folder| env.build_dir.join(folder));
-    [source.join("rel/overlays"), env.upgrade_path.clone()].iter().any(|folder| folder.join(SCRIPT).is_file())
+    Some(Action::Migrate(Box::new(Migration { command, script, release: env.upgrade_path.clone(), serving })))
 }
 
 fn with_ecto(env: &Env) -> Option<Command> {

@@ -170,6 +170,17 @@ impl Action {
         }
     }
 
+    /// Finds out before the first step whether it could be done, where that can be found out.
+    ///
+    /// # Errors
+    /// Why it couldn't.
+    pub fn check_beforehand(&self, events: &Events) -> Result<()> {
+        match self {
+            Self::InstallSite(site) => site.check_beforehand(events),
+            _ => Ok(()),
+        }
+    }
+
     /// Does it.
     ///
     /// # Errors
@@ -274,7 +285,7 @@ impl fmt::Display for Action {
 
 /// A command that changes the system, with root's rights where they are needed.
 fn system<const N: usize>(env: &Env, program: &str, args: [&str; N]) -> Command {
-    Command::new(program, args, &env.deploy_dir_or_root()).as_root(env.sudo).quiet()
+    Command::new(program, args, &env.deploy_dir_or_root()).as_root(env.server.sudo).quiet()
 }
 
 /// Runs a command; what it writes are events.

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{Action, emit, follow, run, system, write_file};
 use crate::env::Env;
+use crate::env::server::{Link, SiteInPlace};
 use crate::http;
 use crate::nginx;
 use crate::nginx::trial::Trial;
@@ -36,12 +37,18 @@ pub struct Site {
     contents: String,
     /// Whether just this site is in place already.
     pub unchanged: bool,
+    /// The link that switches it on.
+    #[serde(skip)]
+    link: PathBuf,
     /// nginx checks all of its configuration, so that the sites of other projects play a part.
     #[serde(skip)]
     lock: PathBuf,
     /// Where the text that it replaces is kept, if there is one.
     #[serde(skip)]
-    kept: Option<(PathBuf, String)>,
+    kept: PathBuf,
+    /// How it is tried before it replaces the one that serves.
+    #[serde(skip)]
+    trial: Trial,
     /// Put it in place and switch it on.
     pub place: Vec<Command>,
     /// Have nginx check all of its configuration.
@@ -55,8 +62,15 @@ pub struct Site {
     pub proof: Option<Proof>,
     /// What visitors are to see.
     pub visits: Visits,
-    /// Put back what was there.
-    pub restore: Vec<Command>,
+    /// Put back the text that was there.
+    #[serde(skip)]
+    put_back: Command,
+    /// Remove it again, where no text was there.
+    #[serde(skip)]
+    remove: Command,
+    /// Switch it off again, where it wasn't switched on.
+    #[serde(skip)]
+    switch_off: Command,
 }
 
 /// What nginx answers once it uses a site.
@@ -169,14 +183,12 @@ const SETTLING: Duration = Duration::from_secs(10);
 /// tells the old ones to stop a tenth of a second later: until then either kind may answer.
 const OVERLAP: Duration = Duration::from_millis(300);
 
-/// The site as it is in place, and whether it is switched on.
-struct InPlace {
-    text: Option<String>,
-    enabled: bool,
-}
-
-fn in_place(env: &Env) -> Result<InPlace> {
-    let text = fs::read_to_string(&env.nginx_available_path).ok();
+/// The text of the site that is in place, and whether it is switched on.
+///
+/// # Errors
+/// When something is in its place that Gatling didn't put there.
+fn in_place(env: &Env) -> Result<(Option<&str>, bool)> {
+    let SiteInPlace { text, link } = &env.server.site;
     if text.as_ref().is_some_and(|text| !text.contains(&templates::marker(&env.paths.name))) {
         bail!(
             "{} is there already, and gatling did not write it: if it is yours, commit it to the project as nginx.conf and \
@@ -184,15 +196,14 @@ fn in_place(env: &Env) -> Result<InPlace> {
             env.nginx_available_path.display()
         );
     }
-    let enabled = fs::read_link(&env.nginx_enabled_path).is_ok_and(|target| target == env.nginx_available_path);
-    if !enabled && env.nginx_enabled_path.symlink_metadata().is_ok() {
+    if *link == Link::Other {
         bail!(
             "{} is there already, and is not gatling's symlink to {}: move it away",
             env.nginx_enabled_path.display(),
             env.nginx_available_path.display()
         );
     }
-    Ok(InPlace { text, enabled })
+    Ok((text.as_deref(), *link == Link::Right))
 }
 
 pub(crate) fn configure(env: &Env) -> Result<Vec<Action>> {
@@ -200,22 +211,14 @@ pub(crate) fn configure(env: &Env) -> Result<Vec<Action>> {
 }
 
 fn site(env: &Env) -> Result<Site> {
-    let InPlace { text: old, enabled } = in_place(env)?;
-    let unchanged = enabled && old.as_ref() == Some(&env.nginx_template);
+    let (old, enabled) = in_place(env)?;
     let available = env.nginx_available_path.display().to_string();
     let link = env.nginx_enabled_path.display().to_string();
     let staged = staged(env);
-    let kept = old.map(|old| (env.deploy_dir.join("nginx-site.old"), old));
-    let mut restore = Vec::new();
-    if !enabled {
-        restore.push(system(env, "rm", ["-f", &link]));
-    }
-    restore.push(match &kept {
-        Some((kept, _)) => system(env, "install", ["-m", "644", &kept.display().to_string(), &available]),
-        None => system(env, "rm", ["-f", &available]),
-    });
+    let kept = env.deploy_dir.join("nginx-site.old");
     Ok(Site {
         path: env.nginx_available_path.clone(),
+        link: env.nginx_enabled_path.clone(),
         place: vec![
             system(env, "install", ["-D", "-m", "644", &staged.display().to_string(), &available]),
             system(env, "ln", ["-sfn", &available, &link]),
@@ -225,13 +228,37 @@ fn site(env: &Env) -> Result<Site> {
         dump: call(env, &["-T"]),
         proof: proof(env),
         visits: Visits::through(env, env.site.servers.clone()),
-        restore,
-        unchanged,
+        put_back: system(env, "install", ["-m", "644", &kept.display().to_string(), &available]),
+        remove: system(env, "rm", ["-f", &available]),
+        switch_off: system(env, "rm", ["-f", &link]),
+        unchanged: enabled && old == Some(&env.nginx_template),
         lock: lock(env),
         contents: env.nginx_template.clone(),
+        trial: trial(env, &staged),
         staged,
         kept,
     })
+}
+
+/// How the site is tried.
+fn trial(env: &Env, staged: &Path) -> Trial {
+    let config = env.nginx_dir.join(format!("gatling-trial-{}.conf", env.project));
+    let (draft, target) = (env.deploy_dir.join("nginx-trial"), config.display().to_string());
+    Trial {
+        dump: call(env, &["-T"]),
+        link: env.nginx_enabled_path.clone(),
+        staged: staged.to_owned(),
+        text: env.nginx_template.clone(),
+        place: system(env, "install", ["-m", "644", &draft.display().to_string(), &target]),
+        remove: system(env, "rm", ["-f", &target]),
+        nginx: call_with(env, Some(&config), &[]),
+        config,
+        draft,
+        hosts: env.site.hosts.clone(),
+        path: env.settings.health.path.clone(),
+        port: env.available_port,
+        project: env.project.clone(),
+    }
 }
 
 fn staged(env: &Env) -> PathBuf {
@@ -294,18 +321,18 @@ impl fmt::Display for SiteInUse {
 /// The site that visitors come through when the app has been upgraded, and has perhaps moved to
 /// another port.
 pub(crate) fn in_use(env: &Env) -> Result<SiteInUse> {
-    let InPlace { text, enabled } = in_place(env)?;
+    let (text, enabled) = in_place(env)?;
     let Some(text) = text.filter(|_| enabled) else { return Ok(SiteInUse::None) };
-    if env.serving_port.is_some_and(|port| port != env.available_port) {
+    if env.server.serving_port.is_some_and(|port| port != env.available_port) {
         return Ok(SiteInUse::Moved(Box::new(site(env)?)));
     }
-    let servers = servers::servers(&parse(&text, "the site").unwrap_or_default());
+    let servers = servers::servers(&parse(text, "the site").unwrap_or_default());
     Ok(SiteInUse::InPlace(Visits::through(env, servers)))
 }
 
 pub(crate) fn unconfigure(env: &Env) -> Result<Vec<Action>> {
-    let is_ours = fs::read_to_string(&env.nginx_available_path)
-        .is_ok_and(|text| text.contains(&templates::marker(&env.paths.name)));
+    let text = env.server.site.text.as_ref();
+    let is_ours = text.is_some_and(|text| text.contains(&templates::marker(&env.paths.name)));
     if !is_ours {
         return Ok(vec![Action::skip(format!("{} is not there", env.nginx_available_path.display()))]);
     }
@@ -327,7 +354,7 @@ fn call(env: &Env, args: &[&str]) -> Command {
 fn call_with(env: &Env, config: Option<&Path>, args: &[&str]) -> Command {
     let config = config.map(|config| config.display().to_string());
     let chosen = config.iter().flat_map(|config| ["-c", config]);
-    Command::new("nginx", chosen.chain(args.iter().copied()), &env.deploy_dir_or_root()).as_root(env.sudo)
+    Command::new("nginx", chosen.chain(args.iter().copied()), &env.deploy_dir_or_root()).as_root(env.server.sudo)
 }
 
 impl Site {
@@ -339,24 +366,48 @@ impl Site {
         self.place.iter().chain([&self.test, &self.reload]).collect()
     }
 
+    /// Tries the site, if it is a new one, before anything is done: what is wrong with it, or with nginx's
+    /// configuration as it is, would otherwise show only when the new release is up.
+    ///
+    /// # Errors
+    /// When nginx would not take the site, or visitors would not come through it to the app.
+    pub(super) fn check_beforehand(&self, events: &Events) -> Result<()> {
+        if self.unchanged && self.is_in_use() {
+            return Ok(());
+        }
+        let _alone = self.lock_nginx(events)?;
+        write_file(&self.staged, &self.contents, 0o644)?;
+        let tried = self.trial.run(&mut |line| events.debug(line));
+        tried.context("nginx would not take the new site; nothing was changed")
+    }
+
+    /// nginx checks all of its configuration, so that the sites of other projects play a part.
+    fn lock_nginx(&self, events: &Events) -> Result<Lock> {
+        Lock::take(&self.lock, |_| events.note("waiting for nginx: another project is being configured"))
+    }
+
     pub(super) fn install(&self, events: &Events) -> Result<()> {
-        if self.is_in_use() {
+        let old = fs::read_to_string(&self.path).ok();
+        let was_enabled = fs::read_link(&self.link).is_ok_and(|target| target == self.path);
+        if was_enabled && old.as_ref() == Some(&self.contents) && self.is_in_use() {
             self.visits.prove(true, events)?;
             events.note(format!("nothing to do: nginx serves {} as it is", self.path.display()));
             return Ok(());
         }
-        let _alone = Lock::take(&self.lock, |_| events.note("waiting for nginx: another project is being configured"))?;
+        let _alone = self.lock_nginx(events)?;
         write_file(&self.staged, &self.contents, 0o644)?;
-        if let Some((path, old)) = &self.kept {
-            write_file(path, old, 0o644)?;
+        if let Some(old) = &old {
+            write_file(&self.kept, old, 0o644)?;
         }
         let workers = self.workers();
         let Err(error) = self.bring_into_use(events).and_then(|()| self.prove(&workers, events)) else { return Ok(()) };
-        let put_back = self.restore.iter().try_for_each(|command| run(command, events));
+        let switch_off = (!was_enabled).then_some(&self.switch_off);
+        let restore = if old.is_some() { &self.put_back } else { &self.remove };
+        let put_back = switch_off.into_iter().chain([restore]).try_for_each(|command| run(command, events));
         // Where nginx refused the site it still uses what was there; where it was told to use
         // the site already, it has to be told again. The first failure is the one that counts.
         _ = self.reload.run(|lines| events.debug(&lines.text));
-        let outcome = match (&put_back, &self.kept) {
+        let outcome = match (&put_back, &old) {
             (Ok(()), Some(_)) => format!("{} was put back as it was", self.path.display()),
             (Ok(()), None) => format!("{} was removed again", self.path.display()),
             (Err(error), _) => format!("and {} could not be put back: {error:#}", self.path.display()),
@@ -382,17 +433,16 @@ impl Site {
         children.split_whitespace().map(str::to_owned).collect()
     }
 
-    /// Whether nginx uses the site as it is in place, as far as that can be seen at a glance.
+    /// Whether nginx uses the site, which is in place, as far as that can be seen at a glance.
     fn is_in_use(&self) -> bool {
         let answers = |host: &String| match servers::door(&self.visits.servers, host).http {
             Some(Transport::Tcp(address)) => std::net::TcpStream::connect(address).is_ok(),
             _ => true,
         };
-        self.unchanged
-            && match &self.proof {
-                Some(proof) => proof.holds().is_ok(),
-                None => self.visits.hosts.iter().take(1).all(answers),
-            }
+        match &self.proof {
+            Some(proof) => proof.holds().is_ok(),
+            None => self.visits.hosts.iter().take(1).all(answers),
+        }
     }
 
     /// Waits until nginx uses the site: it does so in its own time, and where it can't, says so
@@ -449,42 +499,6 @@ impl Site {
             anyhow::anyhow!("nginx refuses {what}. It says:\n    {said}")
         }
     }
-}
-
-/// Tries a new site before anything is done: what is wrong with it, or with nginx's configuration as
-/// it is, would otherwise show only when the new release is up.
-///
-/// # Errors
-/// When nginx would not take the site, or visitors would not come through it to the app.
-pub(crate) fn check_beforehand(env: &Env, events: &Events) -> Result<()> {
-    let changes_site = env.task.steps().iter().any(|step| step.name == "configure_nginx");
-    if !changes_site {
-        return Ok(());
-    }
-    let site = site(env)?;
-    if site.is_in_use() {
-        return Ok(());
-    }
-    let _alone = Lock::take(&site.lock, |_| events.note("waiting for nginx: another project is being configured"))?;
-    write_file(&site.staged, &site.contents, 0o644)?;
-    let config = env.nginx_dir.join(format!("gatling-trial-{}.conf", env.project));
-    let (draft, target) = (env.deploy_dir.join("nginx-trial"), config.display().to_string());
-    let trial = Trial {
-        dump: site.dump.clone(),
-        link: env.nginx_enabled_path.clone(),
-        staged: site.staged.clone(),
-        text: site.contents.clone(),
-        place: system(env, "install", ["-m", "644", &draft.display().to_string(), &target]),
-        remove: system(env, "rm", ["-f", &target]),
-        nginx: call_with(env, Some(&config), &[]),
-        config,
-        draft,
-        hosts: env.site.hosts.clone(),
-        path: env.settings.health.path.clone(),
-        port: env.available_port,
-        project: env.project.clone(),
-    };
-    trial.run(&mut |line| events.debug(line)).context("nginx would not take the new site; nothing was changed")
 }
 
 impl fmt::Display for Site {

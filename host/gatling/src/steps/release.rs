@@ -4,7 +4,7 @@
 //! settings it was deployed with: `service.env` for the init script, and `.env`, the environment of
 //! every command of the release. `current` links to the one that serves.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -28,8 +28,9 @@ pub(crate) fn make_deploy_dir(env: &Env) -> Result<Vec<Action>> {
 }
 
 pub(crate) fn make_upgrade_dir(env: &Env) -> Result<Vec<Action>> {
+    let half_made = env.server.half_made.iter().filter(|folder| **folder != env.upgrade_dir);
     // What runs that failed have left; the release that serves is in none of these folders.
-    let mut actions: Vec<_> = half_made(env).map(|path| Action::Clear { path }).collect();
+    let mut actions: Vec<_> = half_made.cloned().map(|path| Action::Clear { path }).collect();
     actions.extend(assets::make_folder(env));
     actions.extend([
         Action::Clear { path: env.upgrade_dir.clone() },
@@ -42,13 +43,6 @@ pub(crate) fn make_upgrade_dir(env: &Env) -> Result<Vec<Action>> {
         },
     ]);
     Ok(actions)
-}
-
-/// The folders of releases that no release ever came into.
-fn half_made(env: &Env) -> impl Iterator<Item = PathBuf> {
-    let entries = std::fs::read_dir(env.paths.releases_dir()).into_iter().flatten().flatten();
-    let (project, own) = (env.project.clone(), env.upgrade_dir.clone());
-    entries.map(|entry| entry.path()).filter(move |dir| !dir.join(&project).exists() && *dir != own)
 }
 
 /// What the init script has to know of a release. It goes with the release, so that one that is

@@ -33,9 +33,7 @@ fn script<const N: usize>(paths: &ProjectPaths, args: [&str; N]) -> Command {
 }
 
 pub(crate) fn install_init_script(env: &Env) -> Result<Vec<Action>> {
-    if let Ok(text) = std::fs::read_to_string(&env.etc_path)
-        && !text.contains(&templates::marker(&env.paths.name))
-    {
+    if env.server.init_script.as_ref().is_some_and(|text| !text.contains(&templates::marker(&env.paths.name))) {
         bail!(
             "{} is there already, and is not this project's: if nothing needs it, move it away; otherwise load the \
              project under another name",
@@ -57,18 +55,17 @@ pub(crate) fn install_init_script(env: &Env) -> Result<Vec<Action>> {
 /// The step of the first deployment: the init script, and the rotation of the log that it writes.
 pub(crate) fn install(env: &Env) -> Result<Vec<Action>> {
     let mut actions = install_init_script(env)?;
-    actions.extend(logs::install(env)?);
+    actions.extend(logs::install(env));
     Ok(actions)
 }
 
 pub(crate) fn start(env: &Env) -> Result<Vec<Action>> {
     // A first deployment that was killed may have left its release running. A systemd that takes
     // the service for started would do nothing on `start`.
-    let was_started = env.deploy_dir.join("run").join(format!("{}.pid", env.project)).exists();
-    let start = if was_started { "restart" } else { "start" };
+    let start = if env.server.was_started { "restart" } else { "start" };
     let marker = env.paths.deployed_marker();
     Ok(vec![
-        Action::run(service(&env.paths, env.sudo, [start])),
+        Action::run(service(&env.paths, env.server.sudo, [start])),
         Action::ProveServing(Box::new(serving(env))),
         Action::WriteFile { path: marker, contents: format!("{}\n", env.version), mode: 0o644 },
         keep(env),
@@ -77,20 +74,20 @@ pub(crate) fn start(env: &Env) -> Result<Vec<Action>> {
 
 pub(crate) fn upgrade(env: &Env) -> Result<Vec<Action>> {
     let mut actions = Vec::new();
-    let script = std::fs::read_to_string(&env.etc_path).ok();
-    let is_own = script.as_ref().is_none_or(|text| text.contains(&templates::marker(&env.paths.name)));
-    if is_own && script.as_ref() != Some(&env.script_template) {
+    let script = env.server.init_script.as_ref();
+    let is_own = script.is_none_or(|text| text.contains(&templates::marker(&env.paths.name)));
+    if is_own && script != Some(&env.script_template) {
         // It was written by another version of Gatling, or it is gone.
         actions.extend(install_init_script(env)?);
     }
-    actions.extend(logs::install(env)?);
+    actions.extend(logs::install(env));
     actions.extend(migrate::from_release(env));
     let back = env.previous_version.as_ref().filter(|previous| **previous != env.release());
     actions.push(Action::Switch(Box::new(Switch {
-        upgrade: service(&env.paths, env.sudo, ["upgrade", &env.release()]),
+        upgrade: service(&env.paths, env.server.sudo, ["upgrade", &env.release()]),
         serving: serving(env),
         site: nginx::in_use(env)?,
-        back: back.map(|previous| service(&env.paths, env.sudo, ["upgrade", previous])),
+        back: back.map(|previous| service(&env.paths, env.server.sudo, ["upgrade", previous])),
     })));
     actions.push(keep(env));
     Ok(actions)
@@ -106,10 +103,11 @@ fn keep(env: &Env) -> Action {
 pub(crate) fn stop(env: &Env) -> Result<Vec<Action>> {
     // Without its folder the script can't tell what runs, and an `unload` that was cut short, or a
     // folder that somebody removed, must not be in the way of the rest.
-    if let Some(missing) = [&env.etc_path, &env.deploy_dir].into_iter().find(|path| !path.exists()) {
+    let there = [(&env.etc_path, env.server.init_script.is_some()), (&env.deploy_dir, env.server.has_deploy_dir)];
+    if let Some((missing, _)) = there.into_iter().find(|(_, is_there)| !is_there) {
         return Ok(vec![Action::skip(format!("{} is not there", missing.display()))]);
     }
-    let mut actions = vec![Action::run(service(&env.paths, env.sudo, ["stop"]))];
+    let mut actions = vec![Action::run(service(&env.paths, env.server.sudo, ["stop"]))];
     if env.paths.roots.etc_is_the_systems() {
         // A systemd that does not know that the app runs stops nothing.
         actions.push(Action::run(script(&env.paths, ["stop"])));
@@ -120,7 +118,7 @@ pub(crate) fn stop(env: &Env) -> Result<Vec<Action>> {
 
 pub(crate) fn remove_init_script(env: &Env) -> Result<Vec<Action>> {
     let is_ours =
-        std::fs::read_to_string(&env.etc_path).is_ok_and(|text| text.contains(&templates::marker(&env.paths.name)));
+        env.server.init_script.as_ref().is_some_and(|text| text.contains(&templates::marker(&env.paths.name)));
     if !is_ours {
         return Ok(vec![Action::skip(format!("{} is not there", env.etc_path.display()))]);
     }
@@ -146,7 +144,7 @@ pub(crate) fn serving(env: &Env) -> Serving {
 
 fn reload_systemd(env: &Env) -> Option<Action> {
     // systemd made its unit for the script when it last looked, and doesn't look by itself.
-    Path::new("/run/systemd/system").is_dir().then(|| Action::run(system(env, "systemctl", ["daemon-reload"])))
+    env.server.has_systemd.then(|| Action::run(system(env, "systemctl", ["daemon-reload"])))
 }
 
 /// Puts a file of the deploy dir into a folder of the system.

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::{Action, keep_releases, mix, nginx, release, removal, service};
+use crate::env::server::{Link, ServerFacts, SiteInPlace};
 use crate::env::{Env, Site, Source};
+use crate::plan::Plan;
 use crate::task::Task;
 use gatling_config::roots::Roots;
 use gatling_process::Environment;
@@ -117,7 +119,7 @@ fn a_release_comes_into_its_folder_by_a_rename() {
 #[test]
 fn the_service_is_called_as_service_calls_it() {
     let (_guard, mut env) = env();
-    std::fs::write(&env.etc_path, &env.script_template).expect("a file");
+    env.server.init_script = Some(env.script_template.clone());
     let upgrade = service::upgrade(&env).expect("it can be told");
     assert_eq!(texts(Ok(upgrade.clone()), &env)[0], "$ ~/init.d/hello upgrade 0.2.0");
     let command = upgrade[0].commands()[0];
@@ -127,7 +129,7 @@ fn the_service_is_called_as_service_calls_it() {
 
     env.paths.roots.etc_dir = "/etc/init.d".into();
     assert_eq!(texts(service::upgrade(&env), &env)[0], "$ service hello upgrade 0.2.0");
-    env.sudo = true;
+    env.server.sudo = true;
     assert_eq!(texts(service::upgrade(&env), &env)[0], "$ sudo -n service hello upgrade 0.2.0");
 }
 
@@ -144,23 +146,24 @@ fn an_init_script_is_installed_for_boot_too_where_it_is_the_systems() {
 
 #[test]
 fn an_upgrade_brings_back_an_init_script_that_is_gone_or_old() {
-    let (_guard, env) = env();
+    let (_guard, mut env) = env();
     let told = texts(service::upgrade(&env), &env);
     assert_eq!(told[1], "$ install -m 755 ~/deployments/hello/init-script ~/init.d/hello");
     assert_eq!(told[2], "$ ~/init.d/hello upgrade 0.2.0");
     let older = format!("#!/bin/sh\n# {}\n", templates::marker(&env.paths.name));
-    std::fs::write(&env.etc_path, older).expect("a file");
+    env.server.init_script = Some(older);
     assert_eq!(texts(service::upgrade(&env), &env), told);
-    std::fs::write(&env.etc_path, "#!/bin/sh\n# the operator's own\n").expect("a file");
+    env.server.init_script = Some("#!/bin/sh\n# the operator's own\n".to_owned());
     assert_eq!(texts(service::upgrade(&env), &env)[0], "$ ~/init.d/hello upgrade 0.2.0", "it is not to be lost");
 }
 
 #[test]
 fn what_failed_runs_left_of_releases_goes_before_a_new_one_comes() {
-    let (_guard, env) = env();
+    let (_guard, mut env) = env();
     for made in ["0.1.0/hello", "0.1.1/hello.partial", "0.2.0/hello.partial"] {
         std::fs::create_dir_all(env.paths.releases_dir().join(made)).expect("a folder");
     }
+    env.server = ServerFacts::gather(&env.paths, &env.build_dir).expect("it can be told");
     let told = texts(release::make_upgrade_dir(&env), &env);
     let expected = ["remove ~/deployments/hello/releases/0.1.1", "remove ~/deployments/hello/releases/0.2.0"];
     assert_eq!(told[..2], expected);
@@ -178,8 +181,8 @@ fn the_app_takes_the_first_host_name_that_is_no_pattern_for_its_own() {
 
 #[test]
 fn the_init_script_of_somebody_else_is_left_alone() {
-    let (_guard, env) = env();
-    std::fs::write(&env.etc_path, "#!/bin/sh\n# ssh\n").expect("a file");
+    let (_guard, mut env) = env();
+    env.server.init_script = Some("#!/bin/sh\n# ssh\n".to_owned());
     let error = service::install_init_script(&env).expect_err("it is not ours").to_string();
     assert!(error.contains("not this project's"), "{error}");
     assert_eq!(texts(service::remove_init_script(&env), &env).len(), 1, "nor is it removed");
@@ -257,25 +260,40 @@ fn nginx_is_asked_where_it_listens_without_tls() {
 
 #[test]
 fn a_site_that_is_as_it_was_is_left_alone_and_a_strangers_is_refused() {
-    let (_guard, env) = env();
-    for dir in [&env.nginx_available_path, &env.nginx_enabled_path] {
-        std::fs::create_dir_all(dir.parent().expect("a folder")).expect("a folder");
-    }
-    std::fs::write(&env.nginx_available_path, &env.nginx_template).expect("a file");
-    std::os::unix::fs::symlink(&env.nginx_available_path, &env.nginx_enabled_path).expect("a link");
+    let (_guard, mut env) = env();
+    env.server.site = SiteInPlace { text: Some(env.nginx_template.clone()), link: Link::Right };
     assert!(texts(nginx::configure(&env), &env)[0].starts_with("nothing to do"));
-    std::fs::write(&env.nginx_available_path, "server {}").expect("a file");
+    env.server.site.link = Link::Other;
+    let error = nginx::configure(&env).expect_err("it is not ours").to_string();
+    assert!(error.contains("is not gatling's symlink"), "{error}");
+    env.server.site.text = Some("server {}".to_owned());
     let error = nginx::configure(&env).expect_err("it is not ours").to_string();
     assert!(error.contains("did not write it"), "{error}");
 }
 
 #[test]
-fn a_deploy_dir_that_is_gone_already_is_not_in_the_way_of_unloading() {
+fn what_is_in_the_place_of_a_site_is_seen() {
     let (_guard, env) = env();
-    std::fs::write(&env.etc_path, &env.script_template).expect("a file");
+    let site = || SiteInPlace::gather(&env.paths);
+    assert_eq!(site(), SiteInPlace::default());
+    for dir in [&env.nginx_available_path, &env.nginx_enabled_path] {
+        std::fs::create_dir_all(dir.parent().expect("a folder")).expect("a folder");
+    }
+    std::fs::write(&env.nginx_available_path, "server {}").expect("a file");
+    std::os::unix::fs::symlink(&env.nginx_available_path, &env.nginx_enabled_path).expect("a link");
+    assert_eq!(site(), SiteInPlace { text: Some("server {}".to_owned()), link: Link::Right });
+    std::fs::remove_file(&env.nginx_enabled_path).expect("it was there");
+    std::fs::write(&env.nginx_enabled_path, "").expect("a file");
+    assert_eq!(site().link, Link::Other);
+}
+
+#[test]
+fn a_deploy_dir_that_is_gone_already_is_not_in_the_way_of_unloading() {
+    let (_guard, mut env) = env();
+    env.server.init_script = Some(env.script_template.clone());
     let told = ["$ ~/init.d/hello stop", "end epmd, if no other app needs it"];
     assert_eq!(texts(service::stop(&env), &env), told);
-    std::fs::remove_dir_all(&env.deploy_dir).expect("it was there");
+    env.server.has_deploy_dir = false;
     assert_eq!(texts(service::stop(&env), &env), ["nothing to do: ~/deployments/hello is not there"]);
 }
 
@@ -284,4 +302,16 @@ fn unloading_removes_both_folders_and_nothing_beside_them() {
     let (_guard, env) = env();
     assert_eq!(texts(removal::deploy_dir(&env), &env), ["remove ~/deployments/hello"]);
     assert_eq!(texts(removal::build_dir(&env), &env), ["remove ~/hello"]);
+}
+
+#[test]
+fn a_plan_is_computed_from_facts_alone_and_names_what_cannot_be_done() {
+    let (guard, mut env) = env();
+    let plan = Plan::new(&env, &[]);
+    drop(guard);
+    assert_eq!(Plan::new(&env, &[]), plan, "nothing is looked at but the facts");
+    plan.check().expect("every step can be carried out");
+    env.server.site.text = Some("server {}".to_owned());
+    let error = format!("{:#}", Plan::new(&env, &[]).check().expect_err("the site is a stranger's"));
+    assert!(error.starts_with("the step upgrade_service: ") && error.contains("did not write it"), "{error}");
 }
