@@ -248,7 +248,7 @@ impl Action {
             Self::ClearRelease { path } => clear_release(path),
             Self::KeepReleases { paths, serves, needed } => keep_releases(paths, serves, needed),
             Self::Warn { text } => {
-                events.warn(format!("{text}"));
+                events.warn(text.as_str());
                 Ok(())
             }
             Self::EndEpmd { paths } => {
