@@ -175,7 +175,7 @@ impl Command {
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn stream(&self, take: impl FnMut(&Lines)) -> Result<ExitStatus, CommandError> {
+    pub fn stream(&self, take: impl FnMut(Lines)) -> Result<ExitStatus, CommandError> {
         self.start(false, None)?.stream(take)
     }
 
@@ -205,7 +205,7 @@ impl Command {
     ///
     /// # Errors
     /// When it can't be started, or fails.
-    pub fn run(&self, take: impl FnMut(&Lines)) -> Result<(), CommandError> {
+    pub fn run(&self, take: impl FnMut(Lines)) -> Result<(), CommandError> {
         self.start(false, None)?.finish(take)
     }
 

@@ -343,8 +343,8 @@ fn follow(
 }
 
 /// Makes events of what a program writes.
-fn emit(events: &Events) -> impl FnMut(&Lines) {
-    |lines| events.emit(Event::Output { text: lines.text.clone(), open: lines.open })
+fn emit(events: &Events) -> impl FnMut(Lines) {
+    |lines| events.emit(Event::Output { text: lines.text, open: lines.open })
 }
 
 /// Writes a file beside its place and renames it.

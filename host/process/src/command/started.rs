@@ -73,7 +73,7 @@ impl Started {
     ///
     /// # Errors
     /// When the system can't tell.
-    pub fn stream(mut self, mut take: impl FnMut(&Lines)) -> Result<ExitStatus, CommandError> {
+    pub fn stream(mut self, mut take: impl FnMut(Lines)) -> Result<ExitStatus, CommandError> {
         let status = self.stream_while(|lines| {
             take(lines);
             true
@@ -86,14 +86,17 @@ impl Started {
     ///
     /// # Errors
     /// When the system can't tell.
-    pub fn stream_while(&mut self, mut take: impl FnMut(&Lines) -> bool) -> Result<Option<ExitStatus>, CommandError> {
+    pub fn stream_while(&mut self, mut take: impl FnMut(Lines) -> bool) -> Result<Option<ExitStatus>, CommandError> {
         let wait_error = |source| CommandError::Start { command: self.command.to_string(), source };
         let mut ended = None;
         let mut looked = Instant::now();
         loop {
             match self.lines.recv_timeout(LOOK) {
-                Ok(lines) if take(&lines) => {}
-                Ok(_) => return Ok(None),
+                Ok(lines) => {
+                    if !take(lines) {
+                        return Ok(None);
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -116,15 +119,15 @@ impl Started {
     ///
     /// # Errors
     /// When it fails.
-    pub fn finish(self, mut take: impl FnMut(&Lines)) -> Result<(), CommandError> {
+    pub fn finish(self, mut take: impl FnMut(Lines)) -> Result<(), CommandError> {
         let (command, dir) = (self.command.to_string(), self.command.dir.clone());
         let mut last_lines = VecDeque::new();
         let status = self.stream(|lines| {
-            take(lines);
             let new: Vec<_> = lines.text.rsplit('\n').take(KEPT_LINES).collect();
             last_lines.extend(new.into_iter().rev().map(str::to_owned));
             let old = last_lines.len().saturating_sub(KEPT_LINES);
             last_lines.drain(..old);
+            take(lines);
         })?;
         if status.success() {
             return Ok(());
