@@ -17,9 +17,10 @@ pub struct Changing {
     pub change: Change,
     /// What it is changed to.
     pub to: String,
-    /// What makes the change, and proves that it went well.
+    /// What makes the change, and then whatever has to go well for it to stay. If the first of them fails, it
+    /// has changed nothing, or has put back itself what was there.
     pub actions: Vec<Action>,
-    /// What undoes it; nothing where that is not possible.
+    /// What undoes the change if another of them fails; nothing where that is not possible.
     pub undo: Vec<Action>,
 }
 
@@ -31,7 +32,9 @@ impl Changing {
     pub(super) fn carry_out(&self, events: &Events) -> Result<()> {
         let undo = serde_json::to_value(&self.undo).ok().filter(|_| !self.undo.is_empty());
         events.changing(self.change, self.to.as_str(), undo)?;
-        let Err(error) = self.actions.iter().try_for_each(|action| action.perform(events)) else {
+        let mut actions = self.actions.iter();
+        actions.next().map_or(Ok(()), |first| first.perform(events))?;
+        let Err(error) = actions.try_for_each(|action| action.perform(events)) else {
             events.changed(self.change);
             return Ok(());
         };
@@ -97,6 +100,20 @@ mod tests {
         assert_eq!(undo[0]["kind"], "remove");
         assert!(events.contains(&Event::Undone { change: Change::Release, ok: true }), "{events:#?}");
         assert!(!events.contains(&Event::Changed { change: Change::Release }), "{events:#?}");
+    }
+
+    #[test]
+    fn what_could_not_be_changed_needs_no_undoing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (events, captured) = captured();
+        let actions = vec![Action::run(Command::new("false", [""; 0], folder.path())), touch(folder.path(), "new")];
+        let undo = vec![touch(folder.path(), "undone")];
+        let change = Changing { change: Change::Release, to: "0.2.0".to_owned(), actions, undo };
+
+        change.carry_out(&events).expect_err("it fails");
+
+        assert_eq!(std::fs::read_dir(folder.path()).expect("it is there").count(), 0);
+        assert!(!captured.events().iter().any(|event| matches!(event, Event::Undone { .. })));
     }
 
     #[test]
