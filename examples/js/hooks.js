@@ -1,7 +1,7 @@
 // The hooks of upgrade.wasm.
 
-import { log } from 'gatling:hooks/log@1.1.0';
-import { run } from 'gatling:hooks/process@1.1.0';
+import { log } from 'gatling:hooks/log@1.2.0';
+import { run } from 'gatling:hooks/process@1.2.0';
 import { readText } from './files.js';
 
 // Tells whoever pushed what is about to be replaced by what.

@@ -5,7 +5,10 @@ mod bindings {
     wit_bindgen::generate!({
         path: "wit",
         world: "gatling:hooks/imports",
-        with: { "gatling:hooks/types@1.1.0": crate::env::types },
+        with: {
+            "gatling:hooks/types@1.2.0": crate::env::types,
+            "gatling:hooks/failures@1.2.0": crate::env::failures,
+        },
         generate_all,
     });
 }

@@ -30,10 +30,10 @@ impl fmt::Display for Phase {
     }
 }
 
-/// What ended a run.
+/// What ended a run, in short. The hook `on_failure` gets a [`Failure`](crate::Failure) that says more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The step that failed, or around which a hook failed.
+    /// The step that failed, or around which a hook failed; empty if the run failed before its first step.
     pub step: String,
     /// The hook that failed; none where the step itself did.
     pub hook: Option<String>,
@@ -46,12 +46,13 @@ pub fn run_id() -> String {
     host::run_id()
 }
 
-/// The step that this hook belongs to, by its name in the pipeline: `mix_compile`.
+/// The step that this hook belongs to, by its name in the pipeline: `mix_compile`. In `on_failure`, the step
+/// of the failure.
 pub fn step() -> String {
     host::step()
 }
 
-/// The phase that this hook belongs to.
+/// The phase that this hook belongs to; [`Phase::After`] in `on_failure`.
 pub fn phase() -> Phase {
     host::phase()
 }
@@ -66,7 +67,7 @@ pub fn started_at() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(host::started_at())
 }
 
-/// What failed, for a hook that is called because something did; none in any other hook.
+/// What failed, for `on_failure`; none in any other hook.
 pub fn failed() -> Option<Failure> {
     host::failed()
 }

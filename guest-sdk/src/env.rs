@@ -1,4 +1,4 @@
-//! The env, as it is in the contract.
+//! The env and the failure, as they are in the contract.
 
 /// The contract's types, which the bindings of every hooks file share.
 #[allow(missing_docs, unreachable_pub)]
@@ -6,7 +6,10 @@ mod bindings {
     wit_bindgen::generate!({
         inline: "
             package gatling:sdk;
-            world shared { import gatling:hooks/types@1.1.0; }
+            world shared {
+                import gatling:hooks/types@1.2.0;
+                import gatling:hooks/failures@1.2.0;
+            }
         ",
         path: "wit",
         world: "gatling:sdk/shared",
@@ -16,7 +19,8 @@ mod bindings {
     });
 }
 
-pub use bindings::gatling::hooks::types;
+pub use bindings::gatling::hooks::{failures, types};
+pub use failures::Failure;
 pub use types::Env;
 
 impl Env {
@@ -60,5 +64,32 @@ impl Env {
             strategy: "restart".into(),
             unload_callback_module: None,
         }
+    }
+}
+
+impl Failure {
+    /// A made-up failure of the upgrade of [`Env::sample`], for tests: the new release didn't answer, and
+    /// 0.1.0 goes on serving.
+    ///
+    /// ```
+    /// use gatling_hooks::Failure;
+    ///
+    /// let failure = Failure { traffic_moved: true, serving: Some("0.2.0".into()), ..Failure::sample() };
+    /// assert_eq!(failure.step.as_deref(), Some("upgrade_service"));
+    /// ```
+    pub fn sample() -> Self {
+        Self {
+            step: Some("upgrade_service".into()),
+            hook: None,
+            message: "the step upgrade_service: 0.2.0 did not answer".into(),
+            cancelled: false,
+            traffic_moved: false,
+            serving: Some("0.1.0".into()),
+        }
+    }
+
+    /// What failed, by its name: the hook, or else the step; none if the run failed before its first step.
+    pub fn place(&self) -> Option<&str> {
+        self.hook.as_deref().or(self.step.as_deref())
     }
 }

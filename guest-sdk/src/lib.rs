@@ -28,6 +28,7 @@
 //! - [`variable`] is a variable of the project's `.env` that `gatling.toml` grants.
 //! - [`deployment`] says what is true of just this call.
 //! - An `Err`, or a panic, ends the deployment there, and the app goes on serving as it was.
+//! - The hook `on_failure` is called when a run fails, with a [`Failure`] that says what failed.
 
 mod env;
 mod log;
@@ -65,6 +66,21 @@ use testing::host;
 /// # fn main() {}
 /// ```
 ///
+/// One hook belongs to no step, and takes what failed too. What it returns changes nothing: the run has
+/// failed already.
+///
+/// ```
+/// #[gatling_hooks::hooks]
+/// mod hooks {
+///     pub fn on_failure(env: &Env, failure: &Failure) -> Result<()> {
+///         let place = failure.place().unwrap_or("the checks");
+///         bash("notify", ["#ops"]).arg(format!("{} failed at {place}", env.project)).run()?;
+///         Ok(())
+///     }
+/// }
+/// # fn main() {}
+/// ```
+///
 /// The component exports these functions and no others, so that Gatling calls just what is
 /// written. A function that is not `pub` is a helper. A `pub fn` that is named after no step
 /// doesn't compile.
@@ -75,7 +91,7 @@ use testing::host;
 pub use gatling_hooks_macros::hooks;
 
 pub use anyhow::{Context, Error, Result, bail, ensure};
-pub use env::Env;
+pub use env::{Env, Failure};
 pub use log::{Level, log};
 pub use process::{Bash, Output, ProcessError, bash};
 pub use variable::{VariableError, variable};
@@ -83,8 +99,8 @@ pub use variable::{VariableError, variable};
 /// Everything that is in scope inside a module with the attribute [`hooks`].
 pub mod prelude {
     pub use crate::{
-        Bash, Context, Env, Error, Level, Output, ProcessError, Result, VariableError, bail, bash, debug, deployment,
-        ensure, error, info, variable, warn,
+        Bash, Context, Env, Error, Failure, Level, Output, ProcessError, Result, VariableError, bail, bash, debug,
+        deployment, ensure, error, info, variable, warn,
     };
 }
 
@@ -96,7 +112,7 @@ mod readme {}
 /// What the attribute's code names; no part of the interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::env::types;
+    pub use crate::env::{failures, types};
     pub use crate::outcome::Outcome;
     pub use wit_bindgen;
 }

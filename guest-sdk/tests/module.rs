@@ -5,7 +5,7 @@
 #![deny(non_snake_case, unused_variables)]
 
 use gatling_hooks::testing::FakeHost;
-use gatling_hooks::{Env, bash};
+use gatling_hooks::{Env, Failure, bash};
 
 #[gatling_hooks::hooks]
 mod hooks {
@@ -52,6 +52,12 @@ mod hooks {
 
     pub fn after_mix_release(_: &Env) {
         info!("{} {}", deployment::phase(), deployment::step());
+    }
+
+    pub fn on_failure(env: &Env, failure: &Failure) -> Result<()> {
+        ensure!(!failure.traffic_moved, "{} serves already", env.version);
+        error!("{}: {}", failure.place().unwrap_or("the checks"), failure.message);
+        Ok(())
     }
 
     fn helper(count: &Count) -> usize {
@@ -128,6 +134,26 @@ fn a_hook_fails_with_an_error_of_its_own() {
     let env = Env { version: "1".into(), ..Env::sample() };
     assert!(hooks::after_mix_compile(&env).is_ok());
     assert!(hooks::after_mix_compile(&Env::sample()).is_err());
+}
+
+#[test]
+fn the_hook_for_a_failure_knows_what_failed() {
+    let host = FakeHost::new();
+    let env = Env::sample();
+
+    hooks::on_failure(&env, &Failure::sample()).unwrap();
+    let hook = Failure { hook: Some("before_mix_digest".into()), message: "no".into(), ..Failure::sample() };
+    hooks::on_failure(&env, &hook).unwrap();
+    hooks::on_failure(&env, &Failure { step: None, message: "no disk".into(), ..Failure::sample() }).unwrap();
+
+    let logged = [
+        "error: upgrade_service: the step upgrade_service: 0.2.0 did not answer",
+        "error: before_mix_digest: no",
+        "error: the checks: no disk",
+    ];
+    assert_eq!(host.logged(), logged);
+    let moved = Failure { traffic_moved: true, ..Failure::sample() };
+    assert_eq!(hooks::on_failure(&env, &moved).unwrap_err().to_string(), "0.2.0 serves already");
 }
 
 #[test]

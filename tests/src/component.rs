@@ -8,7 +8,7 @@ use wit_parser::{ManglingAndAbi, Resolve, WorldId};
 use crate::places;
 
 /// What a world begins with whose hooks take the contract's env.
-pub const USE: &str = "use gatling:hooks/types@1.1.0.{env}; include gatling:hooks/imports@1.1.0;";
+pub const USE: &str = "use gatling:hooks/types@1.2.0.{env}; include gatling:hooks/imports@1.2.0;";
 
 /// The text of the contract.
 pub fn contract() -> String {

@@ -2,13 +2,15 @@
 
 use proc_macro2::Span;
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, ItemFn, ReturnType, Safety, Signature, Type};
+use syn::{Error, FnArg, Ident, ItemFn, ReturnType, Safety, Signature, Type};
 
 use crate::names;
+use crate::world::ON_FAILURE;
 
 /// How a hook looks, for messages.
-fn like(hook: impl std::fmt::Display) -> String {
-    format!("write it as `pub fn {hook}(env: &Env) -> Result<()>`")
+fn like(hook: &Ident) -> String {
+    let failure = if hook == ON_FAILURE { ", failure: &Failure" } else { "" };
+    format!("write it as `pub fn {hook}(env: &Env{failure}) -> Result<()>`")
 }
 
 /// Finds everything that keeps `function` from being a hook, at the place where it is wrong.
@@ -33,7 +35,7 @@ pub(crate) fn check(function: &ItemFn) -> Result<(), Error> {
         ));
     }
     modifiers(signature)?;
-    parameter(signature)?;
+    parameters(signature)?;
     result(signature)
 }
 
@@ -56,30 +58,37 @@ fn modifiers(signature: &Signature) -> Result<(), Error> {
     }
 }
 
-fn parameter(signature: &Signature) -> Result<(), Error> {
+/// A hook borrows the env, and the one for a failure borrows that too.
+fn parameters(signature: &Signature) -> Result<(), Error> {
     let like = like(&signature.ident);
+    let takes: &[&str] = if signature.ident == ON_FAILURE { &["env", "failure"] } else { &["env"] };
+    let all = takes.join(" and the ");
     let mut parameters = signature.inputs.iter();
-    let Some(first) = parameters.next() else {
-        return Err(Error::new(signature.paren_token.span.join(), format!("a hook takes the env: {like}")));
-    };
-    let kind = match first {
+    for what in takes {
+        let Some(parameter) = parameters.next() else {
+            return Err(Error::new(signature.paren_token.span.join(), format!("a hook takes the {all}: {like}")));
+        };
+        borrowed(parameter, what, &like)?;
+    }
+    match parameters.next() {
+        None => Ok(()),
+        Some(further) => Err(Error::new(further.span(), format!("a hook takes nothing but the {all}: {like}"))),
+    }
+}
+
+fn borrowed(parameter: &FnArg, what: &str, like: &str) -> Result<(), Error> {
+    let kind = match parameter {
         FnArg::Typed(typed) => ungrouped(&typed.ty),
         FnArg::Receiver(receiver) => {
             return Err(Error::new(receiver.span(), format!("a hook has no `self`: {like}")));
         }
     };
     match kind {
-        Type::Reference(reference) if reference.mutability.is_none() => {}
+        Type::Reference(reference) if reference.mutability.is_none() => Ok(()),
         Type::Reference(reference) => {
-            return Err(Error::new(reference.span(), format!("a hook can't change the env: {like}")));
+            Err(Error::new(reference.span(), format!("a hook can't change the {what}: {like}")))
         }
-        other => {
-            return Err(Error::new(other.span(), format!("a hook borrows the env: {like}")));
-        }
-    }
-    match parameters.next() {
-        None => Ok(()),
-        Some(second) => Err(Error::new(second.span(), format!("a hook takes nothing but the env: {like}"))),
+        other => Err(Error::new(other.span(), format!("a hook borrows the {what}: {like}"))),
     }
 }
 

@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{AttrStyle, Error, FnArg, Item, ItemFn, ItemMod, ReturnType, Visibility};
+use syn::{AttrStyle, Error, FnArg, Ident, Item, ItemFn, ItemMod, ReturnType, Visibility};
 
 use crate::{check, world};
 
@@ -88,26 +88,34 @@ fn public_function(item: &Item) -> Option<&ItemFn> {
 /// stand where the hook's types do, so that a wrong type is reported there.
 fn call(function: &ItemFn) -> TokenStream {
     let name = &function.sig.ident;
-    let parameter = match function.sig.inputs.first() {
-        Some(FnArg::Typed(typed)) => typed.ty.span(),
-        _ => name.span(),
-    };
+    // Resolved here: inside a `macro_rules!` macro the author's `env` is not this one.
+    let arguments = function.sig.inputs.iter().zip(["env", "failure"]).map(|(input, argument)| {
+        let span = match input {
+            FnArg::Typed(typed) => typed.ty.span(),
+            FnArg::Receiver(_) => name.span(),
+        };
+        Ident::new(argument, span.resolved_at(Span::call_site()))
+    });
     let returned = match &function.sig.output {
         ReturnType::Type(_, kind) => kind.span(),
         ReturnType::Default => name.span(),
     };
-    // Resolved here: inside a `macro_rules!` macro the author's `env` is not this one.
-    let parameter = parameter.resolved_at(Span::call_site());
-    let env = quote_spanned!(parameter=> env);
-    let outcome = quote_spanned!(returned=> super::#name(#env));
+    let outcome = quote_spanned!(returned=> super::#name(#(#arguments),*));
     let finished = quote_spanned!(returned=> ::gatling_hooks::__private::Outcome::finish(#outcome));
+    let failure = failure_parameter(name, &quote!(&::gatling_hooks::Failure));
     quote! {
         pub(super) fn #name(
             env: &::gatling_hooks::Env,
+            #failure
         ) -> ::core::result::Result<(), ::std::string::String> {
             #finished
         }
     }
+}
+
+/// The parameter of this type that only the hook for a failure has.
+fn failure_parameter(name: &Ident, kind: &TokenStream) -> TokenStream {
+    if name == world::ON_FAILURE { quote!(failure: #kind,) } else { TokenStream::new() }
 }
 
 /// The bindings that export the hooks, for wasm alone: anywhere else the module is plain Rust.
@@ -116,6 +124,17 @@ fn component(hooks: &[&ItemFn]) -> TokenStream {
     let texts: Vec<_> = names.iter().map(ToString::to_string).collect();
     let world = world::text(&texts);
     let world_name = world::NAME;
+    let shared_failures = world::uses_failure(&texts)
+        .then(|| quote!("gatling:hooks/failures@1.2.0": ::gatling_hooks::__private::failures,));
+    let exports = names.iter().map(|name| {
+        let parameter = failure_parameter(name, &quote!(Failure));
+        let argument = (*name == world::ON_FAILURE).then(|| quote!(&failure));
+        quote! {
+            fn #name(env: Env, #parameter) -> ::core::result::Result<(), ::std::string::String> {
+                super::__calls::#name(&env, #argument)
+            }
+        }
+    });
     // An empty list of paths, since without it an author's own folder `wit` would be read.
     quote! {
         #[cfg(target_family = "wasm")]
@@ -126,7 +145,8 @@ fn component(hooks: &[&ItemFn]) -> TokenStream {
                 path: [],
                 world: #world_name,
                 with: {
-                    "gatling:hooks/types@1.1.0": ::gatling_hooks::__private::types,
+                    "gatling:hooks/types@1.2.0": ::gatling_hooks::__private::types,
+                    #shared_failures
                 },
                 runtime_path: "::gatling_hooks::__private::wit_bindgen::rt",
             });
@@ -134,11 +154,7 @@ fn component(hooks: &[&ItemFn]) -> TokenStream {
             struct Component;
 
             impl Guest for Component {
-                #(
-                    fn #names(env: Env) -> ::core::result::Result<(), ::std::string::String> {
-                        super::__calls::#names(&env)
-                    }
-                )*
+                #(#exports)*
             }
 
             export!(Component with_types_in self);

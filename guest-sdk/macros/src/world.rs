@@ -3,8 +3,11 @@
 /// The contract, which the world refers to.
 const CONTRACT: &str = include_str!("../../wit/hooks.wit");
 
+/// The hook that takes a failure beside the env.
+pub(crate) const ON_FAILURE: &str = "on_failure";
+
 /// The line that names the contract's package.
-const PACKAGE: &str = "package gatling:hooks@1.1.0;";
+const PACKAGE: &str = "package gatling:hooks@1.2.0;";
 
 /// The world's name, as `wit_bindgen::generate!` wants it.
 pub(crate) const NAME: &str = "gatling:my-hooks/hooks";
@@ -14,17 +17,23 @@ pub(crate) const NAME: &str = "gatling:my-hooks/hooks";
 /// The world includes none of the contract's imports: what a hook calls is imported by the
 /// bindings in the SDK, and the linker joins the two.
 pub(crate) fn text(hooks: &[String]) -> String {
-    let exports: String = hooks
-        .iter()
-        .map(|hook| hook.replace('_', "-"))
-        .map(|hook| format!("  export {hook}: func(env: env) -> result<_, string>;\n"))
-        .collect();
+    let export = |hook: &String| {
+        let failure = if hook == ON_FAILURE { ", failure: failure" } else { "" };
+        format!("  export {}: func(env: env{failure}) -> result<_, string>;\n", hook.replace('_', "-"))
+    };
+    let exports: String = hooks.iter().map(export).collect();
+    let failure = if uses_failure(hooks) { "  use gatling:hooks/failures@1.2.0.{failure};\n" } else { "" };
     let (_docs, contract) = CONTRACT.split_once(PACKAGE).expect("hooks.wit names its package");
     format!(
         "package gatling:my-hooks;\n\
-         world hooks {{\n  use gatling:hooks/types@1.1.0.{{env}};\n{exports}}}\n\
-         package gatling:hooks@1.1.0 {{{contract}}}\n"
+         world hooks {{\n  use gatling:hooks/types@1.2.0.{{env}};\n{failure}{exports}}}\n\
+         package gatling:hooks@1.2.0 {{{contract}}}\n"
     )
+}
+
+/// Whether the world has the contract's failure in it.
+pub(crate) fn uses_failure(hooks: &[String]) -> bool {
+    hooks.iter().any(|hook| hook == ON_FAILURE)
 }
 
 #[cfg(test)]
@@ -38,5 +47,13 @@ mod tests {
         assert!(text.contains("export after-upgrade-service: func"));
         let exports = text.lines().filter(|line| line.starts_with("  export "));
         assert_eq!(exports.count(), 2);
+        assert!(!text.contains("failures@1.2.0.{failure}"));
+    }
+
+    #[test]
+    fn the_hook_for_a_failure_takes_one() {
+        let text = text(&["on_failure".into()]);
+        assert!(text.contains("use gatling:hooks/failures@1.2.0.{failure};"));
+        assert!(text.contains("export on-failure: func(env: env, failure: failure) -> result<_, string>;"));
     }
 }

@@ -21,6 +21,24 @@
 //! assert_eq!(host.logged(), ["info: building 0.2.0"]);
 //! assert_eq!(host.ran(), [bash("npm", ["install"]).cd("assets")]);
 //! ```
+//!
+//! The hook `on_failure` is tested in the same way, with a [`Failure`](crate::Failure) made by the test:
+//!
+//! ```
+//! use gatling_hooks::prelude::*;
+//! use gatling_hooks::testing::FakeHost;
+//!
+//! fn on_failure(env: &Env, failure: &Failure) {
+//!     info!("{} failed at {}", env.version, failure.place().unwrap_or("the checks"));
+//! }
+//!
+//! let host = FakeHost::new();
+//! let failure = Failure { hook: Some("before_mix_digest".into()), ..Failure::sample() };
+//!
+//! on_failure(&Env::sample(), &failure);
+//!
+//! assert_eq!(host.logged(), ["info: 0.2.0 failed at before_mix_digest"]);
+//! ```
 
 pub(crate) mod host;
 mod real;

@@ -26,4 +26,29 @@ mod hooks {
     ) -> Result<()> {
         Ok(())
     }
+
+    pub fn after_mix_release(
+        _env: &Env,
+        _failure: &Failure, //~ a hook takes nothing but the env: write it as `pub fn after_mix_release(env: &Env) -> Result<()>`
+    ) {
+    }
+}
+
+#[gatling_hooks::hooks]
+mod without_failure {
+    pub fn on_failure(_env: &Env) {} //~ a hook takes the env and the failure: write it as `pub fn on_failure(env: &Env, failure: &Failure) -> Result<()>`
+}
+
+#[gatling_hooks::hooks]
+mod with_owned_failure {
+    pub fn on_failure(_env: &Env, _failure: Failure) {} //~ a hook borrows the failure
+}
+
+#[gatling_hooks::hooks]
+mod with_wrong_failure {
+    pub fn on_failure(
+        _env: &Env,
+        _failure: &String, //~ mismatched types
+    ) {
+    }
 }

@@ -6,6 +6,8 @@ mod hooks {
 
     pub fn after_upgrade_servcie(_: &Env) {} //~ the nearest is `after_upgrade_service`
 
+    pub fn on_failur(_: &Env, _: &Failure) {} //~ the nearest is `on_failure`
+
     pub fn helper(_: &Env) -> Result<()> { //~ If this is a helper, drop its `pub`
         Ok(())
     }

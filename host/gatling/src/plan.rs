@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::env::Env;
 use crate::steps::Action;
-use crate::task::{Hook, Phase, Task};
+use crate::task::{Hook, HookPoint, Task};
 
 /// What a pipeline would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,6 +21,8 @@ pub struct Plan {
     pub task: Task,
     /// Its steps, in order.
     pub steps: Vec<PlannedStep>,
+    /// The hook that is called if the run fails.
+    pub on_failure: Option<String>,
 }
 
 /// What a step would do.
@@ -45,8 +47,8 @@ impl Plan {
     /// The plan for these facts, where these hooks will be called. Nothing is looked at but the facts.
     #[must_use]
     pub fn new(env: &Env, hooks: &[Hook]) -> Self {
-        let hook = |step, phase| {
-            let hook = Hook { task: env.task, step, phase };
+        let hook = |point| {
+            let hook = Hook { task: env.task, point };
             hooks.contains(&hook).then(|| hook.name())
         };
         let steps = env.task.steps().iter().map(|step| {
@@ -57,13 +59,19 @@ impl Plan {
             PlannedStep {
                 name: step.name,
                 does: step.does,
-                before: hook(step.name, Phase::Before),
+                before: hook(HookPoint::Before(step.name)),
                 actions,
-                after: hook(step.name, Phase::After),
+                after: hook(HookPoint::After(step.name)),
                 problem,
             }
         });
-        Self { project: env.project.clone(), version: env.version.clone(), task: env.task, steps: steps.collect() }
+        Self {
+            project: env.project.clone(),
+            version: env.version.clone(),
+            task: env.task,
+            steps: steps.collect(),
+            on_failure: hook(HookPoint::OnFailure),
+        }
     }
 
     /// Fails if a step can't be carried out.
@@ -103,6 +111,9 @@ impl fmt::Display for Plan {
             if let Some(hook) = &step.after {
                 writeln!(f, "{hook}  ({file})")?;
             }
+        }
+        if let Some(hook) = &self.on_failure {
+            writeln!(f, "if it fails: {hook}  ({file})")?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::env::Env;
 use crate::steps::{Action, migrate, mix, nginx, release, removal, service};
+use gatling_runs::ON_FAILURE;
 
 /// One named action of a task.
 #[derive(Clone, Copy, Debug)]
@@ -100,9 +101,11 @@ impl Task {
         format!("{}.wasm", self.name())
     }
 
-    /// The task's hooks, in the order they would be called.
+    /// The task's hooks, in the order they would be called; last the one for a failure, which can come
+    /// at any time.
     pub fn hooks(self) -> impl Iterator<Item = Hook> {
-        self.steps().iter().flat_map(move |step| Phase::ALL.map(|phase| Hook { task: self, step: step.name, phase }))
+        let around = self.steps().iter().flat_map(|step| HookPoint::AROUND.map(|point| point(step.name)));
+        around.chain([HookPoint::OnFailure]).map(move |point| Hook { task: self, point })
     }
 }
 
@@ -123,52 +126,75 @@ impl FromStr for Task {
     }
 }
 
-/// Before or after a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// Before the step.
-    Before,
-    /// After the step, when it went well.
-    After,
+/// Where in a pipeline a hook is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HookPoint {
+    /// Before this step.
+    Before(&'static str),
+    /// After this step, when it went well.
+    After(&'static str),
+    /// When the run fails or is cancelled.
+    OnFailure,
 }
 
-impl Phase {
-    /// Both, in order.
-    pub const ALL: [Self; 2] = [Self::Before, Self::After];
+impl HookPoint {
+    /// The points around a step, in order.
+    const AROUND: [fn(&'static str) -> Self; 2] = [Self::Before, Self::After];
 
-    /// The phase's name.
+    /// The step that it belongs to, if it belongs to one.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn step(self) -> Option<&'static str> {
         match self {
-            Self::Before => "before",
-            Self::After => "after",
+            Self::Before(step) | Self::After(step) => Some(step),
+            Self::OnFailure => None,
+        }
+    }
+
+    /// On which side of its step it is, if it belongs to one: `before` or `after`.
+    #[must_use]
+    pub fn phase(self) -> Option<&'static str> {
+        match self {
+            Self::Before(_) => Some("before"),
+            Self::After(_) => Some("after"),
+            Self::OnFailure => None,
         }
     }
 }
 
-/// A place in a pipeline where a function of the hooks file may be called.
+/// A function that the hooks file of a task can export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hook {
     /// The task whose hooks file it is in.
     pub task: Task,
-    /// The name of its step.
-    pub step: &'static str,
-    /// On which side of the step.
-    pub phase: Phase,
+    /// Where it is called.
+    pub point: HookPoint,
 }
 
 impl Hook {
     /// Its name as people write it: `before_mix_compile`.
     #[must_use]
     pub fn name(self) -> String {
-        format!("{}_{}", self.phase.name(), self.step)
+        match self.point {
+            HookPoint::Before(step) => format!("before_{step}"),
+            HookPoint::After(step) => format!("after_{step}"),
+            HookPoint::OnFailure => ON_FAILURE.to_owned(),
+        }
     }
 
     /// Its name as a component exports it: `before-mix-compile`.
     #[must_use]
     pub fn export(self) -> String {
         self.name().replace('_', "-")
+    }
+
+    /// Where it is called, for people: `before mix_compile`.
+    #[must_use]
+    pub fn place(self) -> String {
+        match self.point {
+            HookPoint::Before(step) => format!("before {step}"),
+            HookPoint::After(step) => format!("after {step}"),
+            HookPoint::OnFailure => "when the run fails".to_owned(),
+        }
     }
 }
 
@@ -185,6 +211,15 @@ mod tests {
             .map(|hook| format!("{} {}\n", hook.task, hook.name()))
             .collect();
         assert_eq!(listed, hooks, "guest-sdk/macros/hooks.txt is to hold the right-hand side");
+    }
+
+    #[test]
+    fn every_task_has_one_hook_for_a_failure() {
+        for task in Task::ALL {
+            let hooks: Vec<_> = task.hooks().filter(|hook| hook.point == HookPoint::OnFailure).collect();
+            assert_eq!(hooks, [Hook { task, point: HookPoint::OnFailure }]);
+            assert_eq!((hooks[0].name().as_str(), hooks[0].export().as_str()), ("on_failure", "on-failure"));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::event::{Entry, Event, Outcome, Serving};
+use crate::event::{Entry, Event, ON_FAILURE, Outcome, Serving};
 use crate::reader::{JournalError, Reader, parse};
 
 /// How much is read of each end of a long journal, in bytes. The events that matter here are among the
@@ -98,7 +98,7 @@ pub struct Summary {
     pub seconds: Option<f64>,
     /// What failed, and why: an error with its causes.
     pub error: Vec<String>,
-    /// The step or hook that was under way last.
+    /// The step or hook that was under way last, but for the hook that is called because of a failure.
     pub at: Option<String>,
     /// What served when it had ended.
     pub serving: Option<Serving>,
@@ -169,7 +169,7 @@ impl Summary {
             }
             Event::Recovered { .. } => self.recovered = true,
             Event::StepBegun { step } => self.at = Some(step.clone()),
-            Event::HookBegun { hook, .. } => self.at = Some(hook.clone()),
+            Event::HookBegun { hook, .. } if hook != ON_FAILURE => self.at = Some(hook.clone()),
             Event::Ended { outcome, seconds, error, serving, .. } => {
                 self.state = (*outcome).into();
                 self.seconds = Some(*seconds);
@@ -253,6 +253,17 @@ mod tests {
         let summary = Summary::read(&path).expect("it can be read");
         assert_eq!((summary.state, summary.at.as_deref()), (State::Killed, Some("mix_compile")));
         assert_eq!(summary.pipeline.as_deref(), Some("upgrade"));
+    }
+
+    #[test]
+    fn the_hook_for_a_failure_is_not_where_the_run_failed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.jsonl");
+        let events = Events::new(Journal::create(&path, 1000).expect("it can be made"));
+        events.emit(begun());
+        events.emit(Event::StepBegun { step: "mix_compile".to_owned() });
+        events.emit(Event::HookBegun { hook: ON_FAILURE.to_owned(), file: "upgrade.wasm".to_owned() });
+        assert_eq!(Summary::read(&path).expect("it can be read").at.as_deref(), Some("mix_compile"));
     }
 
     #[test]

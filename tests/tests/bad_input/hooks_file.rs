@@ -48,11 +48,11 @@ fn a_hook_of_the_wrong_type_is_refused() {
 #[test]
 fn a_hooks_file_for_another_contract_is_refused() {
     for (version, way_out) in
-        [("1.2.0", "upgrade gatling"), ("2.0.0", "upgrade gatling"), ("0.9.0", "build the hooks anew")]
+        [("1.3.0", "upgrade gatling"), ("2.0.0", "upgrade gatling"), ("0.9.0", "build the hooks anew")]
     {
-        let other = contract().replace("gatling:hooks@1.1.0", &format!("gatling:hooks@{version}"));
+        let other = contract().replace("gatling:hooks@1.2.0", &format!("gatling:hooks@{version}"));
         let bytes = component(&format!("import gatling:hooks/log@{version};"), &other);
-        assert_hooks_refused(&bytes, &[&format!("gatling:hooks@{version}"), "gatling:hooks@1.1.0", way_out]);
+        assert_hooks_refused(&bytes, &[&format!("gatling:hooks@{version}"), "gatling:hooks@1.2.0", way_out]);
     }
 }
 

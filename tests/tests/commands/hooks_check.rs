@@ -30,7 +30,7 @@ fn the_hooks_of_every_task_are_listed_in_pipeline_order() {
         assert!(hooks.len() >= 10);
 
         let report = &json(&sandbox, &["hooks", "check", &file, "--json"], 0)[0];
-        let text = run(&sandbox, &["hooks", "check", &file], 0, &["gatling:hooks@1.1.0"]);
+        let text = run(&sandbox, &["hooks", "check", &file], 0, &["gatling:hooks@1.2.0"]);
 
         let of_json = report["hooks"].as_array().unwrap().iter().map(|hook| hook["name"].as_str().unwrap());
         assert_eq!(of_json.collect::<Vec<_>>(), hooks);
@@ -56,7 +56,7 @@ fn the_report_in_json_has_just_the_documented_keys() {
     assert_eq!(keys(&hooks[0]), set(&["name", "task", "step", "phase", "status", "message"]));
     assert_eq!(report["path"], file.display().to_string());
     assert_eq!(report["size"], fs::metadata(&file).unwrap().len());
-    assert_eq!(report["contract"], "1.1.0");
+    assert_eq!(report["contract"], "1.2.0");
     let mut sha256sum = sandbox.command("sha256sum", sandbox.root());
     let sum = Output::of(sha256sum.arg(&file)).unwrap().expect_success().unwrap().stdout;
     assert_eq!(report["sha256"].as_str().unwrap(), sum.split(' ').next().unwrap());
@@ -151,21 +151,21 @@ fn a_hook_of_the_wrong_type_is_reported_with_the_right_type() {
 
 #[test]
 fn another_version_of_the_contract_is_reported_with_both() {
-    let newer = contract().replace("gatling:hooks@1.1.0", "gatling:hooks@1.7.0");
-    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.1.0", "@1.7.0");
-    let report = check_built(&world, &newer, 1, &["gatling:hooks@1.7.0", "this gatling has gatling:hooks@1.1.0"]);
+    let newer = contract().replace("gatling:hooks@1.2.0", "gatling:hooks@1.7.0");
+    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.2.0", "@1.7.0");
+    let report = check_built(&world, &newer, 1, &["gatling:hooks@1.7.0", "this gatling has gatling:hooks@1.2.0"]);
     assert_eq!(report["contract"], "1.7.0");
 }
 
 #[test]
 fn a_contract_without_a_version_is_reported() {
-    let unversioned = contract().replace("gatling:hooks@1.1.0", "gatling:hooks");
-    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.1.0", "");
+    let unversioned = contract().replace("gatling:hooks@1.2.0", "gatling:hooks");
+    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.2.0", "");
     check_built(
         &world,
         &unversioned,
         1,
-        &["without a version", "gatling:hooks@1.1.0", "write the version into the world"],
+        &["without a version", "gatling:hooks@1.2.0", "write the version into the world"],
     );
 }
 

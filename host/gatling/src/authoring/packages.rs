@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_world_that_needs_only_the_contract_gets_only_the_contract() {
-        let dir = project("package my:hooks;\nworld upgrade {\n  include gatling:hooks/imports@1.1.0;\n}\n");
+        let dir = project("package my:hooks;\nworld upgrade {\n  include gatling:hooks/imports@1.2.0;\n}\n");
         assert!(World::read(dir.path()).unwrap().is_some());
         assert_eq!(fs::read_dir(dir.path().join("wit/deps")).unwrap().count(), 1);
     }

@@ -10,14 +10,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::runtime::Runtime;
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceTable, ResourceTableError};
+use wasmtime::component::{
+    Component, ComponentNamedList, HasSelf, Instance, InstancePre, Linker, Lower, ResourceTable, ResourceTableError,
+};
 use wasmtime::{Config, Engine, Store, WasmBacktrace};
 use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::p2::bindings::filesystem;
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::contract::{EnvRecord, Imports};
+use super::contract::{EnvRecord, FailureRecord, Imports};
 use super::dry::{Deeds, Wish};
 use super::files::{Files, FilesView, HasFiles};
 use super::limits::{HookLog, LimitHit, Limits, MOST_INSTANCES, Meter};
@@ -167,8 +169,7 @@ impl Caller {
         let stderr = Lines::new(log.clone());
         let state = self.state(call, scene, log, &stdout, &stderr);
         let outcome = self.runtime.as_ref().context("the runtime is there until the end")?.block_on(async {
-            let export = call.hook.export();
-            let invoked = self.invoke(state, &export, &scene.env, fallible, instantiated);
+            let invoked = self.invoke(state, call, &scene.env, fallible, instantiated);
             // When the time is up the call is dropped as it stands, and what it waits for with it.
             match tokio::time::timeout(self.limits.timeout, invoked).await {
                 Ok(outcome) => outcome,
@@ -224,7 +225,7 @@ impl Caller {
     async fn invoke(
         &self,
         state: State,
-        export: &str,
+        call: &Call,
         env: &EnvRecord,
         fallible: bool,
         instantiated: &mut Duration,
@@ -237,14 +238,30 @@ impl Caller {
         store.epoch_deadline_async_yield_and_update(1);
         let instance = self.linked.ready.instantiate_async(&mut store).await?;
         *instantiated = begun.elapsed();
-        if fallible {
-            let hook = instance.get_typed_func::<(&EnvRecord,), (Result<(), String>,)>(&mut store, export)?;
-            Ok(hook.call_async(&mut store, (env,)).await?.0)
-        } else {
-            let hook = instance.get_typed_func::<(&EnvRecord,), ()>(&mut store, export)?;
-            hook.call_async(&mut store, (env,)).await?;
-            Ok(Ok(()))
+        let export = call.hook.export();
+        match &call.failure {
+            Some(failure) => {
+                call_export::<(&EnvRecord, &FailureRecord)>(instance, store, &export, fallible, (env, failure)).await
+            }
+            None => call_export::<(&EnvRecord,)>(instance, store, &export, fallible, (env,)).await,
         }
+    }
+}
+
+async fn call_export<P: ComponentNamedList + Lower + Send + Sync>(
+    instance: Instance,
+    mut store: Store<State>,
+    export: &str,
+    fallible: bool,
+    parameters: P,
+) -> wasmtime::Result<Result<(), String>> {
+    if fallible {
+        let hook = instance.get_typed_func::<P, (Result<(), String>,)>(&mut store, export)?;
+        Ok(hook.call_async(&mut store, parameters).await?.0)
+    } else {
+        let hook = instance.get_typed_func::<P, ()>(&mut store, export)?;
+        hook.call_async(&mut store, parameters).await?;
+        Ok(Ok(()))
     }
 }
 

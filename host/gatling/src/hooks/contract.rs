@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::env::Env;
-use crate::task::Phase;
+use crate::task::HookPoint;
 
 wasmtime::component::bindgen!({
     path: "../../wit",
@@ -16,8 +16,9 @@ wasmtime::component::bindgen!({
     },
 });
 
+pub use self::gatling::hooks::failures::Failure as FailureRecord;
 pub use self::gatling::hooks::types::Env as EnvRecord;
-pub(super) use self::gatling::hooks::{deployment, log, process, types, variables};
+pub(super) use self::gatling::hooks::{deployment, failures, log, process, types, variables};
 
 /// The text of the contract.
 pub(super) const WIT: &str = include_str!("../../../../wit/hooks.wit");
@@ -58,11 +59,23 @@ impl From<&Env> for EnvRecord {
     }
 }
 
-impl From<Phase> for deployment::HookPhase {
-    fn from(phase: Phase) -> Self {
-        match phase {
-            Phase::Before => Self::Before,
-            Phase::After => Self::After,
+impl From<HookPoint> for deployment::HookPhase {
+    fn from(point: HookPoint) -> Self {
+        match point {
+            HookPoint::Before(_) => Self::Before,
+            // The contract's enum can't get another case: that would be another type.
+            HookPoint::After(_) | HookPoint::OnFailure => Self::After,
+        }
+    }
+}
+
+/// What the contract 1.0.0 says of a failure already.
+impl From<&FailureRecord> for deployment::Failure {
+    fn from(failure: &FailureRecord) -> Self {
+        Self {
+            step: failure.step.clone().unwrap_or_default(),
+            hook: failure.hook.clone(),
+            message: failure.message.clone(),
         }
     }
 }

@@ -15,7 +15,7 @@ use wit_parser::{PackageName, Resolve, Type};
 use super::contract::WIT;
 use super::surface::Surface;
 use super::types::{Comparison, is_plain_result};
-use crate::task::{Hook, Task};
+use crate::task::{Hook, HookPoint, Task};
 
 /// The contract's package, without its version.
 const NAMESPACE: &str = "gatling";
@@ -47,6 +47,8 @@ const LINKED: [(&str, &[&str]); 7] = [
         &["instance-network", "ip-name-lookup", "network", "tcp", "tcp-create-socket", "udp", "udp-create-socket"],
     ),
 ];
+/// The minor version of the contract that has the hook for a failure first.
+const ON_FAILURE_SINCE: u64 = 2;
 /// Names further from every hook than this many typing errors are somebody's own.
 const LIKENESS: usize = 3;
 /// More problems than this help nobody.
@@ -70,6 +72,9 @@ pub struct Inspection {
     /// Problems that no call gets past.
     #[serde(skip)]
     fatal: Vec<String>,
+    /// The minor version of the contract that it was built against, if it is one that this Gatling keeps.
+    #[serde(skip)]
+    minor: Option<u64>,
 }
 
 /// One export that is a hook, or looks like one.
@@ -81,14 +86,17 @@ pub struct HookReport {
     pub task: Option<Task>,
     /// The step it belongs to.
     pub step: Option<&'static str>,
-    /// The phase it belongs to.
-    pub phase: Option<crate::task::Phase>,
+    /// On which side of the step it is called: `before` or `after`.
+    pub phase: Option<&'static str>,
     /// Whether it can be called.
     pub status: Status,
     /// What there is to say about it.
     pub message: String,
     #[serde(skip)]
     fallible: bool,
+    /// Where it is called, for people; none if it is no hook.
+    #[serde(skip)]
+    pub place: Option<String>,
 }
 
 /// Whether an export can be called as a hook.
@@ -120,15 +128,19 @@ struct Contract {
     resolve: Resolve,
     package: PackageName,
     env: Type,
+    failure: Type,
 }
 
 static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
     let mut resolve = Resolve::default();
     let id = resolve.push_str("hooks.wit", WIT).expect("the contract is well-formed: a test reads it");
     let package = resolve.packages[id].name.clone();
-    let types = resolve.packages[id].interfaces["types"];
-    let env = Type::Id(resolve.interfaces[types].types["env"]);
-    Contract { resolve, package, env }
+    let record = |interface: &str, name: &str| {
+        let interface = resolve.packages[id].interfaces[interface];
+        Type::Id(resolve.interfaces[interface].types[name])
+    };
+    let (env, failure) = (record("types", "env"), record("failures", "failure"));
+    Contract { resolve, package, env, failure }
 });
 
 /// The contract's version.
@@ -277,6 +289,7 @@ impl Inspection {
             }
             return;
         }
+        self.minor = self.minor.max(Some(theirs.minor));
         let interface = interface.interface();
         let known =
             CONTRACT.resolve.packages.iter().find_map(|(_, package)| package.interfaces.get(interface.as_str()));
@@ -315,7 +328,11 @@ impl Inspection {
             }
             let ComponentEntityType::Func(function) = item.ty else { continue };
             if let Some(place) = known.iter().position(|(name, _)| name == export) {
-                found.push((place, hook_report(types, &types[function], known[place].1, task)));
+                let mut report = hook_report(types, &types[function], known[place].1, task);
+                if report.status == Status::WrongType && self.is_older_than(known[place].1) {
+                    report = not_yet_a_hook(report, self.contract.as_deref().unwrap_or_default());
+                }
+                found.push((place, report));
             } else if guesses.next().is_some()
                 && let Some(nearest) = meant(export, &known)
             {
@@ -324,6 +341,27 @@ impl Inspection {
         }
         found.sort_by(|(one, a), (two, b)| one.cmp(two).then_with(|| a.name.cmp(&b.name)));
         self.hooks = found.into_iter().map(|(_, report)| report).collect();
+    }
+
+    /// Whether the contract that the component was built against doesn't have that hook yet.
+    fn is_older_than(&self, hook: Hook) -> bool {
+        hook.point == HookPoint::OnFailure && self.minor.is_some_and(|minor| minor < ON_FAILURE_SINCE)
+    }
+}
+
+/// The report of an export that was named when its name was not a hook's. Components that worked go on
+/// working, whatever they call their own functions.
+fn not_yet_a_hook(report: HookReport, contract: &str) -> HookReport {
+    let name = &report.name;
+    HookReport {
+        message: format!(
+            "{name} is a hook since gatling:hooks@1.{ON_FAILURE_SINCE}.0, and the component was built against \
+             gatling:hooks@{contract}: it is never called. Give the function another name, or build it against the newer contract"
+        ),
+        task: None,
+        place: None,
+        status: Status::Unknown,
+        ..report
     }
 }
 
@@ -344,30 +382,36 @@ fn shown(name: &str) -> String {
 }
 
 fn hook_report(types: TypesRef<'_>, function: &ComponentFuncType, hook: Hook, task: Task) -> HookReport {
-    let (status, fallible, message) = match returns(types, function) {
+    let (status, fallible, message) = match returns(types, function, hook.point) {
         Ok(fallible) if hook.task == task => (Status::Ok, fallible, String::new()),
         Ok(fallible) => {
             let place = format!("belongs to the task {}: it is not called from {}", hook.task, task.hooks_file());
             (Status::Ok, fallible, place)
         }
         Err(wrong) => {
-            let message = format!(
-                "the hook {} has the wrong type: {wrong}. A hook is `func(env: env) -> result<_, string>` or `func(env: env)`, with \
-                 the env of gatling:hooks/types@{}",
-                hook.name(),
-                contract_version()
-            );
-            (Status::WrongType, false, message)
+            let (name, version) = (hook.name(), contract_version());
+            let right = match hook.point {
+                HookPoint::OnFailure => format!(
+                    "It is `func(env: env, failure: failure) -> result<_, string>` or `func(env: env, failure: failure)`, with \
+                     the env of gatling:hooks/types@{version} and the failure of gatling:hooks/failures@{version}"
+                ),
+                _ => format!(
+                    "A hook is `func(env: env) -> result<_, string>` or `func(env: env)`, with the env of \
+                     gatling:hooks/types@{version}"
+                ),
+            };
+            (Status::WrongType, false, format!("the hook {name} has the wrong type: {wrong}. {right}"))
         }
     };
     HookReport {
         name: hook.name(),
         task: Some(hook.task),
-        step: Some(hook.step),
-        phase: Some(hook.phase),
+        step: hook.point.step(),
+        phase: hook.point.phase(),
         status,
         message,
         fallible,
+        place: Some(format!("{}: {}", hook.task, hook.place())),
     }
 }
 
@@ -381,6 +425,7 @@ fn unknown_report(export: &str, nearest: String) -> HookReport {
         phase: None,
         status: Status::Unknown,
         fallible: false,
+        place: None,
     }
 }
 
@@ -402,14 +447,21 @@ fn meant(export: &str, known: &[(String, Hook)]) -> Option<String> {
 }
 
 /// Whether a hook of this type returns a result. What is wrong with the type, if it is none.
-fn returns(types: TypesRef<'_>, function: &ComponentFuncType) -> Result<bool, String> {
+fn returns(types: TypesRef<'_>, function: &ComponentFuncType, point: HookPoint) -> Result<bool, String> {
     if function.async_ {
         return Err("it is async".to_owned());
     }
-    let [(_, parameter)] = &*function.params else {
-        return Err(format!("it takes {} parameters", function.params.len()));
+    let wanted: &[_] = match point {
+        HookPoint::OnFailure => &[("env", &CONTRACT.env), ("failure", &CONTRACT.failure)],
+        _ => &[("env", &CONTRACT.env)],
     };
-    Comparison { types, contract: &CONTRACT.resolve }.same(parameter, &CONTRACT.env, "env")?;
+    if function.params.len() != wanted.len() {
+        return Err(format!("it takes {} parameters", function.params.len()));
+    }
+    let comparison = Comparison { types, contract: &CONTRACT.resolve };
+    for ((_, theirs), (name, ours)) in function.params.iter().zip(wanted) {
+        comparison.same(theirs, ours, name)?;
+    }
     match &function.result {
         None => Ok(false),
         Some(result) if is_plain_result(types, result) => Ok(true),

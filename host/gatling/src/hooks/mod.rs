@@ -18,7 +18,7 @@ mod shadows;
 mod surface;
 mod types;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,18 +28,19 @@ use anyhow::{Context, Result, anyhow, bail};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-pub use contract::EnvRecord;
+pub use contract::{EnvRecord, FailureRecord};
 pub use dry::Wish;
 pub use preload::{Preload, compile_ahead};
 
 use crate::env::Env;
-use crate::task::{Hook, Task};
+use crate::task::{Hook, HookPoint, Task};
 use call::Caller;
 use dry::Deeds;
 use gatling_config::roots::Roots;
 use gatling_config::settings::{OperatorSettings, ProjectSettings};
 use gatling_grants::Grants;
-use gatling_runs::{Event, Events};
+use gatling_report::escape;
+use gatling_runs::{Event, Events, Redactor};
 use inspect::{HookReport, Inspection};
 use limits::Limits;
 use preload::Code;
@@ -64,6 +65,8 @@ pub struct Call {
     pub started_at: Timestamp,
     /// Where its events go.
     pub events: Events,
+    /// What failed, for the hook that is called because of it.
+    pub failure: Option<FailureRecord>,
 }
 
 /// What hooks are called with.
@@ -103,6 +106,8 @@ struct Loaded {
     code: Code,
     /// What calls them, from the first call on.
     caller: OnceCell<Caller>,
+    /// Whether the code can't be had.
+    is_without_code: Cell<bool>,
 }
 
 /// Said of a hooks file that is there and can't be used.
@@ -150,6 +155,7 @@ impl Hooks {
                 limits,
                 code: preload.code,
                 caller: OnceCell::new(),
+                is_without_code: Cell::new(false),
             }),
         })
     }
@@ -160,10 +166,11 @@ impl Hooks {
         self.loaded.as_ref().map_or(&[], |loaded| &loaded.hooks)
     }
 
-    /// Whether the file exports the hook: Elixir's `function_exported?`.
+    /// Whether the file exports the hook, Elixir's `function_exported?`, and its code can be had as far
+    /// as that is known.
     #[must_use]
     pub fn has(&self, hook: Hook) -> bool {
-        self.loaded.as_ref().is_some_and(|loaded| loaded.hooks.contains(&hook))
+        self.loaded.as_ref().is_some_and(|loaded| loaded.hooks.contains(&hook) && !loaded.is_without_code.get())
     }
 
     /// Whether a hook that was called has done anything beyond looking: run a program, changed a
@@ -182,14 +189,15 @@ impl Hooks {
         let Some(loaded) = self.loaded.as_ref().filter(|_| self.has(call.hook)) else { return Ok(()) };
         let fallible = loaded.fallible.get(&call.hook.export()).copied().unwrap_or_default();
         let caller = loaded.caller(&call.events)?;
-        caller.call(call, &loaded.scene, fallible).with_context(|| {
-            format!(
-                "the hook {} of {}, {} the step {}",
-                call.hook.name(),
-                loaded.file,
-                call.hook.phase.name(),
-                call.hook.step
-            )
+        let call =
+            Call { failure: call.failure.as_ref().map(|failure| loaded.without_secrets(failure)), ..call.clone() };
+        caller.call(&call, &loaded.scene, fallible).with_context(|| {
+            let hook = format!("the hook {} of {}", call.hook.name(), loaded.file);
+            match call.hook.point {
+                HookPoint::Before(step) => format!("{hook}, before the step {step}"),
+                HookPoint::After(step) => format!("{hook}, after the step {step}"),
+                HookPoint::OnFailure => format!("{hook} failed too"),
+            }
         })
     }
 }
@@ -199,10 +207,21 @@ impl Loaded {
         if let Some(caller) = self.caller.get() {
             return Ok(caller);
         }
-        let linked =
-            self.code.wait(events).with_context(|| format!("the hooks file {} cannot be compiled", self.file))?;
+        let linked = self
+            .code
+            .wait(events)
+            .inspect_err(|_| self.is_without_code.set(true))
+            .with_context(|| format!("the hooks file {} cannot be compiled", self.file))?;
         let caller = Caller::new(linked, self.grants.clone(), self.limits, Deeds::default())?;
         Ok(self.caller.get_or_init(|| caller))
+    }
+
+    /// The failure as hooks may see it: what failed may have written a secret that no grant lets them read.
+    fn without_secrets(&self, failure: &FailureRecord) -> FailureRecord {
+        let granted: Vec<_> = self.grants.variables().map(str::to_owned).collect();
+        let variables = self.scene.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let redactor = Redactor::new(variables, &granted);
+        FailureRecord { message: escape(&redactor.redact(&failure.message)).into_owned(), ..failure.clone() }
     }
 }
 
@@ -214,6 +233,8 @@ pub struct Trial {
     pub hook: Hook,
     /// What it is called with.
     pub scene: Scene,
+    /// What it is told of a failure, if it is the hook for one.
+    pub failure: FailureRecord,
     /// How often it is called, with a new instance each time; the first call that fails is the last.
     pub times: u32,
     /// Whether what it asks for is only listed.
@@ -273,6 +294,7 @@ impl Trial {
             attempt: 1,
             started_at: Timestamp::now(),
             events: events.clone(),
+            failure: (self.hook.point == HookPoint::OnFailure).then_some(self.failure),
         };
         let ready = begun.elapsed();
         let (mut calls, mut instances) = (Vec::new(), Vec::new());

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::EnvRecord;
+use super::{EnvRecord, FailureRecord};
 use crate::task::Task;
 
 /// The record of a made-up run of a task, for a project in `build_dir`.
@@ -50,6 +52,20 @@ pub fn env(task: Task, build_dir: &Path) -> EnvRecord {
     }
 }
 
+/// The record of a made-up failure of that run: its last step but one failed, and nothing has changed.
+#[must_use]
+pub fn failure(task: Task, env: &EnvRecord) -> FailureRecord {
+    let step = task.steps().iter().rev().nth(1).map_or("", |step| step.name);
+    FailureRecord {
+        step: Some(step.to_owned()),
+        hook: None,
+        message: format!("the step {step}: made up by gatling hooks run"),
+        cancelled: false,
+        traffic_moved: false,
+        serving: env.previous_version.clone(),
+    }
+}
+
 /// The sample with what a JSON object says in the place of its own: `{"version": "1.2.0"}`. The
 /// names are those that `gatling env --json` prints.
 ///
@@ -57,24 +73,35 @@ pub fn env(task: Task, build_dir: &Path) -> EnvRecord {
 /// When the text is no JSON object, or names a field that the record hasn't, or one has the wrong
 /// type: the error names the field.
 pub fn env_from_json(text: &str, sample: &EnvRecord) -> Result<EnvRecord> {
-    let given: Map<String, Value> = serde_json::from_str(text).context("it is no JSON object of fields of the env")?;
-    let Value::Object(mut fields) = serde_json::to_value(sample)? else { bail!("the env is no record") };
+    from_json(text, sample, "env")
+}
+
+/// The same for the record of a failure: `{"step": "mix_compile"}`.
+///
+/// # Errors
+/// As [`env_from_json`].
+pub fn failure_from_json(text: &str, sample: &FailureRecord) -> Result<FailureRecord> {
+    from_json(text, sample, "failure")
+}
+
+fn from_json<R: Serialize + DeserializeOwned>(text: &str, sample: &R, record: &str) -> Result<R> {
+    let given: Map<String, Value> =
+        serde_json::from_str(text).with_context(|| format!("it is no JSON object of fields of the {record}"))?;
+    let Value::Object(mut fields) = serde_json::to_value(sample)? else { bail!("the {record} is no record") };
     for (name, value) in given {
         if !fields.contains_key(&name) {
             let nearest = fields.keys().min_by_key(|field| strsim::damerau_levenshtein(field, &name));
-            bail!("the env has no field {name:?}; did you mean {:?}?", nearest.map_or("", String::as_str));
+            bail!("the {record} has no field {name:?}; did you mean {:?}?", nearest.map_or("", String::as_str));
         }
         let one = Map::from_iter(fields.clone().into_iter().chain([(name.clone(), value.clone())]));
-        EnvRecord::deserialize_from(one).with_context(|| format!("the field {name:?} of the env"))?;
+        deserialize::<R>(one).with_context(|| format!("the field {name:?} of the {record}"))?;
         fields.insert(name, value);
     }
-    EnvRecord::deserialize_from(fields)
+    deserialize(fields)
 }
 
-impl EnvRecord {
-    fn deserialize_from(fields: Map<String, Value>) -> Result<Self> {
-        Ok(serde_json::from_value(Value::Object(fields))?)
-    }
+fn deserialize<R: DeserializeOwned>(fields: Map<String, Value>) -> Result<R> {
+    Ok(serde_json::from_value(Value::Object(fields))?)
 }
 
 #[cfg(test)]
@@ -91,6 +118,17 @@ mod tests {
         let env = env.expect("it is understood");
         assert_eq!((env.version.as_str(), env.previous_version, env.domains.len()), ("1.2.0", None, 0));
         assert_eq!(env.project, "hello");
+    }
+
+    #[test]
+    fn a_failure_is_made_up_in_the_same_way() {
+        let sample = failure(Task::Upgrade, &sample());
+        assert_eq!((sample.step.as_deref(), sample.serving.as_deref()), (Some("upgrade_service"), Some("0.1.0")));
+        let given = failure_from_json(r#"{"hook": "before_mix_compile", "traffic_moved": true}"#, &sample);
+        let given = given.expect("it is understood");
+        assert_eq!((given.hook.as_deref(), given.traffic_moved), (Some("before_mix_compile"), true));
+        let error = format!("{:#}", failure_from_json(r#"{"massage": "no"}"#, &sample).expect_err("a typo"));
+        assert!(error.contains("the failure has no field") && error.contains("did you mean \"message\""), "{error}");
     }
 
     #[test]

@@ -7,12 +7,13 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use crate::env::Env;
-use crate::hooks::{Call, Hooks, Preload};
+use crate::hooks::{Call, FailureRecord, Hooks, Preload};
 use crate::plan::{Plan, PlannedStep};
 use crate::run::standby::Standby;
+use crate::serving;
 use crate::steps;
-use crate::task::{Hook, Phase};
-use gatling_runs::{Event, Events};
+use crate::task::{Hook, HookPoint};
+use gatling_runs::{Event, Events, Serving};
 
 /// A task under way.
 pub struct Pipeline<'a> {
@@ -24,14 +25,21 @@ pub struct Pipeline<'a> {
     standby: Standby,
     run_id: &'a str,
     started_at: Timestamp,
+    /// The step and the hook that were begun last.
+    under_way: Option<UnderWay>,
+}
+
+/// What a pipeline is doing: a step, or a hook around it.
+struct UnderWay {
+    step: &'static str,
+    hook: Option<String>,
 }
 
 impl<'a> Pipeline<'a> {
-    /// Reads the hooks file and sees to it that all that will be needed is there.
+    /// Reads the hooks file.
     ///
     /// # Errors
-    /// When the hooks file can't be used, a program is missing, or a folder can't be written to:
-    /// whatever can be known before the first step.
+    /// When it can't be used.
     pub fn load(
         env: &'a Env,
         preload: Option<Preload>,
@@ -45,37 +53,78 @@ impl<'a> Pipeline<'a> {
         }
         let hooks = Hooks::load(preload, env, events)?;
         let plan = Plan::new(env, hooks.all());
-        plan.check()?;
-        check_programs(&plan)?;
-        check_folders(env)?;
-        plan.actions().try_for_each(|(_, action)| action.check_beforehand(events))?;
-        Ok(Self { env, plan, hooks, events, standby, run_id, started_at: Timestamp::now() })
+        Ok(Self { env, plan, hooks, events, standby, run_id, started_at: Timestamp::now(), under_way: None })
     }
 
-    /// Carries out the task.
+    /// Carries out the task. If it fails, calls the hook for that.
     ///
     /// # Errors
-    /// At the first step or hook that fails; nothing after it is run.
+    /// At the first step or hook that fails; nothing after it is run. Before the first step when a program
+    /// is missing, or a folder can't be written to: whatever can be known by then.
     pub fn run(&mut self) -> Result<()> {
+        let result = self.check().and_then(|()| self.carry_out_steps());
+        if let Err(error) = &result {
+            self.report_failure(error);
+        }
+        result
+    }
+
+    fn check(&self) -> Result<()> {
+        self.plan.check()?;
+        check_programs(&self.plan)?;
+        check_folders(self.env)?;
+        self.plan.actions().try_for_each(|(_, action)| action.check_beforehand(self.events))
+    }
+
+    fn carry_out_steps(&mut self) -> Result<()> {
         for step in mem::take(&mut self.plan.steps) {
-            self.call(Phase::Before, &step)?;
+            self.call_around(HookPoint::Before(step.name), &step)?;
             self.carry_out(&step)?;
-            self.call(Phase::After, &step)?;
+            self.call_around(HookPoint::After(step.name), &step)?;
         }
         Ok(())
     }
 
-    fn call(&mut self, phase: Phase, step: &PlannedStep) -> Result<()> {
-        let hook = Hook { task: self.env.task, step: step.name, phase };
+    fn call_around(&mut self, point: HookPoint, step: &PlannedStep) -> Result<()> {
+        let hook = Hook { task: self.env.task, point };
         if !self.hooks.has(hook) {
             return Ok(());
         }
+        self.under_way = Some(UnderWay { step: step.name, hook: Some(hook.name()) });
+        self.call(hook, None)
+    }
+
+    /// Calls the hook for a failure, if there is one. Its own failure changes nothing: the run has failed.
+    fn report_failure(&self, error: &anyhow::Error) {
+        let hook = Hook { task: self.env.task, point: HookPoint::OnFailure };
+        if !self.hooks.has(hook) {
+            return;
+        }
+        let failure = FailureRecord {
+            step: self.under_way.as_ref().map(|under_way| under_way.step.to_owned()),
+            hook: self.under_way.as_ref().and_then(|under_way| under_way.hook.clone()),
+            message: format!("{error:#}"),
+            // No run can be cancelled yet.
+            cancelled: false,
+            traffic_moved: has_traffic_moved(self.env),
+            serving: match serving::look(&self.env.paths) {
+                Serving::Serving { release } => Some(release),
+                _ => None,
+            },
+        };
+        if let Err(error) = self.call(hook, Some(failure)) {
+            self.events.warn(format!("{error:#}"));
+        }
+    }
+
+    fn call(&self, hook: Hook, failure: Option<FailureRecord>) -> Result<()> {
         let call = Call {
             hook,
             run_id: self.run_id.to_owned(),
             attempt: 1,
             started_at: self.started_at,
             events: self.events.clone(),
+            failure,
         };
         let name = hook.name();
         self.events.emit(Event::HookBegun { hook: name.clone(), file: self.env.task.hooks_file() });
@@ -87,6 +136,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn carry_out(&mut self, step: &PlannedStep) -> Result<()> {
+        self.under_way = Some(UnderWay { step: step.name, hook: None });
         // It is the first step's, or nobody's. A hook that did something before that may have
         // changed what mix had read by then: it is to be read anew.
         let mut standby = mem::take(&mut self.standby);
@@ -109,6 +159,13 @@ impl<'a> Pipeline<'a> {
         self.events.emit(Event::StepEnded { step: step.clone(), ok: result.is_ok(), seconds });
         result.with_context(|| format!("the step {step}"))
     }
+}
+
+/// Whether the new release was switched in: it is the current one, and no release that was current when the
+/// env was built has its name. A first release is current before it is started; that it was brought to life
+/// is noted elsewhere.
+fn has_traffic_moved(env: &Env) -> bool {
+    env.paths.is_deployed() && env.paths.current_release() == Some(env.release())
 }
 
 fn planned(env: &Env) -> Event {

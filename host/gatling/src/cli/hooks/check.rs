@@ -128,10 +128,7 @@ fn text(report: &Report) -> String {
     let contract = inspection.contract.iter().map(|version| format!("  gatling:hooks@{version}")).collect::<String>();
     let mut text = format!("{}{size}{contract}\n", report.path.display());
     for hook in &inspection.hooks {
-        let place = match (hook.task, hook.step, hook.phase) {
-            (Some(task), Some(step), Some(phase)) => format!("{task}: {} {step}", phase.name()),
-            _ => "no hook".to_owned(),
-        };
+        let place = hook.place.as_deref().unwrap_or("no hook");
         let note = if hook.status == Status::Ok && !hook.message.is_empty() {
             format!("  ({})", hook.message)
         } else {

@@ -50,7 +50,9 @@ fn default_hook(task: Task) -> String {
 
 /// The names of all hooks, for the end of the help.
 fn names() -> String {
-    let mut text = "Hooks are named before_STEP and after_STEP. The steps:".to_owned();
+    let mut text =
+        "Hooks are named before_STEP and after_STEP; on_failure is called when a run of the task fails. The steps:"
+            .to_owned();
     for task in Task::ALL {
         let steps: Vec<_> = task.steps().iter().map(|step| step.name).collect();
         text += &format!("\n  {:<8} {}", task.name(), steps.join(", "));

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gatling::env::Env;
-use gatling::hooks::{EnvRecord, Scene, Trial, Verdict, Wish, sample};
-use gatling::task::{Hook, Task};
+use gatling::hooks::{EnvRecord, FailureRecord, Scene, Trial, Verdict, Wish, sample};
+use gatling::task::{Hook, HookPoint, Task};
 use gatling::toolchain::explain;
 use gatling_config::dotenv::Dotenv;
 use gatling_config::project::ProjectName;
@@ -39,6 +39,10 @@ pub(super) struct Args {
     /// A JSON object with fields of the env, as `gatling env --json` prints it; the rest is made up
     #[arg(long, value_name = "FILE.json")]
     env: Option<PathBuf>,
+    /// For on_failure: a JSON object with fields of the failure, such as {"traffic_moved": true}; the rest is
+    /// made up
+    #[arg(long, value_name = "FILE.json")]
+    failure: Option<PathBuf>,
     /// List what the hook asks for - programs, changes of files, requests - and do nothing of it
     #[arg(long)]
     dry_run: bool,
@@ -79,6 +83,10 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         Some(project) => of_project(project, hook.task)?,
         None => made_up(&file, hook.task, args.env.as_deref())?,
     };
+    if args.failure.is_some() && hook.point != HookPoint::OnFailure {
+        return Err(Misuse(format!("--failure is for the hook on_failure, and not for {}", hook.name())).into());
+    }
+    let failure = failure(hook.task, &scene.env, args.failure.as_deref())?;
     let lines = Lines::new(!args.json);
     // Whoever tries a hook looks for faults: what a deployment shows only verbosely, they see.
     let width = if args.json { usize::MAX } else { show::options().width };
@@ -86,7 +94,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let events = Events::new(Shown::new(lines.clone(), options));
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     events.emit(Event::HookBegun { hook: hook.name(), file: name });
-    let trial = Trial { file, hook, scene, times: args.repeat, dry: args.dry_run, settings, operator };
+    let trial = Trial { file, hook, scene, failure, times: args.repeat, dry: args.dry_run, settings, operator };
     let verdict = trial.run(&roots, &events)?;
     if args.json {
         print_json(&report(hook, &verdict, args.dry_run, lines.take()))?;
@@ -121,14 +129,23 @@ fn made_up(file: &Path, task: Task, given: Option<&Path>) -> Result<(Scene, Proj
     let folder = file.parent().unwrap_or(Path::new("/"));
     let mut env = sample::env(task, folder);
     if let Some(given) = given {
-        let text = fs::read_to_string(given).with_context(|| format!("cannot read {}", given.display()))?;
-        env = sample::env_from_json(&text, &env).with_context(|| format!("cannot use {}", given.display()))?;
+        env = sample::env_from_json(&read(given)?, &env).with_context(|| format!("cannot use {}", given.display()))?;
     }
     let EnvRecord { build_dir, deploy_dir, .. } = &env;
     let settings = ProjectSettings::read(Path::new(build_dir))?;
     let dotenv = Dotenv::read(&Path::new(deploy_dir).join(".env"))?;
     let variables = dotenv.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     Ok((Scene { env, variables }, settings))
+}
+
+fn failure(task: Task, env: &EnvRecord, given: Option<&Path>) -> Result<FailureRecord> {
+    let failure = sample::failure(task, env);
+    let Some(given) = given else { return Ok(failure) };
+    sample::failure_from_json(&read(given)?, &failure).with_context(|| format!("cannot use {}", given.display()))
+}
+
+fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 fn report(hook: Hook, verdict: &Verdict, dry: bool, log: Vec<String>) -> Report {

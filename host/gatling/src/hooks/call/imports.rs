@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 
-use super::super::contract::{deployment, log, process, types, variables};
+use super::super::contract::{deployment, failures, log, process, types, variables};
 use super::super::dry::Wish;
 use super::super::program;
 use super::State;
@@ -11,6 +11,8 @@ use gatling_process::{Command, CommandError, Environment};
 use gatling_runs::Level;
 
 impl types::Host for State {}
+
+impl failures::Host for State {}
 
 impl log::Host for State {
     fn log(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
@@ -45,11 +47,12 @@ impl deployment::Host for State {
     }
 
     fn step(&mut self) -> String {
-        self.deployment.hook.step.to_owned()
+        let failed = || self.deployment.failure.as_ref()?.step.as_deref();
+        self.deployment.hook.point.step().or_else(failed).unwrap_or_default().to_owned()
     }
 
     fn phase(&mut self) -> deployment::HookPhase {
-        self.deployment.hook.phase.into()
+        self.deployment.hook.point.into()
     }
 
     fn attempt(&mut self) -> u32 {
@@ -61,8 +64,7 @@ impl deployment::Host for State {
     }
 
     fn failed(&mut self) -> Option<deployment::Failure> {
-        // Hooks are called before and after steps; none is called because something failed.
-        None
+        self.deployment.failure.as_ref().map(deployment::Failure::from)
     }
 }
 

@@ -19,15 +19,15 @@ pub(in crate::hooks) fn built(world: &str, contract: &str) -> Vec<u8> {
 }
 
 /// What a world begins with whose hooks take the contract's env.
-pub(in crate::hooks) const USE: &str = "use gatling:hooks/types@1.1.0.{env}; include gatling:hooks/imports@1.1.0;";
+pub(in crate::hooks) const USE: &str = "use gatling:hooks/types@1.2.0.{env}; include gatling:hooks/imports@1.2.0;";
 
 fn of(exports: &str, task: Task) -> Inspection {
     Inspection::of(&built(&format!("{USE} {exports}"), WIT), task).expect("it is a component")
 }
 
 fn versioned(version: &str) -> Inspection {
-    let contract = WIT.replace("gatling:hooks@1.1.0", &format!("gatling:hooks@{version}"));
-    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.1.0", &format!("@{version}"));
+    let contract = WIT.replace("gatling:hooks@1.2.0", &format!("gatling:hooks@{version}"));
+    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.2.0", &format!("@{version}"));
     Inspection::of(&built(&world, &contract), Task::Upgrade).expect("it is a component")
 }
 
@@ -44,7 +44,7 @@ fn hooks_are_listed_in_pipeline_order_with_their_places() {
     ];
     assert_eq!(hooks, expected);
     assert_eq!(inspection.problems, [""; 0]);
-    assert_eq!(inspection.contract.as_deref(), Some("1.1.0"));
+    assert_eq!(inspection.contract.as_deref(), Some("1.2.0"));
     assert_eq!(inspection.callable().map(|(_, fallible)| fallible).collect::<Vec<_>>(), [true, false]);
 }
 
@@ -78,6 +78,92 @@ fn a_hook_of_the_wrong_type_stops_the_run_and_is_told_the_right_one() {
     }
 }
 
+const USE_FAILURE: &str = "use gatling:hooks/failures@1.2.0.{failure};";
+
+#[test]
+fn the_hook_for_a_failure_takes_one_and_is_listed_last() {
+    for (result, fallible) in [(" -> result<_, string>", true), ("", false)] {
+        let inspection = of(
+            &format!(
+                "{USE_FAILURE} export on-failure: func(env: env, failure: failure){result}; \
+                 export after-configure-nginx: func(env: env);"
+            ),
+            Task::Upgrade,
+        );
+        let hooks: Vec<_> = inspection.hooks.iter().map(|hook| (hook.name.as_str(), hook.place.as_deref())).collect();
+        let expected = [
+            ("after_configure_nginx", Some("upgrade: after configure_nginx")),
+            ("on_failure", Some("upgrade: when the run fails")),
+        ];
+        assert_eq!(hooks, expected);
+        assert_eq!(inspection.problems, [""; 0]);
+        assert_eq!(inspection.callable().last().map(|(_, fallible)| fallible), Some(fallible));
+        let report = &inspection.hooks[1];
+        assert_eq!((report.task, report.step, report.phase), (Some(Task::Upgrade), None, None));
+    }
+}
+
+#[test]
+fn a_hook_for_a_failure_of_the_wrong_type_is_told_the_right_one() {
+    for (export, reason) in [
+        ("export on-failure: func();", "takes 0 parameters"),
+        ("export on-failure: func(env: env);", "takes 1 parameters"),
+        ("export on-failure: func(env: env, failure: string);", "failure is not as in the contract"),
+        (
+            "use gatling:hooks/deployment@1.2.0.{failure}; export on-failure: func(env: env, failure: failure);",
+            "failure.step is not as in the contract",
+        ),
+        (
+            "use gatling:hooks/failures@1.2.0.{failure}; export on-failure: func(failure: failure, env: env);",
+            "env has step where the contract has available-port",
+        ),
+        (
+            "use gatling:hooks/failures@1.2.0.{failure}; export on-failure: func(env: env, failure: failure) -> bool;",
+            "returns something else",
+        ),
+    ] {
+        let inspection = of(export, Task::Upgrade);
+        assert_eq!(inspection.hooks[0].status, Status::WrongType, "{export}");
+        let problem = inspection.fatal_problem().expect(export);
+        let right = "func(env: env, failure: failure) -> result<_, string>";
+        assert!(problem.contains(reason) && problem.contains(right), "{problem}");
+        assert!(problem.contains("the failure of gatling:hooks/failures@1.2.0"), "{problem}");
+    }
+    let inspection = of(
+        "use gatling:hooks/failures@1.2.0.{failure}; export before-mix-compile: func(env: env, failure: failure);",
+        Task::Upgrade,
+    );
+    assert!(inspection.fatal_problem().expect("it is no hook for a failure").contains("it takes 2 parameters"));
+}
+
+#[test]
+fn a_misspelt_hook_for_a_failure_is_named_with_the_right_name() {
+    for export in ["on-failur", "on-fail", "on-failed"] {
+        let inspection = of(&format!("export {export}: func();"), Task::Deploy);
+        assert_eq!(inspection.hooks[0].status, Status::Unknown);
+        assert!(inspection.problems[0].contains("did you mean on_failure?"), "{:?}", inspection.problems);
+    }
+}
+
+#[test]
+fn what_an_older_component_calls_on_failure_stays_its_own_unless_it_is_the_hook() {
+    let older = |exports: &str| {
+        let world = format!("{USE} export before-mix-compile: func(env: env); {exports}").replace("@1.2.0", "@1.1.0");
+        let contract = WIT.replace("@1.2.0", "@1.1.0");
+        Inspection::of(&built(&world, &contract), Task::Upgrade).expect("it is a component")
+    };
+    let inspection = older("export on-failure: func(code: u32) -> u32;");
+    assert_eq!(inspection.fatal_problem(), None, "it worked with the contract 1.1.0");
+    let [problem] = &inspection.problems[..] else { panic!("{:?}", inspection.problems) };
+    assert!(problem.contains("since gatling:hooks@1.2.0") && problem.contains("never called"), "{problem}");
+    assert_eq!(inspection.callable().count(), 1);
+
+    let record = "record failure { step: option<string>, hook: option<string>, message: string, cancelled: bool, \
+                  traffic-moved: bool, serving: option<string> }";
+    let inspection = older(&format!("{record} export on-failure: func(env: env, failure: failure);"));
+    assert_eq!((inspection.problems.len(), inspection.callable().count()), (0, 2));
+}
+
 #[test]
 fn a_hook_of_another_task_is_fine_and_said_not_to_be_called() {
     let inspection = of("export before-start-service: func(env: env);", Task::Upgrade);
@@ -88,7 +174,7 @@ fn a_hook_of_another_task_is_fine_and_said_not_to_be_called() {
 
 #[test]
 fn another_version_of_the_contract_is_refused_with_both_versions() {
-    for version in ["2.0.0", "1.2.0", "0.9.0"] {
+    for version in ["2.0.0", "1.3.0", "0.9.0"] {
         let inspection = versioned(version);
         let problem = inspection.fatal_problem().expect(version);
         assert!(problem.contains(version) && problem.contains(&contract_version()), "{problem}");
@@ -98,8 +184,8 @@ fn another_version_of_the_contract_is_refused_with_both_versions() {
 
 #[test]
 fn a_component_without_a_version_of_the_contract_is_told_to_name_one() {
-    let contract = WIT.replace("gatling:hooks@1.1.0", "gatling:hooks");
-    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.1.0", "");
+    let contract = WIT.replace("gatling:hooks@1.2.0", "gatling:hooks");
+    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.2.0", "");
     let inspection = Inspection::of(&built(&world, &contract), Task::Upgrade).expect("it is a component");
     assert!(inspection.fatal_problem().expect("it names none").contains("without a version"), "{inspection:?}");
 }
