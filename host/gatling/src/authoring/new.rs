@@ -9,7 +9,7 @@ use minijinja::{Value, context};
 use super::world::{self, World};
 use super::{Language, toolchain};
 use crate::hooks::inspect::contract_version;
-use crate::task::{Hook, Task};
+use crate::task::{Hook, HookPoint, Task};
 use gatling_process::shell;
 use gatling_templates as templates;
 
@@ -38,7 +38,7 @@ pub fn hooks(task: Task, names: &[String]) -> Result<Vec<Hook>> {
         }
         let nearest = task.hooks().min_by_key(|hook| strsim::damerau_levenshtein(name, &hook.name()));
         let nearest = nearest.map(|hook| hook.name()).unwrap_or_default();
-        bail!("{name} is no hook: did you mean {nearest}? A hook is named before_STEP or after_STEP");
+        bail!("{name} is no hook: did you mean {nearest}? A hook is named before_STEP or after_STEP, or is on_failure");
     }
     Ok(task.hooks().filter(|hook| names.contains(&hook.name())).collect())
 }
@@ -97,11 +97,19 @@ fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
 
 /// What the templates are filled with.
 fn values(language: Language, task: Task, hooks: &[Hook]) -> Value {
+    let uses_failure = hooks.iter().any(|hook| hook.point == HookPoint::OnFailure);
     let hooks: Vec<_> = hooks
         .iter()
         .map(|hook| {
             let export = hook.export();
-            context! { name => hook.name(), camel => templates::camel(&export), pascal => templates::pascal(&export), export }
+            let is_for_failure = hook.point == HookPoint::OnFailure;
+            context! {
+                name => hook.name(),
+                camel => templates::camel(&export),
+                pascal => templates::pascal(&export),
+                export,
+                is_for_failure,
+            }
         })
         .collect();
     context! {
@@ -112,6 +120,7 @@ fn values(language: Language, task: Task, hooks: &[Hook]) -> Value {
         version => contract_version(),
         module => "hooks",
         go_requirement => toolchain::go_requirement(),
+        uses_failure,
         hooks,
     }
 }
@@ -199,7 +208,8 @@ mod tests {
         let error = hooks(Task::Upgrade, &names(&["before_mix_compil"])).unwrap_err().to_string();
         assert_eq!(
             error,
-            "before_mix_compil is no hook: did you mean before_mix_compile? A hook is named before_STEP or after_STEP"
+            "before_mix_compil is no hook: did you mean before_mix_compile? A hook is named before_STEP or after_STEP, or is \
+             on_failure"
         );
     }
 
@@ -235,6 +245,23 @@ mod tests {
             );
             let readme = fs::read_to_string(dir.join("README.md")).unwrap();
             assert!(readme.contains("deploy.wasm") && readme.contains("The trap"), "{readme}");
+        }
+    }
+
+    #[test]
+    fn every_language_starts_with_a_hook_for_a_failure_where_one_is_asked_for() {
+        for language in Language::ALL {
+            let root = tempfile::tempdir().unwrap();
+            let dir = root.path().join("hooks");
+            let hooks = hooks(Task::Upgrade, &names(&["on_failure", "before_mix_compile"])).unwrap();
+
+            create(&dir, language, Task::Upgrade, &hooks).unwrap();
+
+            let world = World::read(&dir).unwrap().unwrap();
+            let parameters: Vec<_> = world.exports().map(|(name, function)| (name, function.params.len())).collect();
+            assert_eq!(parameters, [("before-mix-compile", 1), ("on-failure", 2)], "{language}");
+            let code = fs::read_to_string(dir.join(source(language))).unwrap();
+            assert_eq!(code.matches("on_failure, because of").count(), 1, "{code}");
         }
     }
 

@@ -9,7 +9,7 @@ use wit_parser::{Function, Resolve, WorldId, WorldItem, WorldKey};
 
 use super::packages;
 use crate::hooks::inspect::contract_version;
-use crate::task::{Hook, Task};
+use crate::task::{Hook, HookPoint, Task};
 use gatling_templates as templates;
 
 /// The folder of the world, below the project's.
@@ -24,10 +24,13 @@ pub(super) struct World {
 
 /// The text of a world with just these hooks.
 pub(super) fn text(task: Task, hooks: &[Hook]) -> Result<String> {
-    let exports: Vec<_> = hooks.iter().map(|hook| hook.export()).collect();
+    let is_for_failure = |hook: &Hook| hook.point == HookPoint::OnFailure;
+    let exports: Vec<_> =
+        hooks.iter().map(|hook| context! { name => hook.export(), is_for_failure => is_for_failure(hook) }).collect();
+    let uses_failure = hooks.iter().any(is_for_failure);
     templates::render(
         include_str!("../../templates/hooks/world.wit"),
-        context! { task => task.name(), file => task.hooks_file(), version => contract_version(), exports },
+        context! { task => task.name(), file => task.hooks_file(), version => contract_version(), exports, uses_failure },
     )
 }
 

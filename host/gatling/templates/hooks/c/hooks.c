@@ -22,6 +22,17 @@ static void info(const char *format, ...) {
   gatling_hooks_log_log(GATLING_HOOKS_LOG_LEVEL_INFO, &message);
 }
 {%- for hook in hooks %}
+{%- if hook.is_for_failure %}
+
+// Called when the run has failed. What it returns changes nothing about that.
+bool exports_{{ task }}_{{ hook.name }}({{ task }}_env_t *env, {{ task }}_failure_t *failure, {{ task }}_string_t *err) {
+  (void)err;
+  info("%.*s %.*s: {{ hook.name }}, because of %.*s", TEXT(env->project), TEXT(env->version), TEXT(failure->message));
+  {{ task }}_env_free(env);
+  {{ task }}_failure_free(failure);
+  return true;
+}
+{%- else %}
 
 // To end the deployment here: {{ task }}_string_dup(err, "why"), and return false.
 bool exports_{{ task }}_{{ hook.name }}({{ task }}_env_t *env, {{ task }}_string_t *err) {
@@ -30,4 +41,5 @@ bool exports_{{ task }}_{{ hook.name }}({{ task }}_env_t *env, {{ task }}_string
   {{ task }}_env_free(env);
   return true;
 }
+{%- endif %}
 {%- endfor %}

@@ -5,6 +5,9 @@ package export_wit_world
 
 import (
 	hooks "{{ module }}"
+{%- if uses_failure %}
+	"{{ package }}/gatling_hooks_failures"
+{%- endif %}
 	"{{ package }}/gatling_hooks_types"
 	wit "go.bytecodealliance.org/pkg/wit/types"
 )
@@ -19,7 +22,9 @@ func of(err error) outcome {
 }
 {%- for hook in hooks %}
 
-func {{ hook.name }}(env gatling_hooks_types.Env) {%- if hook.fallible %} outcome { return of(hooks.{{ hook.name }}(env)) }
-{%- else %} { hooks.{{ hook.name }}(env) }
+{% set failure = ", failure" if hook.is_for_failure else "" -%}
+func {{ hook.name }}(env gatling_hooks_types.Env{% if hook.is_for_failure %}, failure gatling_hooks_failures.Failure{% endif %})
+{%- if hook.fallible %} outcome { return of(hooks.{{ hook.name }}(env{{ failure }})) }
+{%- else %} { hooks.{{ hook.name }}(env{{ failure }}) }
 {%- endif %}
 {%- endfor %}

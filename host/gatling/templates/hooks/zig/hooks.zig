@@ -4,6 +4,9 @@ const std = @import("std");
 const gatling = @import("bindings/{{ task }}.zig");
 
 const Env = gatling.{{ task }}_env_t;
+{%- if uses_failure %}
+const Failure = gatling.{{ task }}_failure_t;
+{%- endif %}
 const String = gatling.{{ task }}_string_t;
 
 fn text(string: String) []const u8 {
@@ -18,6 +21,17 @@ fn info(comptime format: []const u8, values: anytype) void {
     gatling.gatling_hooks_log_log(gatling.GATLING_HOOKS_LOG_LEVEL_INFO, &message);
 }
 {%- for hook in hooks %}
+{%- if hook.is_for_failure %}
+
+/// Called when the run has failed. What it returns changes nothing about that.
+export fn exports_{{ task }}_{{ hook.name }}(env: *Env, failure: *Failure, err: *String) bool {
+    defer gatling.{{ task }}_env_free(env);
+    defer gatling.{{ task }}_failure_free(failure);
+    _ = err;
+    info("{s} {s}: {{ hook.name }}, because of {s}", .{ text(env.project), text(env.version), text(failure.message) });
+    return true;
+}
+{%- else %}
 
 /// To end the deployment here: `gatling.{{ task }}_string_dup(err, "why")`, and return false.
 export fn exports_{{ task }}_{{ hook.name }}(env: *Env, err: *String) bool {
@@ -26,4 +40,5 @@ export fn exports_{{ task }}_{{ hook.name }}(env: *Env, err: *String) bool {
     info("{s} {s}: {{ hook.name }}", .{ text(env.project), text(env.version) });
     return true;
 }
+{%- endif %}
 {%- endfor %}
