@@ -144,3 +144,20 @@ bool exports_upgrade_before_upgrade_service(upgrade_env_t *env, upgrade_string_t
   upgrade_env_free(env);
   return told ? fail(err, "told to fail") : true;
 }
+
+// Tells the team what failed, and what visitors get now.
+bool exports_upgrade_on_failure(upgrade_env_t *env, upgrade_failure_t *failure, upgrade_string_t *err) {
+  (void)err;
+  upgrade_string_t place, serving;
+  upgrade_string_set(&place, "the checks");
+  upgrade_string_set(&serving, "nothing");
+  if (failure->step.is_some) place = failure->step.val;
+  if (failure->hook.is_some) place = failure->hook.val;
+  if (failure->serving.is_some) serving = failure->serving.val;
+
+  info("told #ops: %.*s %.*s failed at %.*s", TEXT(env->project), TEXT(env->version), TEXT(place));
+  info("%s, serving now: %.*s", failure->traffic_moved ? "it had taken over" : "it had not taken over", TEXT(serving));
+  upgrade_env_free(env);
+  upgrade_failure_free(failure);
+  return true;
+}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	failures "hooks/bindings/gatling_hooks_failures"
 	log "hooks/bindings/gatling_hooks_log"
 	process "hooks/bindings/gatling_hooks_process"
 	types "hooks/bindings/gatling_hooks_types"
@@ -76,6 +77,18 @@ func BeforeUpgradeService(env types.Env) error {
 	if _, err := os.Stat(filepath.Join(env.BuildDir, "FAIL")); err == nil {
 		return errors.New("told to fail")
 	}
+	return nil
+}
+
+// OnFailure tells the team what failed, and what visitors get now.
+func OnFailure(env types.Env, failure failures.Failure) error {
+	place := failure.Hook.SomeOr(failure.Step.SomeOr("the checks"))
+	info("told #ops: %s %s failed at %s", env.Project, env.Version, place)
+	moved := "it had not taken over"
+	if failure.TrafficMoved {
+		moved = "it had taken over"
+	}
+	info("%s, serving now: %s", moved, failure.Serving.SomeOr("nothing"))
 	return nil
 }
 

@@ -44,3 +44,11 @@ export function beforeUpgradeService(env) {
     throw new Error('told to fail');
   }
 }
+
+// Tells the team what failed, and what visitors get now.
+export function onFailure(env, failure) {
+  const place = failure.hook ?? failure.step ?? 'the checks';
+  log('info', `told #ops: ${env.project} ${env.version} failed at ${place}`);
+  const moved = failure.trafficMoved ? 'it had taken over' : 'it had not taken over';
+  log('info', `${moved}, serving now: ${failure.serving ?? 'nothing'}`);
+}

@@ -5,6 +5,7 @@ from pathlib import Path
 import wit_world
 from componentize_py_types import Err
 from wit_world.imports import process
+from wit_world.imports.failures import Failure
 from wit_world.imports.log import Level, log
 from wit_world.imports.types import Env
 
@@ -47,3 +48,10 @@ class WitWorld(wit_world.WitWorld):
         """Fails on demand. The version that is serving goes on serving."""
         if (Path(env.build_dir) / "FAIL").exists():
             raise Err("told to fail")
+
+    def on_failure(self, env: Env, failure: Failure) -> None:
+        """Tells the team what failed, and what visitors get now."""
+        place = failure.hook or failure.step or "the checks"
+        log(Level.INFO, f"told #ops: {env.project} {env.version} failed at {place}")
+        moved = "it had taken over" if failure.traffic_moved else "it had not taken over"
+        log(Level.INFO, f"{moved}, serving now: {failure.serving or 'nothing'}")

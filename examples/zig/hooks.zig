@@ -4,6 +4,7 @@ const std = @import("std");
 const gatling = @import("bindings/upgrade.zig");
 
 const Env = gatling.upgrade_env_t;
+const Failure = gatling.upgrade_failure_t;
 const String = gatling.upgrade_string_t;
 
 /// As much of a line as is shown.
@@ -119,4 +120,18 @@ export fn exports_upgrade_before_upgrade_service(env: *Env, err: *String) bool {
     const file = open(env, "FAIL") orelse return true;
     _ = std.c.fclose(file);
     return fail(err, "told to fail", .{});
+}
+
+/// Tells the team what failed, and what visitors get now.
+export fn exports_upgrade_on_failure(env: *Env, failure: *Failure, err: *String) bool {
+    defer gatling.upgrade_env_free(env);
+    defer gatling.upgrade_failure_free(failure);
+    _ = err;
+    const step = if (failure.step.is_some) text(failure.step.val) else "the checks";
+    const place = if (failure.hook.is_some) text(failure.hook.val) else step;
+    info("told #ops: {s} {s} failed at {s}", .{ text(env.project), text(env.version), place });
+    const moved = if (failure.traffic_moved) "it had taken over" else "it had not taken over";
+    const serving = if (failure.serving.is_some) text(failure.serving.val) else "nothing";
+    info("{s}, serving now: {s}", .{ moved, serving });
+    return true;
 }

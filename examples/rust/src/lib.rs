@@ -46,4 +46,12 @@ mod hooks {
         ensure!(!Path::new(&env.build_dir).join("FAIL").exists(), "told to fail");
         Ok(())
     }
+
+    /// Tells the team what failed, and what visitors get now.
+    pub fn on_failure(env: &Env, failure: &Failure) {
+        let place = failure.place().unwrap_or("the checks");
+        info!("told #ops: {} {} failed at {place}", env.project, env.version);
+        let moved = if failure.traffic_moved { "it had taken over" } else { "it had not taken over" };
+        info!("{moved}, serving now: {}", failure.serving.as_deref().unwrap_or("nothing"));
+    }
 }

@@ -26,7 +26,8 @@ fn the_hooks_of_every_task_are_listed_in_pipeline_order() {
         let file = sandbox.root().join(task).with_extension("wasm");
         fs::copy(places::guest(guest).unwrap(), &file).unwrap();
         let file = file.display().to_string();
-        let hooks: Vec<_> = listed.lines().filter_map(|line| line.strip_prefix(task)?.strip_prefix(' ')).collect();
+        let of_task = listed.lines().filter_map(|line| line.strip_prefix(task)?.strip_prefix(' '));
+        let hooks: Vec<_> = of_task.filter(|hook| *hook != "on_failure").collect();
         assert!(hooks.len() >= 10);
 
         let report = &json(&sandbox, &["hooks", "check", &file, "--json"], 0)[0];
@@ -37,6 +38,23 @@ fn the_hooks_of_every_task_are_listed_in_pipeline_order() {
         let fine = text.lines().filter_map(|line| line.strip_prefix("  ok ")?.split_whitespace().next());
         assert_eq!(fine.collect::<Vec<_>>(), hooks, "{text}");
     }
+}
+
+#[test]
+fn the_hook_for_a_failure_is_listed_after_the_others() {
+    let sandbox = Sandbox::new().unwrap();
+    let file = sandbox.root().join("upgrade.wasm");
+    fs::copy(places::guest("grieving").unwrap(), &file).unwrap();
+    let file = file.display().to_string();
+
+    let text = run(&sandbox, &["hooks", "check", &file], 0, &[]);
+
+    let hooks: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("  ok ")).map(str::trim_start).collect();
+    let last = hooks.last().unwrap();
+    assert!(last.starts_with("on_failure ") && last.ends_with(" upgrade: when the run fails"), "{text}");
+    let report = &json(&sandbox, &["hooks", "check", &file, "--json"], 0)[0]["hooks"][2];
+    assert_eq!((&report["name"], &report["task"]), (&"on_failure".into(), &"upgrade".into()));
+    assert!(report["step"].is_null() && report["phase"].is_null(), "{report}");
 }
 
 #[test]

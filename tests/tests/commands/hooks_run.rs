@@ -66,6 +66,29 @@ fn a_part_of_the_env_can_be_given_and_the_rest_is_made_up() {
 }
 
 #[test]
+fn a_failure_is_made_up_for_the_hook_that_wants_one_or_given_in_part() {
+    let (sandbox, file) = with("grieving");
+    let words =
+        ["failed at step upgrade_service, hook none", "traffic moved false, serving 0.1.0", "on_failure: ok  ("];
+    run(&sandbox, &["hooks", "run", &file, "on_failure"], 0, &words);
+
+    let failure = env_file(&sandbox, r#"{"hook": "before_mix_digest", "traffic_moved": true, "serving": null}"#);
+    let words = ["hook before_mix_digest", "traffic moved true, serving none"];
+    run(&sandbox, &["hooks", "run", &file, "on-failure", "--failure", &failure], 0, &words);
+
+    let env = env_file(&sandbox, r#"{"version": "0.2.0-error.returned"}"#);
+    let words = ["FAILED: it returned an error: nobody answers at #ops"];
+    run(&sandbox, &["hooks", "run", &file, "on_failure", "--env", &env], 1, &words);
+
+    let failure = env_file(&sandbox, r#"{"massage": "no"}"#);
+    let words = [r#"the failure has no field "massage"; did you mean "message"?"#, "env.json"];
+    run(&sandbox, &["hooks", "run", &file, "on_failure", "--failure", &failure], 1, &words);
+    let words = ["--failure is for the hook on_failure, and not for before_mix_release"];
+    run(&sandbox, &["hooks", "run", &file, "before_mix_release", "--failure", &failure], 2, &words);
+    run(&sandbox, &["hooks", "run", &file, "on_failur"], 2, &["did you mean on_failure?"]);
+}
+
+#[test]
 fn what_cannot_be_called_is_told_apart() {
     let (sandbox, file) = with("few");
     run(&sandbox, &["hooks", "run", &file, "before_mix_digst"], 2, &["did you mean before_mix_digest?"]);

@@ -1,5 +1,7 @@
 //! The examples: the same hooks in every language say and do the same.
 
+use std::fs;
+
 use gatling_tests::{Output, Sandbox, places};
 
 /// What Gatling itself says in the place of a hook whose code isn't ready yet.
@@ -43,6 +45,17 @@ fn says_and_does_the_same(language: &str) {
     assert_eq!(said_by_hooks(&output), expected, "{output:?}");
     assert!(sandbox.get("/assets/build.txt").unwrap().1.contains(&format!("version 0.2.0\ncommit {commit}\n")));
 
+    // Told to fail, it says of what.
+    hello.set_version("0.3.0").unwrap();
+    hello.write("FAIL", "").unwrap();
+    hello.commit("A failure").unwrap();
+    let output = hello.push().unwrap();
+    let said = said_by_hooks(&output);
+    let expected =
+        ["told #ops: hello 0.3.0 failed at before_upgrade_service", "it had not taken over, serving now: 0.2.0"];
+    assert_eq!(said[said.len() - 2..], expected, "{output:?}");
+    hello.remove("FAIL").unwrap();
+
     // Tried where they stand, without the grant to run the script: each copes, in the same words.
     let run = |hook: &str| {
         let mut command = sandbox.gatling(&["hooks", "run", "upgrade.wasm", hook]);
@@ -60,6 +73,15 @@ fn says_and_does_the_same(language: &str) {
     hello.write("FAIL", "").unwrap();
     let output = run("before_upgrade_service");
     assert!(output.status.code() == Some(1) && output.says("it returned an error: told to fail"), "{output:?}");
+
+    let failure = sandbox.root().join("failure.json");
+    let given = r#"{"step": null, "traffic_moved": true, "serving": null}"#;
+    fs::write(&failure, given).unwrap();
+    let mut command = sandbox.gatling(&["hooks", "run", "upgrade.wasm", "on_failure", "--failure"]);
+    let output = Output::of(command.arg(&failure).current_dir(hello.dir())).unwrap().expect_success().unwrap();
+    for words in ["failed at the checks", "it had taken over, serving now: nothing"] {
+        assert!(output.says(words), "{output:?}");
+    }
 
     hello.write("gatling.toml", "[hooks.grants]\nrun = [\"sh\"]\n").unwrap();
     hello.write("script/build_assets.sh", "exit 3\n").unwrap();

@@ -36,7 +36,7 @@ impl App {
 
     /// A new project of hooks in the folder `hooks`.
     fn start(&self, language: &str) {
-        let hooks = "before_mix_compile,after-upgrade-service";
+        let hooks = "before_mix_compile,after-upgrade-service,on_failure";
         self.gatling(&["hooks", "new", "hooks", "--lang", language, "--hooks", hooks]).expect_success().unwrap();
     }
 
@@ -74,7 +74,7 @@ fn goes_from_nothing_to_a_hook_that_is_called(language: &str) {
 
     let said = built.lines().last().copied().unwrap_or_default().to_owned();
     assert!(
-        said.contains("upgrade.wasm") && said.ends_with(": before_mix_compile, after_upgrade_service"),
+        said.contains("upgrade.wasm") && said.ends_with(": before_mix_compile, after_upgrade_service, on_failure"),
         "{built:?}"
     );
     // The README says how to go on, in the words that were used here.
@@ -89,6 +89,8 @@ fn goes_from_nothing_to_a_hook_that_is_called(language: &str) {
     let called = app.gatling(&["hooks", "run", "upgrade.wasm", "after_upgrade_service"]).expect_success().unwrap();
     let logged = called.lines().iter().filter(|line| line.ends_with(": after_upgrade_service")).count();
     assert_eq!(logged, 1, "{called:?}");
+    let called = app.gatling(&["hooks", "run", "upgrade.wasm", "on_failure"]).expect_success().unwrap();
+    assert!(called.says(": on_failure, because of the step upgrade_service: "), "{called:?}");
 }
 
 #[test]

@@ -25,12 +25,19 @@ mod hooks {
     pub fn after_upgrade_service(env: &Env) {
         info!("told #ops: {} {} is up", env.project, env.version);
     }
+
+    /// Tells the team what failed, and what visitors get now.
+    pub fn on_failure(env: &Env, failure: &Failure) {
+        let place = failure.place().unwrap_or("the checks");
+        let serving = failure.serving.as_deref().unwrap_or("nothing");
+        info!("told #ops: {} {} failed at {place}, and {serving} is serving", env.project, env.version);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use gatling_hooks::testing::FakeHost;
-    use gatling_hooks::{Env, ProcessError};
+    use gatling_hooks::{Env, Failure, ProcessError};
 
     use super::hooks;
 
@@ -84,5 +91,20 @@ mod tests {
         hooks::after_upgrade_service(&Env::sample());
 
         assert_eq!(host.logged(), ["info: told #ops: hello 0.2.0 is up"]);
+    }
+
+    #[test]
+    fn the_team_is_told_what_failed_and_what_serves() {
+        let host = FakeHost::new();
+        let of_hook = Failure { hook: Some("before_mix_digest".into()), ..Failure::sample() };
+
+        hooks::on_failure(&Env::sample(), &Failure::sample());
+        hooks::on_failure(&Env::sample(), &Failure { serving: None, ..of_hook });
+
+        let told = [
+            "info: told #ops: hello 0.2.0 failed at upgrade_service, and 0.1.0 is serving",
+            "info: told #ops: hello 0.2.0 failed at before_mix_digest, and nothing is serving",
+        ];
+        assert_eq!(host.logged(), told);
     }
 }
