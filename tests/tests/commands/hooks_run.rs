@@ -89,6 +89,25 @@ fn a_failure_is_made_up_for_the_hook_that_wants_one_or_given_in_part() {
 }
 
 #[test]
+fn a_hook_that_imports_all_of_the_contract_1_1_0_is_linked_and_called() {
+    let sandbox = Sandbox::new().unwrap();
+    let older = fs::read_to_string(places::workspace().join("tests/compatibility/1.1.0/hooks.wit")).unwrap();
+    let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.2.0", "@1.1.0");
+    let file = sandbox.root().join("upgrade.wasm");
+    fs::write(&file, component(&world, &older)).unwrap();
+    let file = file.display().to_string();
+
+    run(&sandbox, &["hooks", "check", &file], 0, &["gatling:hooks@1.1.0"]);
+    let imports = json(&sandbox, &["hooks", "check", &file, "--json"], 0)[0]["imports"].clone();
+    for interface in ["log", "process", "variables", "deployment"] {
+        let name = format!("gatling:hooks/{interface}@1.1.0");
+        assert!(imports.as_array().unwrap().contains(&name.clone().into()), "{name}: {imports}");
+    }
+    // What was made of the text alone traps: it was called.
+    run(&sandbox, &["hooks", "run", &file, "before_mix_compile"], 1, &["it trapped: wasm trap: wasm `unreachable`"]);
+}
+
+#[test]
 fn what_cannot_be_called_is_told_apart() {
     let (sandbox, file) = with("few");
     run(&sandbox, &["hooks", "run", &file, "before_mix_digst"], 2, &["did you mean before_mix_digest?"]);
