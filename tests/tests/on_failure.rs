@@ -161,6 +161,22 @@ fn it_is_not_called_when_all_is_well() {
 }
 
 #[test]
+fn it_is_not_called_when_the_hooks_file_cannot_be_compiled() {
+    let server = SERVER.lock();
+    server.hello.write("gatling.toml", &format!("[hooks]\ncompile_timeout = \"1ms\"\n\n{SETTINGS}")).unwrap();
+    server.hello.set_version("0.2.0-error").unwrap();
+    // Other bytes than those that were compiled before: a custom section more.
+    let mut hooks = fs::read(places::guest("grieving").unwrap()).unwrap();
+    hooks.extend(b"\0\x05\x04note");
+    fs::write(server.hello.dir().join("upgrade.wasm"), hooks).unwrap();
+
+    let run = server.push().unwrap();
+
+    assert_failed_with(&server, &run, &["cannot be compiled"]);
+    assert!(!run.text().contains("on_failure  (upgrade.wasm)"), "{}", run.text());
+}
+
+#[test]
 fn its_own_failure_is_a_warning_and_the_first_one_stays() {
     let server = SERVER.lock();
     server.hello.write("gatling.toml", &format!("[hooks]\ntimeout = \"2s\"\n\n{SETTINGS}")).unwrap();
