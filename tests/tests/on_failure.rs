@@ -133,6 +133,28 @@ fn a_step_that_fails_after_the_switch_comes_with_moved_traffic_too() {
 }
 
 #[test]
+fn a_switch_that_cannot_be_undone_comes_with_moved_traffic_and_no_release_that_serves() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    // While the new release is built, nginx goes, and the program of the old one.
+    let old = sandbox.home().join("deployments/hello/releases/0.1.0/hello/bin/hello");
+    let pid = fs::read_to_string(sandbox.nginx_pid_file()).unwrap();
+    let (old, pid) = (old.display(), pid.trim());
+    let harm = format!("[fn _ -> File.rm!(\"{old}\"); System.cmd(\"kill\", [\"{pid}\"]) end, \"hello.digest\"]");
+    hello.replace("mix.exs", "[\"hello.digest\"]", &harm).unwrap();
+    hello.set_version("0.2.0-stuck").unwrap();
+    hello.copy_hooks(&places::guest("grieving").unwrap(), "upgrade.wasm").unwrap();
+    hello.commit("Harm").unwrap();
+
+    let output = hello.push().unwrap();
+
+    assert!(output.says("the old release could not be put back"), "{output:?}");
+    let words = ["the step upgrade_service", "the old release could not be put back"];
+    assert_told(&sandbox, "upgrade_service", "none", true, "none", &words);
+}
+
+#[test]
 fn it_is_called_when_the_run_fails_before_its_first_step() {
     let server = SERVER.lock();
     let port = server.sandbox.nginx_port();
