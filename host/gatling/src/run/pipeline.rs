@@ -64,6 +64,8 @@ impl<'a> Pipeline<'a> {
     pub fn run(&mut self) -> Result<()> {
         let result = self.check().and_then(|()| self.carry_out_steps());
         if let Err(error) = &result {
+            // What waits for its turn waits in vain.
+            self.standby = Standby::default();
             self.report_failure(error);
         }
         result
