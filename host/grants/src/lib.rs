@@ -577,18 +577,18 @@ impl Grants {
     ///
     /// # Errors
     /// A message that says what to add where.
-    pub fn may_know(&self, name: &str) -> Result<(), String> {
+    pub fn can_read_variable(&self, name: &str) -> Result<(), String> {
         let wanted = VariableGrant::try_from(name.to_owned())
-            .map_err(|error| format!("hooks may not know the variable {name:?}: {error}"))?;
+            .map_err(|error| format!("hooks may not read the variable {name:?}: {error}"))?;
         let covers = |grant: &VariableGrant| *grant == wanted;
-        let what = format!("know the variable {name:?}");
+        let what = format!("read the variable {name:?}");
         self.check("env", &what, &self.granted.env, self.caps.env.as_deref(), covers, &wanted)
     }
 
     /// The names of the variables that hooks may know.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         let names = self.granted.env.iter().map(|grant| grant.0.as_str());
-        names.filter(|name| self.may_know(name).is_ok())
+        names.filter(|name| self.can_read_variable(name).is_ok())
     }
 
     fn check<G: fmt::Display>(

@@ -45,7 +45,12 @@ fn arguments_are_granted_by_patterns() {
 #[test]
 fn what_no_line_can_grant_is_said_without_one() {
     let grants = grants("http = ['a.org']\nenv = ['A']\nrun = [{ program = 'ls', args = [] }]", "");
-    for error in [grants.may_know("A-B"), grants.may_know(""), grants.may_ask("a!b", 443), grants.may_ask("", 80)] {
+    for error in [
+        grants.can_read_variable("A-B"),
+        grants.can_read_variable(""),
+        grants.may_ask("a!b", 443),
+        grants.may_ask("", 80),
+    ] {
         let error = error.expect_err("it is no name");
         assert!(!error.contains("[hooks.grants]"), "{error}");
     }
@@ -218,14 +223,14 @@ fn the_operator_caps_what_a_project_grants_itself() {
     );
     assert_eq!(run(&grants, "npm", &[], &[]), Ok(()));
     assert_eq!(grants.may_access(Access::Read, Base::Build, Path::new("priv/x")), Ok(()));
-    assert_eq!(grants.may_know("A"), Ok(()));
+    assert_eq!(grants.can_read_variable("A"), Ok(()));
     assert_eq!(grants.variables().collect::<Vec<_>>(), ["A"]);
     for denied in [
         run(&grants, "sh", &[], &[]),
         grants.may_access(Access::Read, Base::Build, Path::new("lib")),
         grants.may_access(Access::Write, Base::Build, Path::new("priv/x")),
         grants.may_ask("a.org", 443),
-        grants.may_know("B"),
+        grants.can_read_variable("B"),
     ] {
         assert!(denied.expect_err("it is capped").contains("/etc/gatling/gatling.toml"));
     }

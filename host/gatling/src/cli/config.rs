@@ -11,7 +11,7 @@ use gatling_config::roots::ProjectPaths;
 use gatling_process::shell::check_variable_name;
 use gatling_runs::lock::Lock;
 
-use super::{Misuse, loaded, print, print_json, say, secret};
+use super::{UsageError, loaded, print, print_json, say, secret};
 
 /// See and change the environment that a project's app gets
 ///
@@ -111,9 +111,9 @@ pub(super) fn main(args: &Args) -> Result<u8> {
 }
 
 fn split(pair: &str) -> Result<(&str, Cow<'_, str>)> {
-    let misuse = |message: String| anyhow::Error::from(Misuse(message));
-    let (name, value) = pair.split_once('=').ok_or_else(|| misuse(format!("{pair:?} is not KEY=VALUE")))?;
-    check_variable_name(name).map_err(misuse)?;
+    let usage_error = |message: String| anyhow::Error::from(UsageError(message));
+    let (name, value) = pair.split_once('=').ok_or_else(|| usage_error(format!("{pair:?} is not KEY=VALUE")))?;
+    check_variable_name(name).map_err(usage_error)?;
     Ok((name, value.into()))
 }
 
@@ -129,7 +129,7 @@ fn read_value(project: &ProjectName, pairs: &mut [(&str, Cow<'_, str>)]) -> Resu
             "{}: only one value can be read from standard input; set the others with calls of their own",
             names.join(", ")
         );
-        return Err(Misuse(message).into());
+        return Err(UsageError(message).into());
     };
     let read = secret::read(name).with_context(|| format!("cannot read the value of {name} from standard input"))?;
     if read.is_empty() {

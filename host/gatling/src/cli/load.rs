@@ -11,7 +11,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::{Misuse, say};
+use super::{UsageError, say};
 
 /// Make a place on this server to push a project to
 ///
@@ -36,7 +36,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     }
     let foreign = build_dir.exists() && !build_dir.join(".git").is_dir();
     if foreign && fs::read_dir(&build_dir).map_or(true, |mut entries| entries.next().is_some()) {
-        return Err(Misuse(format!(
+        return Err(UsageError(format!(
             "{} is there already, and is no repository: move it away, or load the project under another name",
             build_dir.display()
         ))
@@ -44,7 +44,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     }
     let repository = Repository::at(&build_dir);
     if build_dir.join(".git").exists() && repository.is_foreign() {
-        return Err(Misuse(format!(
+        return Err(UsageError(format!(
             "{} is a repository that gatling did not make: move it away, or load the project under another name",
             build_dir.display()
         ))

@@ -39,7 +39,7 @@ use serde::Serialize;
 /// It ran and failed, or a check found problems.
 const FAILED: u8 = 1;
 /// A usage error.
-const MISUSED: u8 = 2;
+const USAGE_ERROR: u8 = 2;
 
 /// git push an Elixir app to your own server.
 #[derive(Debug, Parser)]
@@ -89,7 +89,7 @@ enum Command {
 /// What a command was called with is wrong: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Misuse(String);
+struct UsageError(String);
 
 /// Parses the command line, carries it out, and turns the outcome into an exit code.
 pub(crate) fn main() -> ExitCode {
@@ -121,7 +121,7 @@ pub(crate) fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::from(FAILED),
         Err(error) => {
             eprintln!("gatling: {}", escape(&redacted(&format!("{error:#}"))));
-            ExitCode::from(if error.is::<Misuse>() { MISUSED } else { FAILED })
+            ExitCode::from(if error.is::<UsageError>() { USAGE_ERROR } else { FAILED })
         }
     }
 }
@@ -169,7 +169,7 @@ fn known(name: &ProjectName, is_there: fn(&ProjectPaths) -> bool) -> Result<Proj
     } else {
         format!("In {} there are: {}.", roots.home.display(), known.join(", "))
     };
-    Err(Misuse(format!("there is no project {name}.{nearest} {there} To load it: gatling load {name}")).into())
+    Err(UsageError(format!("there is no project {name}.{nearest} {there} To load it: gatling load {name}")).into())
 }
 
 /// The runs of a project: they outlive it.
@@ -194,9 +194,10 @@ fn known_run(runs: &Runs, project: &ProjectName, asked: Option<&str>) -> Result<
         (Some(id), None) => Ok(id.clone()),
         (Some(id), Some(_)) if id == asked => Ok(id.clone()),
         (Some(one), Some(other)) => {
-            Err(Misuse(format!("several runs begin with {asked:?}, such as {one} and {other}: say more of it")).into())
+            Err(UsageError(format!("several runs begin with {asked:?}, such as {one} and {other}: say more of it"))
+                .into())
         }
-        (None, _) => Err(Misuse(format!(
+        (None, _) => Err(UsageError(format!(
             "there is no run {asked:?} of {project}; the latest is {latest}. See `gatling history {project}`"
         ))
         .into()),

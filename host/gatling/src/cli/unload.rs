@@ -7,7 +7,7 @@ use gatling::task::Task;
 use gatling_config::project::ProjectName;
 
 use super::show::ShowArgs;
-use super::{Misuse, deploy, loaded_for, say};
+use super::{UsageError, deploy, loaded_for, say};
 
 /// Take a project off this server
 ///
@@ -28,7 +28,9 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let paths = loaded_for(&args.project, Some(Task::Unload))?;
     if !args.yes {
         if !io::stdin().is_terminal() {
-            return Err(Misuse(format!("nobody is here to ask whether {} is to go: say --yes", args.project)).into());
+            return Err(
+                UsageError(format!("nobody is here to ask whether {} is to go: say --yes", args.project)).into()
+            );
         }
         say(&format!(
             "This removes {} from this server:\n  {}\n  {}  (releases, .env, logs of the app)\n  {}\n  {}\n\

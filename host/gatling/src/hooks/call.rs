@@ -20,12 +20,12 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::contract::{EnvRecord, FailureRecord, Imports};
-use super::dry::{Deeds, Wish};
+use super::effects::{Effects, PlannedEffect};
 use super::files::{Files, FilesView, HasFiles};
 use super::limits::{HookLog, LimitHit, Limits, MOST_INSTANCES, Meter};
 use super::output::Lines;
 use super::requests::Requests;
-use super::{Call, Scene};
+use super::{Call, HookInput};
 use gatling_grants::Grants;
 use gatling_report::escape;
 
@@ -51,7 +51,7 @@ pub(super) struct Caller {
     linked: Linked,
     grants: Grants,
     limits: Limits,
-    deeds: Deeds,
+    effects: Effects,
     /// Ends without waiting for what a hook has left under way.
     runtime: Option<Runtime>,
     _ticker: Ticker,
@@ -66,7 +66,7 @@ pub(super) struct State {
     requests: Requests,
     deployment: Call,
     grants: Grants,
-    deeds: Deeds,
+    effects: Effects,
     project: String,
     build_dir: PathBuf,
     /// The project's `.env`.
@@ -134,42 +134,42 @@ impl Linked {
 }
 
 impl Caller {
-    pub(super) fn new(linked: Linked, grants: Grants, limits: Limits, deeds: Deeds) -> Result<Self> {
+    pub(super) fn new(linked: Linked, grants: Grants, limits: Limits, effects: Effects) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = Some(runtime.context("cannot start what runs hooks")?);
         let ticker = Ticker::start(&linked.engine);
-        Ok(Self { linked, grants, limits, deeds, runtime, _ticker: ticker })
+        Ok(Self { linked, grants, limits, effects, runtime, _ticker: ticker })
     }
 
     /// Whether a hook has run a program, changed a file or sent a request, or may have.
     pub(super) fn has_acted(&self) -> bool {
-        self.deeds.were_done()
+        self.effects.were_done()
     }
 
     /// What was only listed.
-    pub(super) fn wishes(&self) -> Vec<Wish> {
-        self.deeds.wishes()
+    pub(super) fn planned(&self) -> Vec<PlannedEffect> {
+        self.effects.planned()
     }
 
     /// Calls a hook; `fallible` says whether it returns a result.
-    pub(super) fn call(&self, call: &Call, scene: &Scene, fallible: bool) -> Result<()> {
-        self.call_timed(call, scene, fallible, &mut Duration::default())
+    pub(super) fn call(&self, call: &Call, input: &HookInput, fallible: bool) -> Result<()> {
+        self.call_timed(call, input, fallible, &mut Duration::default())
     }
 
     /// As [`Caller::call`]; tells as well how long it took to make the instance.
     pub(super) fn call_timed(
         &self,
         call: &Call,
-        scene: &Scene,
+        input: &HookInput,
         fallible: bool,
         instantiated: &mut Duration,
     ) -> Result<()> {
         let log = HookLog::new(call.events.clone(), &self.limits);
         let stdout = Lines::new(log.clone());
         let stderr = Lines::new(log.clone());
-        let state = self.state(call, scene, log, &stdout, &stderr);
+        let state = self.state(call, input, log, &stdout, &stderr);
         let outcome = self.runtime.as_ref().context("the runtime is there until the end")?.block_on(async {
-            let invoked = self.invoke(state, call, &scene.env, fallible, instantiated);
+            let invoked = self.invoke(state, call, &input.env, fallible, instantiated);
             // When the time is up the call is dropped as it stands, and what it waits for with it.
             match tokio::time::timeout(self.limits.timeout, invoked).await {
                 Ok(outcome) => outcome,
@@ -189,12 +189,12 @@ impl Caller {
         }
     }
 
-    fn state(&self, call: &Call, scene: &Scene, log: HookLog, stdout: &Lines, stderr: &Lines) -> State {
+    fn state(&self, call: &Call, input: &HookInput, log: HookLog, stdout: &Lines, stderr: &Lines) -> State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MOST_HANDLES);
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(stdout.clone()).stderr(stderr.clone());
-        let known = self.grants.variables().filter_map(|name| Some((name, scene.variable(name)?)));
+        let known = self.grants.variables().filter_map(|name| Some((name, input.variable(name)?)));
         let known: Vec<_> = known.collect();
         wasi.envs(&known);
         if self.linked.has_environment && !known.is_empty() {
@@ -202,20 +202,20 @@ impl Caller {
             // Where there is no room for it, there is none for what the hook says either.
             _ = log.used("env", &format!("has in its environment: {}", names.join(", ")));
         }
-        let (grants, deeds) = (self.grants.clone(), self.deeds.clone());
-        let build_dir = PathBuf::from(&scene.env.build_dir);
+        let (grants, effects) = (self.grants.clone(), self.effects.clone());
+        let build_dir = PathBuf::from(&input.env.build_dir);
         State {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             table,
-            files: Files::new(grants.clone(), &build_dir, scene.env.deploy_dir.as_ref(), log.clone(), deeds.clone()),
-            requests: Requests { grants: grants.clone(), log: log.clone(), deeds: deeds.clone() },
+            files: Files::new(grants.clone(), &build_dir, input.env.deploy_dir.as_ref(), log.clone(), effects.clone()),
+            requests: Requests { grants: grants.clone(), log: log.clone(), effects: effects.clone() },
             deployment: call.clone(),
             grants,
-            deeds,
-            project: scene.env.project.clone(),
+            effects,
+            project: input.env.project.clone(),
             build_dir,
-            variables: scene.variables.clone(),
+            variables: input.variables.clone(),
             log,
             limits: self.limits,
             meter: Meter::new(self.limits),

@@ -21,7 +21,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{ErrorCode, PathFlags};
 use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi::{FsPerms, OpenMode};
 
-use super::dry::Deeds;
+use super::effects::Effects;
 use super::limits::HookLog;
 use super::shadows::{Imagined, Shadow, Shadows};
 use gatling_grants::{Access, Base, Grants};
@@ -35,7 +35,7 @@ type Fd = Resource<Descriptor>;
 pub(super) type Place = (Base, PathBuf);
 
 /// Where a place is used from: a folder that nothing leads out of, and the path in it.
-struct Spot {
+struct OpenedPath {
     dir: Dir,
     path: String,
     /// Whether a link at the end of the path may be followed.
@@ -48,7 +48,7 @@ pub(super) struct Files {
     /// The build dir and the deploy dir, as far as they are there.
     roots: Vec<(Base, PathBuf)>,
     log: HookLog,
-    deeds: Deeds,
+    effects: Effects,
     /// The folders that the hook holds, by their descriptors.
     folders: HashMap<u32, Place>,
     /// How many lists of folders it holds.
@@ -67,13 +67,13 @@ const MOST_ENTRIES: usize = 100_000;
 const MOST_LISTS: usize = 8;
 
 impl Files {
-    pub(super) fn new(grants: Grants, build_dir: &Path, deploy_dir: &Path, log: HookLog, deeds: Deeds) -> Self {
+    pub(super) fn new(grants: Grants, build_dir: &Path, deploy_dir: &Path, log: HookLog, effects: Effects) -> Self {
         let roots = [(Base::Build, build_dir.to_owned()), (Base::Deploy, deploy_dir.to_owned())];
         Self {
             grants,
             roots: roots.into_iter().filter(|(_, path)| path.is_dir()).collect(),
             log,
-            deeds,
+            effects,
             folders: HashMap::new(),
             lists: 0,
             said: HashSet::new(),
@@ -109,11 +109,11 @@ impl Files {
         let permitted = self.grants.may_access(access, place.0, &place.1);
         let first = self.said.insert((access, place.clone()));
         if permitted.is_ok() && access == Access::Write {
-            self.deeds.note();
+            self.effects.note();
         }
         match permitted {
             // What a dry run would write is listed.
-            Ok(()) if access == Access::Write && self.deeds.are_listed() => Ok(()),
+            Ok(()) if access == Access::Write && self.effects.are_listed() => Ok(()),
             Ok(()) if first => self
                 .log
                 .used(access.name(), &format!("{}s {}", access.name(), self.shown(place)))
@@ -134,43 +134,43 @@ impl Files {
     }
 
     /// Opens the folder that a permitted place can be used from.
-    fn open_around(&self, access: Access, place: &Place) -> FsResult<Spot> {
+    fn open_around(&self, access: Access, place: &Place) -> FsResult<OpenedPath> {
         let (base, path) = place;
         let (perms, mode, mut links) = match access {
             Access::Read => (FsPerms::ReadOnly, OpenMode::READ, PathFlags::SYMLINK_FOLLOW),
             Access::Write => (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, PathFlags::empty()),
         };
-        let spot = |folder: OwnedFd, path: &Path, links| {
+        let opened = |folder: OwnedFd, path: &Path, links| {
             let path = path.to_str().ok_or(ErrorCode::IllegalByteSequence)?.to_owned();
-            Ok(Spot { dir: Dir::new(File::from(folder), perms, mode, false), path, links })
+            Ok(OpenedPath { dir: Dir::new(File::from(folder), perms, mode, false), path, links })
         };
         let Some(confinement) = self.grants.confinement(access, *base, path) else {
             // On the way to what is granted a folder may be looked at: it, and nothing in it.
-            return spot(self.open_folder(*base, path)?, Path::new("."), PathFlags::empty());
+            return opened(self.open_folder(*base, path)?, Path::new("."), PathFlags::empty());
         };
         if access == Access::Write {
             self.refuse_links(*base, path)?;
         }
         let rest = path.strip_prefix(&confinement).unwrap_or(Path::new(""));
         if !rest.as_os_str().is_empty() {
-            return spot(self.open_folder(*base, &confinement)?, rest, links);
+            return opened(self.open_folder(*base, &confinement)?, rest, links);
         }
         let Some((parent, name)) = path.parent().zip(path.file_name()) else {
-            return spot(self.open_folder(*base, path)?, Path::new("."), links);
+            return opened(self.open_folder(*base, path)?, Path::new("."), links);
         };
         // What is granted may be a folder or a file, or not be there yet.
         if self.is_folder(*base, path) {
-            return spot(self.open_folder(*base, path)?, Path::new("."), links);
+            return opened(self.open_folder(*base, path)?, Path::new("."), links);
         }
         links = PathFlags::empty();
-        spot(self.open_folder(*base, parent)?, Path::new(name), links)
+        opened(self.open_folder(*base, parent)?, Path::new(name), links)
     }
 
     /// Makes the folders on the way to what is granted itself and is about to be made: a grant that
     /// names it names the way to it.
     fn make_way(&self, (base, path): &Place) -> FsResult<()> {
         let is_granted_itself = self.grants.confinement(Access::Write, *base, path).is_some_and(|it| it == *path);
-        let Some(parent) = path.parent().filter(|_| is_granted_itself && !self.deeds.are_listed()) else {
+        let Some(parent) = path.parent().filter(|_| is_granted_itself && !self.effects.are_listed()) else {
             return Ok(());
         };
         self.refuse_links(*base, path)?;
@@ -263,9 +263,9 @@ impl Files {
 
     /// Opens a file that is to be changed in a dry run, to copy it: itself, and no link.
     fn open_to_copy(&self, place: &Place) -> FsResult<Option<File>> {
-        let Spot { dir, path, .. } = match self.open_around(Access::Write, place) {
+        let OpenedPath { dir, path, .. } = match self.open_around(Access::Write, place) {
             Err(error) if error.downcast_ref() == Some(&ErrorCode::NoEntry) => return Ok(None),
-            spot => spot?,
+            opened => opened?,
         };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let ways = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;

@@ -13,7 +13,7 @@ use wasmparser::types::TypesRef;
 use wit_parser::{PackageName, Resolve, Type};
 
 use super::contract::WIT;
-use super::surface::Surface;
+use super::interface::ComponentInterface;
 use super::types::{Comparison, is_plain_result};
 use crate::task::{Hook, HookPoint, Task};
 
@@ -155,10 +155,10 @@ impl Inspection {
     /// # Errors
     /// When they are no component: the text says what they are, and what to do.
     pub fn of(bytes: &[u8], task: Task) -> Result<Self, String> {
-        let surface = Surface::of(bytes)?;
+        let interface = ComponentInterface::of(bytes)?;
         let mut inspection = Self::default();
-        inspection.look_at_imports(&surface);
-        inspection.look_at_exports(&surface, task);
+        inspection.look_at_imports(&interface);
+        inspection.look_at_exports(&interface, task);
         for report in inspection.hooks.clone() {
             match report.status {
                 Status::Ok => {}
@@ -166,7 +166,7 @@ impl Inspection {
                 Status::Unknown => inspection.add_problem(report.message),
             }
         }
-        if let Some(lacking) = surface.lacking {
+        if let Some(lacking) = interface.lacking {
             inspection.refuse(format!(
                 "it uses a part of WebAssembly that gatling does not have: {lacking}. Build the hooks without it"
             ));
@@ -216,16 +216,16 @@ impl Inspection {
         }
     }
 
-    fn look_at_imports(&mut self, surface: &Surface) {
+    fn look_at_imports(&mut self, interface: &ComponentInterface) {
         let mut names = BTreeSet::new();
-        for (name, item) in surface.imports() {
+        for (name, item) in interface.imports() {
             let shown = shown(name);
             match item.ty {
                 // A type that it has a name for: whatever it is, others have it.
                 ComponentEntityType::Type { created, .. } if !matches!(created, ComponentAnyTypeId::Resource(_)) => {
                     continue;
                 }
-                ComponentEntityType::Instance(instance) => self.look_at_import(surface, name, item, instance),
+                ComponentEntityType::Instance(instance) => self.look_at_import(interface, name, item, instance),
                 ComponentEntityType::Func(_) => {
                     self.refuse(format!("it imports the function {shown}, which gatling does not have"));
                 }
@@ -238,7 +238,7 @@ impl Inspection {
 
     fn look_at_import(
         &mut self,
-        surface: &Surface,
+        component: &ComponentInterface,
         name: &str,
         item: &ComponentItem,
         instance: ComponentInstanceTypeId,
@@ -250,7 +250,7 @@ impl Inspection {
         };
         let (namespace, package) = (interface.namespace(), interface.package());
         if namespace.as_str() == NAMESPACE && package.as_str() == PACKAGE {
-            self.look_at_contract(surface.types(), &interface, item, instance);
+            self.look_at_contract(component.types(), &interface, item, instance);
         } else if namespace.as_str() != "wasi" || !is_linked(&interface, item) {
             let name = shown(name);
             self.refuse(format!("it imports {name}, which gatling does not have: build the hooks without it"));
@@ -313,15 +313,15 @@ impl Inspection {
         }
     }
 
-    fn look_at_exports(&mut self, surface: &Surface, task: Task) {
+    fn look_at_exports(&mut self, interface: &ComponentInterface, task: Task) {
         // The file's own task first: many hooks have the same name in several tasks.
         let mut tasks = Task::ALL.to_vec();
         tasks.sort_by_key(|other| *other != task);
         let known: Vec<_> = tasks.iter().flat_map(|task| task.hooks()).map(|hook| (hook.export(), hook)).collect();
         let mut found: Vec<(usize, HookReport)> = Vec::new();
-        let types = surface.types();
+        let types = interface.types();
         let mut guesses = 0..MOST_GUESSES;
-        for (export, item) in surface.exports() {
+        for (export, item) in interface.exports() {
             if matches!(item.ty, ComponentEntityType::Component(_)) {
                 let export = shown(export);
                 self.refuse(format!("it exports the component {export}, and can export only what is in components"));

@@ -5,9 +5,10 @@ mod cache;
 mod call;
 pub mod compile;
 mod contract;
-mod dry;
+mod effects;
 mod files;
 pub mod inspect;
+mod interface;
 mod limits;
 mod output;
 mod preload;
@@ -15,7 +16,6 @@ mod program;
 mod requests;
 pub mod sample;
 mod shadows;
-mod surface;
 mod types;
 
 use std::cell::{Cell, OnceCell};
@@ -29,13 +29,13 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 pub use contract::{EnvRecord, FailureRecord};
-pub use dry::Wish;
+pub use effects::PlannedEffect;
 pub use preload::{Preload, compile_ahead};
 
 use crate::env::Env;
 use crate::task::{Hook, HookPoint, Task};
 use call::Caller;
-use dry::Deeds;
+use effects::Effects;
 use gatling_config::roots::Roots;
 use gatling_config::settings::{OperatorSettings, ProjectSettings};
 use gatling_grants::Grants;
@@ -70,20 +70,20 @@ pub struct Call {
 }
 
 /// What hooks are called with.
-pub struct Scene {
+pub struct HookInput {
     /// The record that each of them gets.
     pub env: EnvRecord,
     /// The variables of the project's `.env`.
     pub variables: Vec<(String, String)>,
 }
 
-impl Scene {
+impl HookInput {
     fn variable(&self, name: &str) -> Option<&str> {
         self.variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
-impl From<&Env> for Scene {
+impl From<&Env> for HookInput {
     fn from(env: &Env) -> Self {
         Self { env: EnvRecord::from(env), variables: env.variables.clone() }
     }
@@ -100,7 +100,7 @@ struct Loaded {
     hooks: Vec<Hook>,
     /// By export name: whether the hook returns a result.
     fallible: HashMap<String, bool>,
-    scene: Scene,
+    input: HookInput,
     grants: Grants,
     limits: Limits,
     code: Code,
@@ -150,7 +150,7 @@ impl Hooks {
                 file,
                 hooks,
                 fallible: looked.hooks,
-                scene: Scene::from(env),
+                input: HookInput::from(env),
                 grants,
                 limits,
                 code: preload.code,
@@ -191,7 +191,7 @@ impl Hooks {
         let caller = loaded.caller(&call.events)?;
         let call =
             Call { failure: call.failure.as_ref().map(|failure| loaded.without_secrets(failure)), ..call.clone() };
-        caller.call(&call, &loaded.scene, fallible).with_context(|| {
+        caller.call(&call, &loaded.input, fallible).with_context(|| {
             let hook = format!("the hook {} of {}", call.hook.name(), loaded.file);
             match call.hook.point {
                 HookPoint::Before(step) => format!("{hook}, before the step {step}"),
@@ -212,14 +212,14 @@ impl Loaded {
             .wait(events)
             .inspect_err(|_| self.is_without_code.set(true))
             .with_context(|| format!("the hooks file {} cannot be compiled", self.file))?;
-        let caller = Caller::new(linked, self.grants.clone(), self.limits, Deeds::default())?;
+        let caller = Caller::new(linked, self.grants.clone(), self.limits, Effects::default())?;
         Ok(self.caller.get_or_init(|| caller))
     }
 
     /// The failure as hooks may see it: what failed may have written a secret that no grant lets them read.
     fn without_secrets(&self, failure: &FailureRecord) -> FailureRecord {
         let granted: Vec<_> = self.grants.variables().map(str::to_owned).collect();
-        let variables = self.scene.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let variables = self.input.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let redactor = Redactor::new(variables, &granted);
         FailureRecord { message: escape(&redactor.redact(&failure.message)).into_owned(), ..failure.clone() }
     }
@@ -232,7 +232,7 @@ pub struct Trial {
     /// The hook's name, as people write it: `before_mix_compile`.
     pub hook: Hook,
     /// What it is called with.
-    pub scene: Scene,
+    pub input: HookInput,
     /// What it is told of a failure, if it is the hook for one.
     pub failure: FailureRecord,
     /// How often it is called, with a new instance each time; the first call that fails is the last.
@@ -246,7 +246,7 @@ pub struct Trial {
 }
 
 /// How a trial went.
-pub struct Verdict {
+pub struct TrialResult {
     /// What the hook returned.
     pub result: Result<()>,
     /// How long each call took, the making of its instance included.
@@ -259,7 +259,7 @@ pub struct Verdict {
     /// How long it took to compile it; none where that had been done before.
     pub compiled: Option<Duration>,
     /// What it asked for, where that was only listed.
-    pub wishes: Vec<Wish>,
+    pub planned: Vec<PlannedEffect>,
 }
 
 impl Trial {
@@ -267,8 +267,8 @@ impl Trial {
     ///
     /// # Errors
     /// When the file can't be used, or doesn't export the hook. What the hook itself returns is
-    /// in the verdict.
-    pub fn run(self, roots: &Roots, events: &Events) -> Result<Verdict> {
+    /// in the trial_result.
+    pub fn run(self, roots: &Roots, events: &Events) -> Result<TrialResult> {
         let task = self.hook.task;
         let begun = Instant::now();
         let limits = Limits::of(&self.settings.hooks, &self.operator.hooks);
@@ -286,8 +286,8 @@ impl Trial {
         };
         let (linked, compiled) = preload.code.wait_timed(events).with_context(cannot)?;
         let grants = Grants::of(&self.settings.hooks.grants, &self.operator.hooks.grants, &roots.config);
-        let deeds = if self.dry { Deeds::listed() } else { Deeds::default() };
-        let caller = Caller::new(linked, grants, limits, deeds)?;
+        let effects = if self.dry { Effects::listed() } else { Effects::default() };
+        let caller = Caller::new(linked, grants, limits, effects)?;
         let call = Call {
             hook: self.hook,
             run_id: "trial".to_owned(),
@@ -302,14 +302,14 @@ impl Trial {
         for _ in 0..self.times {
             let begun = Instant::now();
             let mut instance = Duration::default();
-            result = caller.call_timed(&call, &self.scene, *fallible, &mut instance);
+            result = caller.call_timed(&call, &self.input, *fallible, &mut instance);
             calls.push(begun.elapsed());
             instances.push(instance);
             if result.is_err() {
                 break;
             }
         }
-        Ok(Verdict { result, calls, instances, ready, compiled, wishes: caller.wishes() })
+        Ok(TrialResult { result, calls, instances, ready, compiled, planned: caller.planned() })
     }
 }
 

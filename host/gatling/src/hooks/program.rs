@@ -18,9 +18,9 @@ enum Progress {
 
 /// Kills a program with all that it has started. Of one that has ended, that is what it left in
 /// its process group.
-struct Leash(Arc<Mutex<Progress>>);
+struct KillOnDrop(Arc<Mutex<Progress>>);
 
-impl Leash {
+impl KillOnDrop {
     /// Takes note of the program's start, which may come too late for it.
     fn started(&self, group: Pid) {
         let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,7 +38,7 @@ impl Leash {
     }
 }
 
-impl Drop for Leash {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         self.end();
     }
@@ -56,9 +56,9 @@ pub(super) async fn run(
     most: usize,
 ) -> wasmtime::Result<Result<(i32, String), CommandError>> {
     let progress = Arc::new(Mutex::new(Progress::Starting));
-    let leash = Leash(Arc::clone(&progress));
+    let guard = KillOnDrop(Arc::clone(&progress));
     let work = move || {
-        let own = Leash(progress);
+        let own = KillOnDrop(progress);
         let mut output = String::new();
         let mut is_cut = false;
         let mut hit: Option<LimitHit> = None;
@@ -95,7 +95,7 @@ pub(super) async fn run(
         }
     };
     let outcome = tokio::task::spawn_blocking(work).await;
-    drop(leash);
+    drop(guard);
     Ok(outcome??)
 }
 

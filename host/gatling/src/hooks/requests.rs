@@ -5,7 +5,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
 
-use super::dry::{Deeds, Wish};
+use super::effects::{Effects, PlannedEffect};
 use super::limits::HookLog;
 use gatling_grants::Grants;
 
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(super) struct Requests {
     pub(super) grants: Grants,
     pub(super) log: HookLog,
-    pub(super) deeds: Deeds,
+    pub(super) effects: Effects,
 }
 
 /// How sending a request ends: with a response, and what goes on until its body is read.
@@ -48,7 +48,7 @@ impl WasiHttpHooks for Requests {
                 Err(Error::InternalError(Some(error)))
             });
         }
-        if self.deeds.list(|| Wish::Request(format!("{} {uri}", request.method()))) {
+        if self.effects.list(|| PlannedEffect::Request(format!("{} {uri}", request.method()))) {
             return Box::new(async move {
                 take(request.into_body()).await;
                 let body = Empty::new().map_err(Error::from).boxed_unsync();

@@ -13,7 +13,7 @@ use gatling_grants::{Grants, ListedGrant};
 use gatling_report::duration;
 use serde::Serialize;
 
-use crate::cli::{FAILED, Misuse, print_json, say};
+use crate::cli::{FAILED, UsageError, print_json, say};
 
 /// List the hooks that hooks files export, and what is wrong with them
 ///
@@ -71,7 +71,9 @@ fn default_files() -> Result<Vec<PathBuf>> {
         Task::ALL.iter().map(|task| PathBuf::from(task.hooks_file())).filter(|file| file.exists()).collect();
     if files.is_empty() {
         let names: Vec<_> = Task::ALL.iter().map(|task| task.hooks_file()).collect();
-        return Err(Misuse(format!("none of {} is in this folder: name the files to check", names.join(", "))).into());
+        return Err(
+            UsageError(format!("none of {} is in this folder: name the files to check", names.join(", "))).into()
+        );
     }
     Ok(files)
 }

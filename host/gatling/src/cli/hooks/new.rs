@@ -7,7 +7,7 @@ use anyhow::Result;
 use gatling::authoring::{Language, new};
 use gatling::task::Task;
 
-use crate::cli::{Misuse, say};
+use crate::cli::{UsageError, say};
 
 /// Start a project of hooks: a folder with all that `gatling hooks build` needs
 ///
@@ -30,7 +30,7 @@ pub(super) struct Args {
 
 pub(super) fn main(args: &Args) -> Result<u8> {
     let names = if args.hooks.is_empty() { vec![default_hook(args.task)] } else { args.hooks.clone() };
-    let hooks = new::hooks(args.task, &names).map_err(|error| Misuse(error.to_string()))?;
+    let hooks = new::hooks(args.task, &names).map_err(|error| UsageError(error.to_string()))?;
     let files = new::create(&args.dir, args.lang, args.task, &hooks)?;
     let mut text = format!("{}: hooks of {} in {}\n", args.dir.display(), args.task.hooks_file(), args.lang.title());
     for file in files {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gatling::env::Env;
-use gatling::hooks::{EnvRecord, FailureRecord, Scene, Trial, Verdict, Wish, sample};
+use gatling::hooks::{EnvRecord, FailureRecord, HookInput, PlannedEffect, Trial, TrialResult, sample};
 use gatling::task::{Hook, HookPoint, Task};
 use gatling::toolchain::explain;
 use gatling_config::dotenv::Dotenv;
@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::check::task_of;
 use crate::cli::show;
-use crate::cli::{FAILED, Misuse, loaded, print_json, say, take_environment_of_runs};
+use crate::cli::{FAILED, UsageError, loaded, print_json, say, take_environment_of_runs};
 
 /// Call one hook outside any deployment, and print its log, its result and its time
 ///
@@ -70,7 +70,7 @@ struct Report {
     /// The most memory that the whole program had.
     peak_memory: Option<u64>,
     log: Vec<String>,
-    asked_for: Option<Vec<Wish>>,
+    asked_for: Option<Vec<PlannedEffect>>,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
@@ -79,14 +79,14 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         args.file.canonicalize().with_context(|| format!("cannot find the hooks file {}", args.file.display()))?;
     let hook = hook(&args.hook, task_of(&file))?;
     let operator = OperatorSettings::read(&roots.config)?;
-    let (scene, settings) = match &args.project {
+    let (input, settings) = match &args.project {
         Some(project) => of_project(project, hook.task)?,
         None => made_up(&file, hook.task, args.env.as_deref())?,
     };
     if args.failure.is_some() && hook.point != HookPoint::OnFailure {
-        return Err(Misuse(format!("--failure is for the hook on_failure, and not for {}", hook.name())).into());
+        return Err(UsageError(format!("--failure is for the hook on_failure, and not for {}", hook.name())).into());
     }
-    let failure = failure(hook.task, &scene.env, args.failure.as_deref())?;
+    let failure = failure(hook.task, &input.env, args.failure.as_deref())?;
     let lines = Lines::new(!args.json);
     // Whoever tries a hook looks for faults: what a deployment shows only verbosely, they see.
     let width = if args.json { usize::MAX } else { show::options().width };
@@ -94,14 +94,14 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let events = Events::new(Shown::new(lines.clone(), options));
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     events.emit(Event::HookBegun { hook: hook.name(), file: name });
-    let trial = Trial { file, hook, scene, failure, times: args.repeat, dry: args.dry_run, settings, operator };
-    let verdict = trial.run(&roots, &events)?;
+    let trial = Trial { file, hook, input, failure, times: args.repeat, dry: args.dry_run, settings, operator };
+    let trial_result = trial.run(&roots, &events)?;
     if args.json {
-        print_json(&report(hook, &verdict, args.dry_run, lines.take()))?;
+        print_json(&report(hook, &trial_result, args.dry_run, lines.take()))?;
     } else {
-        say(&text(hook, &verdict, args.dry_run))?;
+        say(&text(hook, &trial_result, args.dry_run))?;
     }
-    Ok(if verdict.result.is_ok() { 0 } else { FAILED })
+    Ok(if trial_result.result.is_ok() { 0 } else { FAILED })
 }
 
 /// The hook of that name: one of the file's task, or else of the task that has it.
@@ -114,18 +114,18 @@ fn hook(name: &str, task: Task) -> Result<Hook> {
         return Ok(hook);
     }
     let nearest = all().map(|hook| hook.name()).min_by_key(|other| strsim::damerau_levenshtein(&name, other));
-    Err(Misuse(format!("there is no hook {name}; did you mean {}?", nearest.unwrap_or_default())).into())
+    Err(UsageError(format!("there is no hook {name}; did you mean {}?", nearest.unwrap_or_default())).into())
 }
 
-fn of_project(project: &ProjectName, task: Task) -> Result<(Scene, ProjectSettings)> {
+fn of_project(project: &ProjectName, task: Task) -> Result<(HookInput, ProjectSettings)> {
     let paths = loaded(project)?;
     let source = gatling::run::checkout::Repository::at(&paths.build_dir()).checked_out().unwrap_or_default();
     take_environment_of_runs(&paths)?;
     let env = Env::build(&paths, task, &source).map_err(|error| explain(error, &paths.build_dir()))?;
-    Ok((Scene::from(&env), env.settings))
+    Ok((HookInput::from(&env), env.settings))
 }
 
-fn made_up(file: &Path, task: Task, given: Option<&Path>) -> Result<(Scene, ProjectSettings)> {
+fn made_up(file: &Path, task: Task, given: Option<&Path>) -> Result<(HookInput, ProjectSettings)> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     let mut env = sample::env(task, folder);
     if let Some(given) = given {
@@ -135,7 +135,7 @@ fn made_up(file: &Path, task: Task, given: Option<&Path>) -> Result<(Scene, Proj
     let settings = ProjectSettings::read(Path::new(build_dir))?;
     let dotenv = Dotenv::read(&Path::new(deploy_dir).join(".env"))?;
     let variables = dotenv.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Ok((Scene { env, variables }, settings))
+    Ok((HookInput { env, variables }, settings))
 }
 
 fn failure(task: Task, env: &EnvRecord, given: Option<&Path>) -> Result<FailureRecord> {
@@ -148,19 +148,19 @@ fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-fn report(hook: Hook, verdict: &Verdict, dry: bool, log: Vec<String>) -> Report {
+fn report(hook: Hook, trial_result: &TrialResult, dry: bool, log: Vec<String>) -> Report {
     Report {
         hook: hook.name(),
-        ok: verdict.result.is_ok(),
-        error: verdict.result.as_ref().err().map(|error| format!("{error:#}")),
-        calls: verdict.calls.len(),
-        milliseconds: milliseconds(median(&verdict.calls)),
-        instance_milliseconds: milliseconds(median(&verdict.instances)),
-        ready_milliseconds: milliseconds(verdict.ready),
+        ok: trial_result.result.is_ok(),
+        error: trial_result.result.as_ref().err().map(|error| format!("{error:#}")),
+        calls: trial_result.calls.len(),
+        milliseconds: milliseconds(median(&trial_result.calls)),
+        instance_milliseconds: milliseconds(median(&trial_result.instances)),
+        ready_milliseconds: milliseconds(trial_result.ready),
         peak_memory: peak_memory(),
-        compiled_milliseconds: verdict.compiled.map(milliseconds),
+        compiled_milliseconds: trial_result.compiled.map(milliseconds),
         log,
-        asked_for: dry.then(|| verdict.wishes.clone()),
+        asked_for: dry.then(|| trial_result.planned.clone()),
     }
 }
 
@@ -182,28 +182,28 @@ fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn text(hook: Hook, verdict: &Verdict, dry: bool) -> String {
+fn text(hook: Hook, trial_result: &TrialResult, dry: bool) -> String {
     let mut text = String::new();
     if dry {
-        text += if verdict.wishes.is_empty() {
+        text += if trial_result.planned.is_empty() {
             "It asked for nothing.\n"
         } else {
             "It asked for, and nothing of it was done:\n"
         };
-        for wish in &verdict.wishes {
+        for wish in &trial_result.planned {
             text += &format!("  {}\n", escape(&wish.to_string()));
         }
     }
-    let time = match median(&verdict.calls) {
+    let time = match median(&trial_result.calls) {
         short if short < Duration::from_millis(10) => format!("{:.2} ms", milliseconds(short)),
         long => duration(long),
     };
-    let compiled = verdict.compiled.map(|time| format!(", after it was compiled in {}", duration(time)));
-    let outcome = match &verdict.result {
+    let compiled = trial_result.compiled.map(|time| format!(", after it was compiled in {}", duration(time)));
+    let outcome = match &trial_result.result {
         Ok(()) => "ok".to_owned(),
         Err(error) => format!("FAILED: {error:#}"),
     };
-    let calls = match verdict.calls.len() {
+    let calls = match trial_result.calls.len() {
         1 => String::new(),
         calls => format!(", the median of {calls} calls"),
     };

@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 
 use super::super::contract::{deployment, failures, log, process, types, variables};
-use super::super::dry::Wish;
+use super::super::effects::PlannedEffect;
 use super::super::program;
 use super::State;
 use gatling_grants::Run;
@@ -28,7 +28,7 @@ impl log::Host for State {
 
 impl variables::Host for State {
     fn get(&mut self, name: String) -> wasmtime::Result<Result<String, variables::Error>> {
-        if let Err(message) = self.grants.may_know(&name) {
+        if let Err(message) = self.grants.can_read_variable(&name) {
             self.log.denied("env", &message)?;
             return Ok(Err(variables::Error::Denied(message)));
         }
@@ -93,7 +93,7 @@ impl process::Host for State {
             self.log.denied("run", &message)?;
             return Ok(Err(process::Error::Denied(message)));
         }
-        if self.deeds.list(|| Wish::Run(format!("{command}{place}"))) {
+        if self.effects.list(|| PlannedEffect::Run(format!("{command}{place}"))) {
             return Ok(Ok(process::Output { status: 0, output: String::new() }));
         }
         if name.contains('/') {

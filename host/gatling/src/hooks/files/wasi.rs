@@ -14,10 +14,10 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 use wasmtime_wasi::{FsPerms, OpenMode};
 
-use super::super::dry::Wish;
+use super::super::effects::PlannedEffect;
 use super::super::limits::LimitHit;
 use super::super::shadows::{EMPTY, Imagined, Shadow};
-use super::{Fd, Files, MOST_ENTRIES, MOST_LISTS, Place, Spot, around, is_small};
+use super::{Fd, Files, MOST_ENTRIES, MOST_LISTS, OpenedPath, Place, around, is_small};
 use gatling_grants::Access;
 
 /// What wasmtime reaches the files of a call through.
@@ -40,14 +40,14 @@ impl FilesView<'_> {
         place: &Place,
         work: impl AsyncFnOnce(&mut WasiFilesystemCtxView<'_>, Fd, String, PathFlags) -> FsResult<T>,
     ) -> FsResult<T> {
-        let Spot { dir, path, links } = match self.files.shadows.changed.get(place) {
+        let OpenedPath { dir, path, links } = match self.files.shadows.changed.get(place) {
             Some(Shadow::Gone) => return Err(ErrorCode::NoEntry.into()),
             Some(shadow) => {
                 let path = match shadow {
                     Shadow::File(name) => name.clone(),
                     _ => EMPTY.to_owned(),
                 };
-                Spot { dir: self.files.shadows.folder()?, path, links: PathFlags::empty() }
+                OpenedPath { dir: self.files.shadows.folder()?, path, links: PathFlags::empty() }
             }
             None => self.files.open_around(access, place)?,
         };
@@ -71,7 +71,7 @@ impl FilesView<'_> {
 
     /// Whether what the hook wants is only listed; then `shadow` is what it believes it did.
     fn only_listed(&mut self, place: &Place, how: &str, shadow: Option<Shadow>) -> bool {
-        let listed = self.files.deeds.list(|| Wish::Write(format!("{how} {}", self.files.shown(place))));
+        let listed = self.files.effects.list(|| PlannedEffect::Write(format!("{how} {}", self.files.shown(place))));
         if let Some(shadow) = shadow.filter(|_| listed) {
             self.files.shadows.changed.insert(place.clone(), shadow);
         }
@@ -238,7 +238,7 @@ impl HostDescriptor for FilesView<'_> {
     async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
         let place = self.files.place(&fd, &path)?;
         self.files.permit(Access::Write, &place)?;
-        if self.files.deeds.are_listed() {
+        if self.files.effects.are_listed() {
             if self.files.imagined(&place) != Imagined::Nothing {
                 return Err(ErrorCode::Exist.into());
             }
@@ -290,7 +290,7 @@ impl HostDescriptor for FilesView<'_> {
         }
         // In its new place it might be one that may be read.
         self.files.permit(Access::Read, &old)?;
-        if self.files.deeds.are_listed() {
+        if self.files.effects.are_listed() {
             self.expect(&old, Imagined::File)?;
             self.shadow(&new, OpenFlags::CREATE | OpenFlags::EXCLUSIVE)?;
             self.only_listed(&new, &format!("link {} as", self.files.shown(&old)), None);
@@ -298,7 +298,7 @@ impl HostDescriptor for FilesView<'_> {
         }
         self.refuse_link(&old).await?;
         self.files.make_way(&new)?;
-        let Spot { dir, path: new_path, .. } = self.files.open_around(Access::Write, &new)?;
+        let OpenedPath { dir, path: new_path, .. } = self.files.open_around(Access::Write, &new)?;
         let new_fd = self.wasi.table.push(Descriptor::Dir(dir))?;
         let rep = new_fd.rep();
         let linked = self
@@ -343,7 +343,7 @@ impl HostDescriptor for FilesView<'_> {
             self.files.refuse_secret(file)?;
         }
         let mut open_flags = open_flags;
-        if access == Access::Write && self.files.deeds.are_listed() {
+        if access == Access::Write && self.files.effects.are_listed() {
             let known = matches!(self.files.shadows.changed.get(&place), Some(Shadow::File(_)));
             self.shadow(&place, open_flags)?;
             if !known {
@@ -382,7 +382,7 @@ impl HostDescriptor for FilesView<'_> {
     async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
         let place = self.files.place(&fd, &path)?;
         self.files.permit(Access::Write, &place)?;
-        if self.files.deeds.are_listed() {
+        if self.files.effects.are_listed() {
             self.expect(&place, Imagined::Folder)?;
             if !self.files.is_imagined_empty(&place) {
                 return Err(ErrorCode::NotEmpty.into());
@@ -400,7 +400,7 @@ impl HostDescriptor for FilesView<'_> {
         }
         // In its new place it might be one that may be read.
         self.files.permit(Access::Read, &old)?;
-        if self.files.deeds.are_listed() {
+        if self.files.effects.are_listed() {
             let how = format!("rename {} to", self.files.shown(&old));
             let moved = match self.files.imagined(&old) {
                 Imagined::Nothing => return Err(ErrorCode::NoEntry.into()),
@@ -416,7 +416,7 @@ impl HostDescriptor for FilesView<'_> {
         }
         self.refuse_link(&old).await?;
         self.files.make_way(&new)?;
-        let Spot { dir, path: new_path, .. } = self.files.open_around(Access::Write, &new)?;
+        let OpenedPath { dir, path: new_path, .. } = self.files.open_around(Access::Write, &new)?;
         let new_fd = self.wasi.table.push(Descriptor::Dir(dir))?;
         let rep = new_fd.rep();
         let renamed = self
@@ -439,7 +439,7 @@ impl HostDescriptor for FilesView<'_> {
     async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
         let place = self.files.place(&fd, &path)?;
         self.files.permit(Access::Write, &place)?;
-        if self.files.deeds.are_listed() {
+        if self.files.effects.are_listed() {
             self.expect(&place, Imagined::File)?;
             self.only_listed(&place, "remove", Some(Shadow::Gone));
             return Ok(());

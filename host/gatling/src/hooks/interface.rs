@@ -26,7 +26,7 @@ const MOST_GLOBALS: u32 = 100_000;
 const MOST_FUNCTIONS: u32 = 400_000;
 
 /// The outside of a component.
-pub(super) struct Surface {
+pub(super) struct ComponentInterface {
     types: Types,
     imports: Vec<String>,
     exports: Vec<String>,
@@ -34,23 +34,23 @@ pub(super) struct Surface {
     pub(super) lacking: Option<String>,
 }
 
-impl Surface {
+impl ComponentInterface {
     /// Looks at the bytes of a component.
     ///
     /// # Errors
     /// When they are no valid component: the text says what they are, and what to do.
     pub(super) fn of(bytes: &[u8]) -> Result<Self, String> {
         check_header(bytes)?;
-        let surface = read(bytes, FEATURES).or_else(|lacking| {
-            let surface = read(bytes, WasmFeatures::all()).map_err(|error| {
+        let interface = read(bytes, FEATURES).or_else(|lacking| {
+            let interface = read(bytes, WasmFeatures::all()).map_err(|error| {
                 format!("it is a damaged component: {error}. Build the hooks again, and copy the file whole")
             })?;
-            Ok::<_, String>(Self { lacking: Some(lacking), ..surface })
+            Ok::<_, String>(Self { lacking: Some(lacking), ..interface })
         })?;
-        if surface.is_wit_package() {
+        if interface.is_wit_package() {
             return Err("it is a WIT package in binary form, and has no code: build the hooks themselves".to_owned());
         }
-        Ok(surface)
+        Ok(interface)
     }
 
     /// The types that the items are made of.
@@ -104,7 +104,7 @@ fn check_header(bytes: &[u8]) -> Result<(), String> {
     Err(format!("{what}: a hooks file is a WebAssembly component"))
 }
 
-fn read(bytes: &[u8], features: WasmFeatures) -> Result<Surface, String> {
+fn read(bytes: &[u8], features: WasmFeatures) -> Result<ComponentInterface, String> {
     let cut_off = || "it ends too early".to_owned();
     let words = |error: BinaryReaderError| error.to_string();
     let mut validator = Validator::new_with_features(features);
@@ -149,7 +149,7 @@ fn read(bytes: &[u8], features: WasmFeatures) -> Result<Surface, String> {
         if let ValidPayload::End(types) = validated
             && depth == 0
         {
-            return Ok(Surface { types, imports, exports, lacking: None });
+            return Ok(ComponentInterface { types, imports, exports, lacking: None });
         }
     }
     Err(cut_off())

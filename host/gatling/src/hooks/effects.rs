@@ -10,12 +10,12 @@ use serde::Serialize;
 /// Whether what a hook asks for is carried out, and whether there was any of it. Clones know of
 /// each other.
 #[derive(Clone, Default)]
-pub(super) struct Deeds {
-    listed: Option<Arc<Mutex<Vec<Wish>>>>,
+pub(super) struct Effects {
+    listed: Option<Arc<Mutex<Vec<PlannedEffect>>>>,
     done: Arc<AtomicBool>,
 }
 
-impl Deeds {
+impl Effects {
     /// Nothing is carried out, all is listed.
     pub(super) fn listed() -> Self {
         Self { listed: Some(Arc::default()), ..Self::default() }
@@ -27,7 +27,7 @@ impl Deeds {
     }
 
     /// Lists what isn't carried out; false where it is to be carried out.
-    pub(super) fn list(&self, wish: impl FnOnce() -> Wish) -> bool {
+    pub(super) fn list(&self, wish: impl FnOnce() -> PlannedEffect) -> bool {
         let Some(listed) = &self.listed else {
             self.note();
             return false;
@@ -47,7 +47,7 @@ impl Deeds {
     }
 
     /// What was listed.
-    pub(super) fn wishes(&self) -> Vec<Wish> {
+    pub(super) fn planned(&self) -> Vec<PlannedEffect> {
         self.listed.iter().flat_map(|listed| listed.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
 }
@@ -55,7 +55,7 @@ impl Deeds {
 /// Something that a hook asked for and that was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Wish {
+pub enum PlannedEffect {
     /// To run a program: its command line.
     Run(String),
     /// To change a file: how, and which.
@@ -64,7 +64,7 @@ pub enum Wish {
     Request(String),
 }
 
-impl fmt::Display for Wish {
+impl fmt::Display for PlannedEffect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Run(what) => write!(f, "run      {what}"),
