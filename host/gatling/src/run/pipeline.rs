@@ -9,8 +9,6 @@ use jiff::Timestamp;
 use crate::env::Env;
 use crate::hooks::{Call, Hooks, Preload};
 use crate::plan::{Plan, PlannedStep};
-use crate::run::standby::Standby;
-use crate::steps;
 use crate::task::{Hook, Phase};
 use gatling_runs::{Event, Events};
 
@@ -20,8 +18,6 @@ pub struct Pipeline<'a> {
     plan: Plan,
     hooks: Hooks,
     events: &'a Events,
-    /// What waits for its turn.
-    standby: Standby,
     run_id: &'a str,
     started_at: Timestamp,
 }
@@ -32,13 +28,7 @@ impl<'a> Pipeline<'a> {
     /// # Errors
     /// When the hooks file can't be used, a program is missing, or a folder can't be written to:
     /// whatever can be known before the first step.
-    pub fn load(
-        env: &'a Env,
-        preload: Option<Preload>,
-        standby: Standby,
-        run_id: &'a str,
-        events: &'a Events,
-    ) -> Result<Self> {
+    pub fn load(env: &'a Env, preload: Option<Preload>, run_id: &'a str, events: &'a Events) -> Result<Self> {
         events.emit(planned(env));
         for warning in &env.warnings {
             events.warn(warning.as_str());
@@ -49,7 +39,7 @@ impl<'a> Pipeline<'a> {
         check_programs(&plan)?;
         check_folders(env)?;
         plan.actions().try_for_each(|(_, action)| action.check_beforehand(events))?;
-        Ok(Self { env, plan, hooks, events, standby, run_id, started_at: Timestamp::now() })
+        Ok(Self { env, plan, hooks, events, run_id, started_at: Timestamp::now() })
     }
 
     /// Carries out the task.
@@ -83,28 +73,16 @@ impl<'a> Pipeline<'a> {
         let result = self.hooks.call(&call);
         let seconds = begun.elapsed().as_secs_f64();
         self.events.emit(Event::HookEnded { hook: name, ok: result.is_ok(), seconds });
+        if self.hooks.have_acted() {
+            self.env.mix.start_afresh();
+        }
         result
     }
 
     fn carry_out(&mut self, step: &PlannedStep) -> Result<()> {
-        // It is the first step's, or nobody's. A hook that did something before that may have
-        // changed what mix had read by then: it is to be read anew.
-        let mut standby = mem::take(&mut self.standby);
-        if self.hooks.have_acted() {
-            standby = Standby::default();
-        }
         self.events.emit(Event::StepBegun { step: step.name.to_owned() });
         let begun = Instant::now();
-        let mut carry_out = || -> Result<()> {
-            for action in &step.actions {
-                match standby.take(action) {
-                    Some(started) => steps::finish(started, self.events)?,
-                    None => action.execute(self.env, self.events)?,
-                }
-            }
-            Ok(())
-        };
-        let result = carry_out();
+        let result = step.actions.iter().try_for_each(|action| action.execute(self.env, self.events));
         let (step, seconds) = (step.name.to_owned(), begun.elapsed().as_secs_f64());
         self.events.emit(Event::StepEnded { step: step.clone(), ok: result.is_ok(), seconds });
         result.with_context(|| format!("the step {step}"))
