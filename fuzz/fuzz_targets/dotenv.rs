@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use gatling::dotenv::Dotenv;
+use gatling_config::dotenv::Dotenv;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use gatling::settings::OperatorSettings;
+use gatling_config::settings::OperatorSettings;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

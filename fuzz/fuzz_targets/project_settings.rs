@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use gatling::settings::ProjectSettings;
+use gatling_config::settings::ProjectSettings;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

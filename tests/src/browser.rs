@@ -38,9 +38,25 @@ pub struct Builder<'s> {
     sandbox: &'s Sandbox,
     rules: Vec<String>,
     trusted: Vec<String>,
+    is_dark: bool,
+    is_phone: bool,
 }
 
 impl Builder<'_> {
+    /// Has pages that can be dark be so.
+    #[must_use]
+    pub fn dark(mut self) -> Self {
+        self.is_dark = true;
+        self
+    }
+
+    /// Shows pages as on a phone: 375 pixels wide.
+    #[must_use]
+    pub fn phone(mut self) -> Self {
+        self.is_phone = true;
+        self
+    }
+
     /// Has `host:port`, as it stands in URLs, lead to `real_port` of 127.0.0.1. The host may be a
     /// pattern: `*.example.com`.
     #[must_use]
@@ -66,7 +82,14 @@ impl Builder<'_> {
         flags.push(format!("--ignore-certificate-errors-spki-list={}", self.trusted.join(",")));
         let (driver, port) = start_driver(self.sandbox, folder.path())?;
         let mut browser = Browser { client: None, runtime: runtime()?, driver, folder };
-        let capabilities = json!({ "goog:chromeOptions": { "args": flags }, "pageLoadStrategy": "normal" });
+        if self.is_dark {
+            flags.push("--blink-settings=preferredColorScheme=0".to_owned());
+        }
+        let mut options = json!({ "args": flags });
+        if self.is_phone {
+            options["mobileEmulation"] = json!({ "deviceMetrics": { "width": 375, "height": 800, "pixelRatio": 2.0 } });
+        }
+        let capabilities = json!({ "goog:chromeOptions": options, "pageLoadStrategy": "normal" });
         browser.client = Some(browser.runtime.block_on(connect(port, capabilities)).context("starting Chromium")?);
         Ok(browser)
     }
@@ -89,7 +112,7 @@ impl Browser {
 
     /// A browser that finds what the builder is told, and whatever listens on 127.0.0.1.
     pub fn builder(sandbox: &Sandbox) -> Builder<'_> {
-        Builder { sandbox, rules: Vec::new(), trusted: Vec::new() }
+        Builder { sandbox, rules: Vec::new(), trusted: Vec::new(), is_dark: false, is_phone: false }
     }
 
     /// Opens `url`, and waits until its page is loaded. Whatever the server answers is a page, and

@@ -74,9 +74,12 @@ fn unbroken(lines: &[&str]) -> String {
 /// What somebody reads past: the bar before each line that a program or a hook wrote.
 fn without_bars(text: &str) -> String {
     let line = |line: &str| {
-        let bare = line.strip_prefix("remote: ").unwrap_or(line);
-        let rest = bare.strip_prefix("    |").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\n']));
-        rest.map_or(line.to_owned(), |rest| format!("   {}{rest}", if rest.starts_with(' ') { "" } else { " " }))
+        let remote = if line.starts_with("remote: ") { "remote: " } else { "" };
+        match line[remote.len()..].strip_prefix("    |") {
+            Some(rest) if rest.starts_with(' ') => format!("{remote}   {rest}"),
+            Some(rest) if rest.trim().is_empty() => format!("{remote}    {rest}"),
+            _ => line.to_owned(),
+        }
     };
     text.split_inclusive('\n').map(line).collect()
 }

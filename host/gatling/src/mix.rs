@@ -100,7 +100,7 @@ impl Mix {
     }
 
     /// Runs the task that tells facts.
-    fn tell_facts(&self, mut take: impl FnMut(&Lines)) -> Result<ExitStatus, CommandError> {
+    fn tell_facts(&self, mut take: impl FnMut(Lines)) -> Result<ExitStatus, CommandError> {
         let elixir = self.call("elixir", ["-e", FACTS_CODE]);
         let outcome = self.sessions.run(&elixir, &[FACTS.to_owned()], &mut take)?;
         if let Some(outcome) = outcome {
@@ -115,14 +115,14 @@ impl Mix {
     ///
     /// # Errors
     /// When it can't be started, or fails.
-    pub fn run(&self, command: &Command, mut take: impl FnMut(&Lines)) -> Result<(), CommandError> {
+    pub fn run(&self, command: &Command, mut take: impl FnMut(Lines)) -> Result<(), CommandError> {
         if !self.is_plain(command) {
             return command.run(take);
         }
         let mut last_lines = LastLines::default();
         let outcome = self.sessions.run(&self.call("elixir", []), &command.args, &mut |lines| {
+            last_lines.take(&lines);
             take(lines);
-            last_lines.take(lines);
         })?;
         match outcome {
             Some(outcome) => command.result(outcome.status(), last_lines),

@@ -172,7 +172,7 @@ impl Command {
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn stream(&self, take: impl FnMut(&Lines)) -> Result<ExitStatus, CommandError> {
+    pub fn stream(&self, take: impl FnMut(Lines)) -> Result<ExitStatus, CommandError> {
         self.start(false)?.stream(take)
     }
 
@@ -188,7 +188,7 @@ impl Command {
     ///
     /// # Errors
     /// When it can't be started, or fails.
-    pub fn run(&self, take: impl FnMut(&Lines)) -> Result<(), CommandError> {
+    pub fn run(&self, take: impl FnMut(Lines)) -> Result<(), CommandError> {
         self.start(false)?.finish(take)
     }
 

@@ -36,7 +36,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 /// As [`escape`], for what has to stay on one line.
 #[must_use]
 pub fn escape_line(text: &str) -> String {
-    escape(text).replace('\n', " ").replace('\t', " ")
+    escape(text).replace(['\n', '\t'], " ")
 }
 
 /// Whether a terminal just shows a character.

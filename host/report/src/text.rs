@@ -127,7 +127,8 @@ impl<W: Write> Renderer<W> {
     /// When it can't be written.
     pub fn tick(&mut self) -> io::Result<()> {
         let Some(title) = self.title.as_ref().filter(|_| self.options.live) else { return Ok(()) };
-        if self.drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW) {
+        // What is over at once needs no such line.
+        if title.begun.elapsed() < REDRAW || self.drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW) {
             return Ok(());
         }
         let line = format!("{} … {}", title.text, duration(title.begun.elapsed()));

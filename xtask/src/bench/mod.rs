@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what hooks cost, and what a deployment by Gatling costs, against scripts
-//! that do the same; and what of an upgrade of a Phoenix app is Gatling's own time.
+//! that do the same; what of an upgrade of a Phoenix app is Gatling's own time; and what it costs to write
+//! runs down and to look at them.
 //!
 //! What is compared takes turns, as whole processes. Nothing is printed but medians and the half
 //! of all times around them: one slow round says something of the machine alone.
@@ -14,6 +15,7 @@ mod projects;
 mod race;
 mod real;
 mod recording;
+mod runs;
 mod scripts;
 mod stage;
 mod stopwatch;
@@ -35,6 +37,7 @@ use phoenix::Phoenix;
 use pipeline::Pipeline;
 use projects::{LANGUAGES, Language, PYTHON, RUST};
 use real::Real;
+use runs::Runs;
 use targets::{Target, Targets};
 use trial::Bench;
 
@@ -73,6 +76,9 @@ pub(crate) struct Options {
     /// Time nothing but upgrades of a Phoenix app, in so many rounds
     #[arg(long, value_name = "ROUNDS", conflicts_with = "real")]
     phoenix: Option<usize>,
+    /// Time nothing but what runs cost: their journals, much output, many of them, in so many rounds
+    #[arg(long, value_name = "ROUNDS", conflicts_with_all = ["real", "phoenix"])]
+    runs: Option<usize>,
     /// Bench this `gatling`, instead of building one
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -88,12 +94,14 @@ struct Rounds {
     starts: usize,
     real: usize,
     phoenix: usize,
+    runs: usize,
 }
 
 impl Rounds {
     const FULL: Self =
-        Self { cold: 3, cached: 15, growth: 5, pipeline: 30, elixir: 3, starts: 20, real: 7, phoenix: 7 };
-    const QUICK: Self = Self { cold: 1, cached: 5, growth: 2, pipeline: 8, elixir: 1, starts: 5, real: 2, phoenix: 2 };
+        Self { cold: 3, cached: 15, growth: 5, pipeline: 30, elixir: 3, starts: 20, real: 7, phoenix: 7, runs: 5 };
+    const QUICK: Self =
+        Self { cold: 1, cached: 5, growth: 2, pipeline: 8, elixir: 1, starts: 5, real: 2, phoenix: 2, runs: 2 };
 }
 
 /// Measures everything and prints it. It is an error when Gatling with hooks is slower than a
@@ -116,6 +124,10 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         Phoenix::measure(&Sandbox::with_program(program)?, rounds)?.print();
         return Ok(());
     }
+    if let Some(rounds) = options.runs {
+        println!("{}", Runs::measure(&Sandbox::with_program(program)?, rounds)?);
+        return Ok(());
+    }
     make_hooks(&program, &LANGUAGES, options.quick)?;
     let rounds = if options.quick { Rounds::QUICK } else { Rounds::FULL };
 
@@ -135,10 +147,13 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     let real = Real::measure(&Sandbox::with_program(program.clone())?, rounds.real)?;
     real.print();
     interrupt.check()?;
-    let phoenix = Phoenix::measure(&Sandbox::with_program(program)?, rounds.phoenix)?;
+    let phoenix = Phoenix::measure(&Sandbox::with_program(program.clone())?, rounds.phoenix)?;
     phoenix.print();
+    interrupt.check()?;
+    let runs = Runs::measure(&Sandbox::with_program(program)?, rounds.runs)?;
+    println!("{runs}");
 
-    let targets = targets(&languages, &pipeline, &real, &phoenix, size);
+    let targets = targets(&languages, &pipeline, &real, &phoenix, &runs, size);
     println!("{targets}");
     match targets.failures().as_slice() {
         [] => Ok(()),
@@ -181,7 +196,14 @@ fn make_hooks(program: &Path, languages: &[Language], old: bool) -> Result<()> {
 }
 
 /// What the measurements are held against.
-fn targets(languages: &Languages, pipeline: &Pipeline, real: &Real, phoenix: &Phoenix, size: f64) -> Targets {
+fn targets(
+    languages: &Languages,
+    pipeline: &Pipeline,
+    real: &Real,
+    phoenix: &Phoenix,
+    runs: &Runs,
+    size: f64,
+) -> Targets {
     let calls = HOOKS.len() as f64;
     let rust = pipeline.added(RUST);
     Targets(vec![
@@ -198,6 +220,9 @@ fn targets(languages: &Languages, pipeline: &Pipeline, real: &Real, phoenix: &Ph
         Target::told("until hooks in Python are ready, cached", languages.ready(PYTHON), 10.0, "ms"),
         Target::told("`hooks check` of hooks in Python", languages.check(PYTHON), 100.0, "ms"),
         Target::told("the real app, no hooks: Gatling / bash", real.ratio(), 1.02, "times"),
+        Target::told("writing the journal of an upgrade", runs.journal(), 50.0, "ms"),
+        Target::told("`cat` of 1 GB: as a step / to a file", runs.printing(), 1.2, "times"),
+        Target::told("`status`, `history` or `log` with 10,000 runs", runs.slowest_look(), 50.0, "ms"),
         Target::told("ours, of an upgrade of a Phoenix app", phoenix.ours(), 300.0, "ms"),
         Target::binding("the release binary", size, 24.0, "MB"),
     ])

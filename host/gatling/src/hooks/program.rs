@@ -62,7 +62,7 @@ pub(super) async fn run(
         let mut output = String::new();
         let mut is_cut = false;
         let mut hit: Option<LimitHit> = None;
-        let follow = |lines: &Lines| {
+        let follow = |lines: Lines| {
             if hit.is_some() {
                 return;
             }

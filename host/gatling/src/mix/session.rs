@@ -87,7 +87,7 @@ impl Sessions {
         &self,
         elixir: &Command,
         task: &[String],
-        take: &mut dyn FnMut(&Lines),
+        take: &mut dyn FnMut(Lines),
     ) -> Result<Option<Outcome>, CommandError> {
         let mut state = self.state();
         // One that waited for long has ended, as has one that a task has changed for good.
@@ -119,7 +119,7 @@ impl Sessions {
     }
 
     /// Follows the task that the session has taken up.
-    fn follow(state: &mut State, take: &mut dyn FnMut(&Lines)) -> Result<Outcome, CommandError> {
+    fn follow(state: &mut State, take: &mut dyn FnMut(Lines)) -> Result<Outcome, CommandError> {
         let State::Running(session) = state else { unreachable!("a session has taken up the task") };
         let outcome = session.follow(take);
         if !matches!(outcome, Ok(Outcome::Done)) {
@@ -185,7 +185,7 @@ impl Session {
     }
 
     /// Follows the task that it has taken up.
-    fn follow(&mut self, take: &mut dyn FnMut(&Lines)) -> Result<Outcome, CommandError> {
+    fn follow(&mut self, take: &mut dyn FnMut(Lines)) -> Result<Outcome, CommandError> {
         let mut until = Until::new(&self.marker);
         let status = self.started.stream_while(|lines| {
             until.take(lines, take);

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::env::Source;
 use gatling_process::Command;
-use gatling_runs::Events;
+use gatling_runs::{Change, Events};
 
 /// The ref that notes which commit's files are in the build dir.
 const CHECKED_OUT: &str = "refs/gatling/checkout";
@@ -197,9 +197,12 @@ impl Repository {
         };
         self.git(["read-tree", "-m", "-u", "--dry-run", &old, commit]).with_context(in_the_way)?;
         self.await_a_new_second();
+        events.changing(Change::Checkout, commit, None)?;
         self.git(["update-ref", INCOMING, commit])?;
         self.git(["read-tree", "-m", "-u", &old, commit]).with_context(in_the_way)?;
-        self.note(commit)
+        self.note(commit)?;
+        events.changed(Change::Checkout);
+        Ok(())
     }
 
     /// Takes back what a build changed in files that git tracks, a lock file for instance: the

@@ -11,7 +11,7 @@ use super::{Action, run};
 use crate::env::Env;
 use gatling_config::settings::Migrate;
 use gatling_process::Command;
-use gatling_runs::Events;
+use gatling_runs::{Change, Events};
 use gatling_templates::MIGRATE_WITH_ECTO;
 
 /// The script that `mix phx.gen.release` writes.
@@ -41,7 +41,12 @@ impl Migration {
             events.note(format!("new in this release: {migration}"));
         }
         let script = self.script.as_ref().filter(|script| script.find().is_some());
-        run(script.unwrap_or(&self.command), events).context(
+        events.changing(Change::Database, "what the new release expects", None)?;
+        let migrated = run(script.unwrap_or(&self.command), events);
+        if migrated.is_ok() {
+            events.changed(Change::Database);
+        }
+        migrated.context(
             "the database could not be migrated; the new release was not started. If a migration failed halfway, see \
              docs/migrations.md",
         )

@@ -2,6 +2,7 @@
 //! and [`Action::execute`], which does it.
 
 mod assets;
+pub mod change;
 mod discard;
 mod epmd;
 mod logs;
@@ -11,7 +12,7 @@ pub mod nginx;
 pub mod release;
 pub mod removal;
 pub mod service;
-pub mod switch;
+pub mod serving;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +31,7 @@ use crate::mix::Mix;
 use gatling_config::folders::make_private;
 use gatling_config::roots::ProjectPaths;
 use gatling_process::{Command, CommandError, Lines, describe};
-use gatling_runs::{Event, Events};
+use gatling_runs::{Change, Event, Events};
 
 /// One thing that a step does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -134,10 +135,12 @@ pub enum Action {
     PublishAssets(assets::Publish),
     /// Migrate the database.
     Migrate(Box<migrate::Migration>),
-    /// Bring the new release to life in the place of the old one.
-    Switch(Box<switch::Switch>),
+    /// Change something that outlives the run.
+    Change(change::Changing),
     /// Fail unless the release is the current one, and listens where it is to.
-    ProveServing(Box<switch::Serving>),
+    ProveServing(Box<serving::Serving>),
+    /// Fail unless visitors come through the site that is in use to the app.
+    ProveSite(Box<nginx::SiteInUse>),
     /// Put a site in place, and put back what was there if nginx refuses it.
     InstallSite(Box<nginx::Site>),
 }
@@ -154,6 +157,11 @@ impl Action {
         Self::Skip { reason: reason.into() }
     }
 
+    /// A change of something that outlives the run.
+    pub fn change(change: Change, to: impl Into<String>, actions: Vec<Self>, undo: Vec<Self>) -> Self {
+        Self::Change(change::Changing { change, to: to.into(), actions, undo })
+    }
+
     /// Something to tell.
     pub fn warn(text: impl Into<String>) -> Self {
         Self::Warn { text: text.into() }
@@ -166,7 +174,8 @@ impl Action {
             Self::Run(command) | Self::Try { command } | Self::RunIfTask { command, .. } => vec![command],
             Self::Build { commands, .. } => commands.iter().collect(),
             Self::InstallSite(site) => site.commands(),
-            Self::Switch(switch) => switch.commands(),
+            Self::Change(change) => change.commands(),
+            Self::ProveSite(site) => site.commands(),
             _ => Vec::new(),
         }
     }
@@ -178,6 +187,7 @@ impl Action {
     pub fn check_beforehand(&self, events: &Events) -> Result<()> {
         match self {
             Self::InstallSite(site) => site.check_beforehand(events),
+            Self::Change(change) => change.actions.iter().try_for_each(|action| action.check_beforehand(events)),
             _ => Ok(()),
         }
     }
@@ -240,7 +250,7 @@ impl Action {
             Self::ClearRelease { path } => clear_release(path),
             Self::KeepReleases { paths, serves, needed } => keep_releases(paths, serves, needed),
             Self::Warn { text } => {
-                events.warn(format!("{text}"));
+                events.warn(text.as_str());
                 Ok(())
             }
             Self::EndEpmd { paths } => {
@@ -249,8 +259,9 @@ impl Action {
             }
             Self::PublishAssets(publish) => publish.carry_out(),
             Self::Migrate(migration) => migration.carry_out(events),
-            Self::Switch(switch) => switch.carry_out(events),
+            Self::Change(change) => change.carry_out(events),
             Self::ProveServing(serving) => serving.prove(events),
+            Self::ProveSite(site) => site.prove(events),
             Self::InstallSite(site) => site.install(events),
         }
     }
@@ -278,8 +289,9 @@ impl fmt::Display for Action {
             Self::EndEpmd { .. } => f.write_str("end epmd, if no other app needs it"),
             Self::PublishAssets(_) => f.write_str("copy the digested assets to where nginx reads them"),
             Self::Migrate(migration) => migration.fmt(f),
-            Self::Switch(switch) => switch.fmt(f),
+            Self::Change(change) => change.fmt(f),
             Self::ProveServing(serving) => serving.fmt(f),
+            Self::ProveSite(site) => site.fmt(f),
             Self::InstallSite(site) => site.fmt(f),
         }
     }
@@ -336,8 +348,8 @@ fn follow(
 }
 
 /// Makes events of what a program writes.
-fn emit(events: &Events) -> impl FnMut(&Lines) {
-    |lines| events.emit(Event::Output { text: lines.text.clone(), open: lines.open })
+fn emit(events: &Events) -> impl FnMut(Lines) {
+    |lines| events.emit(Event::Output { text: lines.text, open: lines.open })
 }
 
 /// Writes a file beside its place and renames it.

@@ -21,8 +21,8 @@ use gatling_nginx::config::{Dump, parse};
 use gatling_nginx::servers::{self, Server};
 use gatling_nginx::{Door, Transport};
 use gatling_process::{Command, CommandError};
-use gatling_runs::Events;
 use gatling_runs::lock::Lock;
+use gatling_runs::{Change, Event, Events};
 use gatling_templates as templates;
 
 /// A site, and the commands that put it in place and take it back.
@@ -338,10 +338,11 @@ pub(crate) fn unconfigure(env: &Env) -> Result<Vec<Action>> {
     }
     let (link, available) =
         (env.nginx_enabled_path.display().to_string(), env.nginx_available_path.display().to_string());
-    Ok(vec![
+    let actions = vec![
         Action::run(system(env, "rm", ["-f", &link, &available])),
         Action::Try { command: call(env, &["-s", "reload"]) },
-    ])
+    ];
+    Ok(vec![Action::change(Change::Site, "no site", actions, Vec::new())])
 }
 
 /// A call of nginx with the configuration that the env is about.
@@ -399,11 +400,17 @@ impl Site {
         if let Some(old) = &old {
             write_file(&self.kept, old, 0o644)?;
         }
-        let workers = self.workers();
-        let Err(error) = self.bring_into_use(events).and_then(|()| self.prove(&workers, events)) else { return Ok(()) };
         let switch_off = (!was_enabled).then_some(&self.switch_off);
         let restore = if old.is_some() { &self.put_back } else { &self.remove };
+        let undo: Vec<_> = switch_off.into_iter().chain([restore, &self.reload]).cloned().map(Action::Run).collect();
+        events.changing(Change::Site, self.path.display().to_string(), serde_json::to_value(undo).ok())?;
+        let workers = self.workers();
+        let Err(error) = self.bring_into_use(events).and_then(|()| self.prove(&workers, events)) else {
+            events.changed(Change::Site);
+            return Ok(());
+        };
         let put_back = switch_off.into_iter().chain([restore]).try_for_each(|command| run(command, events));
+        events.emit(Event::Undone { change: Change::Site, ok: put_back.is_ok() });
         // Where nginx refused the site it still uses what was there; where it was told to use
         // the site already, it has to be told again. The first failure is the one that counts.
         _ = self.reload.run(|lines| events.debug(&lines.text));

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::switch::{Serving, Switch};
+use super::serving::Serving;
 use super::{Action, logs, migrate, nginx, system};
 use crate::env::Env;
 use gatling_config::roots::ProjectPaths;
 use gatling_process::{Command, Environment};
+use gatling_runs::Change;
 use gatling_templates as templates;
 
 /// A call of the init script: by `service` where it is installed for the system. Elsewhere it is
@@ -41,15 +42,17 @@ pub(crate) fn install_init_script(env: &Env) -> Result<Vec<Action>> {
         );
     }
     let staged = env.deploy_dir.join("init-script");
-    let mut actions = vec![
-        Action::WriteFile { path: staged.clone(), contents: env.script_template.clone(), mode: 0o755 },
-        place(env, &staged, &env.etc_path, "755"),
-    ];
+    let mut install = vec![place(env, &staged, &env.etc_path, "755")];
     if env.paths.roots.etc_is_the_systems() {
-        actions.push(Action::run(system(env, "update-rc.d", [&env.project, "defaults"])));
-        actions.extend(reload_systemd(env));
+        install.push(Action::run(system(env, "update-rc.d", [&env.project, "defaults"])));
+        install.extend(reload_systemd(env));
     }
-    Ok(actions)
+    // An init script that is only newer than the one before it does no harm.
+    let undo = if env.server.init_script.is_none() { uninstall(env) } else { Vec::new() };
+    Ok(vec![
+        Action::WriteFile { path: staged, contents: env.script_template.clone(), mode: 0o755 },
+        Action::change(Change::Service, env.etc_path.display().to_string(), install, undo),
+    ])
 }
 
 /// The step of the first deployment: the init script, and the rotation of the log that it writes.
@@ -64,12 +67,12 @@ pub(crate) fn start(env: &Env) -> Result<Vec<Action>> {
     // the service for started would do nothing on `start`.
     let start = if env.server.was_started { "restart" } else { "start" };
     let marker = env.paths.deployed_marker();
-    Ok(vec![
+    let start = vec![
         Action::run(service(&env.paths, env.server.sudo, [start])),
         Action::ProveServing(Box::new(serving(env))),
         Action::WriteFile { path: marker, contents: format!("{}\n", env.version), mode: 0o644 },
-        keep(env),
-    ])
+    ];
+    Ok(vec![Action::change(Change::Release, env.release(), start, Vec::new()), keep(env)])
 }
 
 pub(crate) fn upgrade(env: &Env) -> Result<Vec<Action>> {
@@ -83,12 +86,13 @@ pub(crate) fn upgrade(env: &Env) -> Result<Vec<Action>> {
     actions.extend(logs::install(env));
     actions.extend(migrate::from_release(env));
     let back = env.previous_version.as_ref().filter(|previous| **previous != env.release());
-    actions.push(Action::Switch(Box::new(Switch {
-        upgrade: service(&env.paths, env.server.sudo, ["upgrade", &env.release()]),
-        serving: serving(env),
-        site: nginx::in_use(env)?,
-        back: back.map(|previous| service(&env.paths, env.server.sudo, ["upgrade", previous])),
-    })));
+    let switch = vec![
+        Action::run(service(&env.paths, env.server.sudo, ["upgrade", &env.release()])),
+        Action::ProveServing(Box::new(serving(env))),
+        Action::ProveSite(Box::new(nginx::in_use(env)?)),
+    ];
+    let back = back.map(|previous| Action::run(service(&env.paths, env.server.sudo, ["upgrade", previous])));
+    actions.push(Action::change(Change::Release, env.release(), switch, back.into_iter().collect()));
     actions.push(keep(env));
     Ok(actions)
 }
@@ -107,13 +111,13 @@ pub(crate) fn stop(env: &Env) -> Result<Vec<Action>> {
     if let Some((missing, _)) = there.into_iter().find(|(_, is_there)| !is_there) {
         return Ok(vec![Action::skip(format!("{} is not there", missing.display()))]);
     }
-    let mut actions = vec![Action::run(service(&env.paths, env.server.sudo, ["stop"]))];
+    let mut stop = vec![Action::run(service(&env.paths, env.server.sudo, ["stop"]))];
     if env.paths.roots.etc_is_the_systems() {
         // A systemd that does not know that the app runs stops nothing.
-        actions.push(Action::run(script(&env.paths, ["stop"])));
+        stop.push(Action::run(script(&env.paths, ["stop"])));
     }
-    actions.push(Action::EndEpmd { paths: env.paths.clone() });
-    Ok(actions)
+    stop.push(Action::EndEpmd { paths: env.paths.clone() });
+    Ok(vec![Action::change(Change::Project, "not running", stop, Vec::new())])
 }
 
 pub(crate) fn remove_init_script(env: &Env) -> Result<Vec<Action>> {
@@ -122,13 +126,18 @@ pub(crate) fn remove_init_script(env: &Env) -> Result<Vec<Action>> {
     if !is_ours {
         return Ok(vec![Action::skip(format!("{} is not there", env.etc_path.display()))]);
     }
+    let mut actions = uninstall(env);
+    actions.extend(logs::remove(env));
+    Ok(vec![Action::change(Change::Service, "no init script", actions, Vec::new())])
+}
+
+fn uninstall(env: &Env) -> Vec<Action> {
     let mut actions = vec![Action::run(system(env, "rm", ["-f", &env.etc_path.display().to_string()]))];
     if env.paths.roots.etc_is_the_systems() {
         actions.push(Action::run(system(env, "update-rc.d", [&env.project, "remove"])));
         actions.extend(reload_systemd(env));
     }
-    actions.extend(logs::remove(env));
-    Ok(actions)
+    actions
 }
 
 pub(crate) fn serving(env: &Env) -> Serving {

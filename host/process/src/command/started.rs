@@ -86,7 +86,7 @@ impl Started {
     ///
     /// # Errors
     /// When the system can't tell.
-    pub fn stream(mut self, mut take: impl FnMut(&Lines)) -> Result<ExitStatus, CommandError> {
+    pub fn stream(mut self, mut take: impl FnMut(Lines)) -> Result<ExitStatus, CommandError> {
         let status = self.stream_while(|lines| {
             take(lines);
             true
@@ -99,14 +99,17 @@ impl Started {
     ///
     /// # Errors
     /// When the system can't tell.
-    pub fn stream_while(&mut self, mut take: impl FnMut(&Lines) -> bool) -> Result<Option<ExitStatus>, CommandError> {
+    pub fn stream_while(&mut self, mut take: impl FnMut(Lines) -> bool) -> Result<Option<ExitStatus>, CommandError> {
         let wait_error = |source| CommandError::Start { command: self.command.to_string(), source };
         let mut ended = None;
         let mut looked = Instant::now();
         loop {
             match self.lines.recv_timeout(LOOK) {
-                Ok(lines) if take(&lines) => {}
-                Ok(_) => return Ok(None),
+                Ok(lines) => {
+                    if !take(lines) {
+                        return Ok(None);
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -129,12 +132,12 @@ impl Started {
     ///
     /// # Errors
     /// When it fails.
-    pub fn finish(self, mut take: impl FnMut(&Lines)) -> Result<(), CommandError> {
+    pub fn finish(self, mut take: impl FnMut(Lines)) -> Result<(), CommandError> {
         let command = self.command.clone();
         let mut last_lines = LastLines::default();
         let status = self.stream(|lines| {
+            last_lines.take(&lines);
             take(lines);
-            last_lines.take(lines);
         })?;
         command.result(status, last_lines)
     }

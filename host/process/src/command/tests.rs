@@ -9,7 +9,7 @@ fn sh(script: &str) -> Command {
 
 fn lines(command: &Command) -> (ExitStatus, Vec<String>) {
     let mut text = String::new();
-    let add = |lines: &Lines| text += &format!("{}{}", lines.text, if lines.open { "" } else { "\n" });
+    let add = |lines: Lines| text += &format!("{}{}", lines.text, if lines.open { "" } else { "\n" });
     let status = command.stream(add).expect("it starts");
     (status, text.lines().map(str::to_owned).collect())
 }

@@ -23,7 +23,13 @@ impl<'a> Until<'a> {
     }
 
     /// Takes lines, and passes on what the task wrote.
-    pub(super) fn take(&mut self, lines: &Lines, pass_on: &mut dyn FnMut(&Lines)) {
+    pub(super) fn take(&mut self, lines: Lines, pass_on: &mut dyn FnMut(Lines)) {
+        let ends_empty = lines.text.is_empty() || lines.text.ends_with('\n');
+        if !self.held && !ends_empty && !lines.text.contains(self.marker) {
+            self.open = lines.open;
+            pass_on(lines);
+            return;
+        }
         let mut own = Vec::new();
         let mut texts = lines.text.split('\n').peekable();
         while let Some(text) = texts.next() {
@@ -42,7 +48,7 @@ impl<'a> Until<'a> {
         }
         self.open = lines.open;
         if !own.is_empty() {
-            pass_on(&Lines { text: own.join("\n"), open: lines.open });
+            pass_on(Lines { text: own.join("\n"), open: lines.open });
         }
     }
 
@@ -52,9 +58,9 @@ impl<'a> Until<'a> {
     }
 
     /// Passes on what was held back.
-    pub(super) fn end(&mut self, pass_on: &mut dyn FnMut(&Lines)) {
+    pub(super) fn end(&mut self, pass_on: &mut dyn FnMut(Lines)) {
         if std::mem::take(&mut self.held) {
-            pass_on(&Lines { text: String::new(), open: false });
+            pass_on(Lines { text: String::new(), open: false });
         }
     }
 }
@@ -67,9 +73,9 @@ mod tests {
     fn passed(batches: &[(&str, bool)]) -> (String, bool) {
         let mut text = String::new();
         let mut until = Until::new("M");
-        let mut add = |lines: &Lines| text += &format!("{}{}", lines.text, if lines.open { "…" } else { "\n" });
+        let mut add = |lines: Lines| text += &format!("{}{}", lines.text, if lines.open { "…" } else { "\n" });
         for (batch, open) in batches {
-            until.take(&Lines { text: (*batch).to_owned(), open: *open }, &mut add);
+            until.take(Lines { text: (*batch).to_owned(), open: *open }, &mut add);
         }
         until.end(&mut add);
         let is_over = until.is_over();

@@ -1,5 +1,4 @@
-//! The step that puts the new release in the place of the old one, and what is asked of it before it
-//! counts as serving.
+//! What is asked of a release before it counts as serving.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -7,51 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use super::nginx::SiteInUse;
-use super::{release, run};
+use super::release;
 use crate::http;
 use crate::serving;
 use gatling_config::roots::ProjectPaths;
-use gatling_process::Command;
 use gatling_runs::Events;
-
-/// Brings the new release to life in the place of the old one, and the old one back if visitors are
-/// not served.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Switch {
-    /// Stops the old release and starts the new one, and the old one again if the new one doesn't answer.
-    pub upgrade: Command,
-    /// What the new release is asked for.
-    pub serving: Serving,
-    /// The site that visitors come through by then.
-    pub site: SiteInUse,
-    /// Goes back to the old release.
-    pub back: Option<Command>,
-}
-
-impl Switch {
-    pub(super) fn commands(&self) -> Vec<&Command> {
-        std::iter::once(&self.upgrade).chain(self.site.commands()).collect()
-    }
-
-    pub(super) fn carry_out(&self, events: &Events) -> Result<()> {
-        run(&self.upgrade, events)?;
-        let proved = self.serving.prove(events).and_then(|()| self.site.prove(events));
-        let Err(error) = proved else { return Ok(()) };
-        let Some(back) = &self.back else { return Err(error) };
-        events.note("going back to the release that served before");
-        match run(back, events) {
-            Ok(()) => Err(error).context("the old release was put back"),
-            Err(failed) => Err(error).context(format!("the old release could not be put back: {failed:#}")),
-        }
-    }
-}
-
-impl fmt::Display for Switch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "$ {}\n{}\n{}", self.upgrade, self.serving, self.site)
-    }
-}
 
 /// What is asked of a release that is to serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
