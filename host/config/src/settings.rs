@@ -50,11 +50,19 @@ impl Strategy {
 }
 
 /// `[mix]` in the project's file.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct MixSettings {
     /// Compile everything anew each time: `mix compile --force`.
     pub force_compile: bool,
+    /// Run the tasks in one process, one after the other.
+    pub session: bool,
+}
+
+impl Default for MixSettings {
+    fn default() -> Self {
+        Self { force_compile: false, session: true }
+    }
 }
 
 /// `migrate` in the project's file.
@@ -491,9 +499,9 @@ mod tests {
 
     #[test]
     fn every_documented_key_is_read() {
-        let text = "strategy = 'restart'\n[mix]\nforce_compile = true\n[health]\npath = '/health'\ntimeout = '1m 30s'\n[hooks]\ntimeout = '5m'\nmemory = '64MiB'\ntable = 1\nlog_lines = 2\nlog_bytes = '3kB'\noutput = '4MiB'\nerror = 512\ncompile_timeout = '2m'\ncompile_memory = '1GiB'\n[hooks.grants]\nrun = ['npm']";
+        let text = "strategy = 'restart'\n[mix]\nforce_compile = true\nsession = false\n[health]\npath = '/health'\ntimeout = '1m 30s'\n[hooks]\ntimeout = '5m'\nmemory = '64MiB'\ntable = 1\nlog_lines = 2\nlog_bytes = '3kB'\noutput = '4MiB'\nerror = 512\ncompile_timeout = '2m'\ncompile_memory = '1GiB'\n[hooks.grants]\nrun = ['npm']";
         let settings = project(text).expect("it is understood");
-        assert!(settings.mix.force_compile);
+        assert_eq!(settings.mix, MixSettings { force_compile: true, session: false });
         let health = Health { path: "/health".into(), timeout: Duration::from_secs(90), watch: Duration::from_secs(3) };
         assert_eq!(settings.health, health);
         assert_eq!(settings.hooks.grants.run.len(), 1);

@@ -133,7 +133,7 @@ impl Site {
 
 /// What is known of a deployment before mix is asked about the project.
 #[derive(Clone, Debug)]
-pub struct Outset {
+struct EnvDraft {
     paths: ProjectPaths,
     task: Task,
     operator: OperatorSettings,
@@ -146,12 +146,12 @@ pub struct Outset {
     current: Option<String>,
 }
 
-impl Outset {
+impl EnvDraft {
     /// Looks at the project as it is checked out, and at the server.
     ///
     /// # Errors
     /// When settings or the `.env` can't be read, or no port is free.
-    pub fn look(paths: &ProjectPaths, task: Task) -> Result<Self> {
+    fn look(paths: &ProjectPaths, task: Task) -> Result<Self> {
         let operator = OperatorSettings::read(&paths.roots.config)?;
         // A project whose files are rubbish must still be one that can be taken off the server.
         let tolerant = task == Task::Unload;
@@ -164,28 +164,23 @@ impl Outset {
         let domains = or_default(tolerant, domains::read(&paths.build_dir()))?;
         let port = choose_port(paths, &dotenv)?;
         let host = domains.as_deref().and_then(domains::main);
-        let mix = Mix {
-            dir: paths.build_dir(),
-            env: dotenv.get("MIX_ENV").unwrap_or(&operator.mix_env).to_owned(),
-            variables: mix_variables(&dotenv, &operator, port, host),
-        };
+        let mix = Mix::new(
+            paths.build_dir(),
+            dotenv.get("MIX_ENV").unwrap_or(&operator.mix_env).to_owned(),
+            mix_variables(&dotenv, &operator, port, host),
+            settings.mix.session,
+        );
         // What a first deployment that failed has left behind never served.
         let current = if paths.is_deployed() { paths.current_release() } else { None };
 
         Ok(Self { paths: paths.clone(), task, operator, settings, dotenv, port, domains, mix, current })
     }
 
-    /// How mix is called.
-    #[must_use]
-    pub fn mix(&self) -> &Mix {
-        &self.mix
-    }
-
     /// What mix says of the project. Nothing is asked for `unload`, which works without mix.
     ///
     /// # Errors
     /// As [`Mix::ask`].
-    pub fn ask(&self) -> Result<MixFacts> {
+    fn ask(&self) -> Result<MixFacts> {
         if self.task == Task::Unload {
             return Ok(MixFacts { version: self.current.clone().unwrap_or_default(), ..MixFacts::default() });
         }
@@ -196,7 +191,7 @@ impl Outset {
     ///
     /// # Errors
     /// When something that the task needs is missing or wrong: the error says what, and what to do.
-    pub fn build(self, commit: &Source, facts: MixFacts) -> Result<Env> {
+    fn build(self, commit: &Source, facts: MixFacts) -> Result<Env> {
         let Self { paths, task, operator, settings, dotenv, port, domains, mix, current } = self;
         let paths = &paths;
         let tolerant = task == Task::Unload;
@@ -268,9 +263,9 @@ impl Env {
     /// # Errors
     /// When something that the task needs is missing or wrong: the error says what, and what to do.
     pub fn build(paths: &ProjectPaths, task: Task, source: &Source) -> Result<Self> {
-        let outset = Outset::look(paths, task)?;
-        let facts = outset.ask()?;
-        outset.build(source, facts)
+        let draft = EnvDraft::look(paths, task)?;
+        let facts = draft.ask()?;
+        draft.build(source, facts)
     }
 
     /// The release's name on this server: its version, with a number where the same version

@@ -1,24 +1,27 @@
-//! How mix is called for a project, and what it says about it, asked in one start.
+//! How mix is called for a project, and what it says about it.
 
 mod facts;
+mod session;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 
 use anyhow::{Result, bail};
 
 use crate::toolchain::{self, Asked, Versions};
 use facts::FactsParser;
 pub use facts::{Child, Endpoint, Listening, MixFacts, RuntimeConfig};
-use gatling_process::{Command, CommandError, Started, describe};
+use gatling_process::{Command, CommandError, LastLines, Lines, describe};
+use session::Sessions;
 
-/// The variable that names the file descriptor on which mix is told that its turn has come.
-const TURN: &str = "GATLING_TURN";
+/// The name of the task that tells facts.
+const FACTS: &str = "gatling.facts";
 /// A task of mix that tells facts.
-const TASK: &str = include_str!("mix/facts.exs");
+const FACTS_CODE: &str = include_str!("mix/facts.exs");
 
 /// How mix is called for a project.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Mix {
     /// The build dir.
     pub dir: PathBuf,
@@ -26,9 +29,18 @@ pub struct Mix {
     pub env: String,
     /// The variables that mix gets: the project's `.env`, `MIX_ENV` and `PORT`.
     pub variables: Vec<(String, String)>,
+    /// Where one process runs several tasks of mix. Clones share it.
+    sessions: Sessions,
 }
 
 impl Mix {
+    /// mix in a build dir, with `MIX_ENV` and all variables that it gets. With `in_session`, one
+    /// process runs several tasks, where that can be had.
+    #[must_use]
+    pub fn new(dir: PathBuf, env: String, variables: Vec<(String, String)>, in_session: bool) -> Self {
+        Self { dir, env, variables, sessions: Sessions::new(in_session) }
+    }
+
     /// A call of mix.
     #[must_use]
     pub fn command<const N: usize>(&self, args: [&str; N]) -> Command {
@@ -58,67 +70,79 @@ impl Mix {
     /// When there is no Elixir or no mix.exs, or mix can't load the project: the error holds what
     /// mix says. Also when mix.exs has several releases and names no default.
     pub fn ask(&self) -> Result<MixFacts> {
-        let (facts, mix) = self.ask_before(&[], Command::start_in_group)?;
-        mix.stream(|_| {})?;
-        Ok(facts)
-    }
-
-    /// Asks mix about the project, and keeps it waiting for its turn to fetch the dependencies. It
-    /// isn't kept where the project has that mean something else: what mix has loaded by then could
-    /// be older than what is fetched.
-    ///
-    /// # Errors
-    /// As [`Mix::ask`].
-    pub fn ask_and_wait(&self) -> Result<(MixFacts, Option<Started>)> {
-        let fetch = self.fetch();
-        let (facts, started) = self.ask_before(&fetch.args, |command| command.start_waiting(TURN))?;
-        let means_itself = !facts.aliases.contains(&fetch.args[0]);
-        Ok((facts, means_itself.then(|| started.told_as(fetch))))
-    }
-
-    /// Asks. With a task, mix will go on with that when it is told to.
-    fn ask_before(
-        &self,
-        task: &[String],
-        start: impl FnOnce(&Command) -> Result<Started, CommandError>,
-    ) -> Result<(MixFacts, Started)> {
         if !self.dir.join("mix.exs").is_file() {
             bail!("there is no mix.exs in {}: push the root of an Elixir project", self.dir.display());
         }
-        let task = task.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
-        // What mix.exs sees of the command line is what it would see without Gatling.
-        let main = format!("System.argv([{task}]); Mix.start(); Mix.CLI.main([\"gatling.facts\" | System.argv()])");
-        let mut started = match start(&self.call("elixir", ["-e", TASK, "-e", &main])) {
+        let mut parser = FactsParser::default();
+        // One that runs already doesn't have the task.
+        self.sessions.end();
+        let status = match self.tell_facts(|lines| lines.text.split('\n').for_each(|line| parser.take(line))) {
             Err(CommandError::NotFound { .. }) => bail!(
                 "there is no Elixir on this server: install it with `apt-get install elixir`, or name the folder \
                  of its programs under `path` in the operator's file"
             ),
-            started => started?,
+            status => status?,
         };
-        let mut parser = FactsParser::default();
-        if let Some(status) = started.stream_while(|lines| lines.text.split('\n').all(|line| parser.take(line)))? {
-            let said: String = parser.other.iter().map(|line| format!("\n    {line}")).collect();
-            let versions @ Versions { elixir, otp_release, .. } = parser.versions();
-            if !elixir.is_empty() {
-                // What an older Elixir can't load says so less clearly.
-                toolchain::check(&Asked::read(&self.dir, None)?, versions, &toolchain::of_user())?;
-            }
-            let with = match elixir.as_str() {
-                "" => String::new(),
-                _ => format!(" with Elixir {elixir} on Erlang/OTP {otp_release}"),
-            };
-            bail!("mix cannot load the project's mix.exs and config{with}: it {}, and says:{said}", describe(status));
+        if parser.is_complete {
+            return parser.end();
         }
-        Ok((parser.end()?, started))
+        let said: String = parser.other.iter().map(|line| format!("\n    {line}")).collect();
+        let versions @ Versions { elixir, otp_release, .. } = parser.versions();
+        if !elixir.is_empty() {
+            // What an older Elixir can't load says so less clearly.
+            toolchain::check(&Asked::read(&self.dir, None)?, versions, &toolchain::of_user())?;
+        }
+        let with = match elixir.as_str() {
+            "" => String::new(),
+            _ => format!(" with Elixir {elixir} on Erlang/OTP {otp_release}"),
+        };
+        bail!("mix cannot load the project's mix.exs and config{with}: it {}, and says:{said}", describe(status))
+    }
+
+    /// Runs the task that tells facts.
+    fn tell_facts(&self, mut take: impl FnMut(Lines)) -> Result<ExitStatus, CommandError> {
+        let elixir = self.call("elixir", ["-e", FACTS_CODE]);
+        let outcome = self.sessions.run(&elixir, &[FACTS.to_owned()], &mut take)?;
+        if let Some(outcome) = outcome {
+            return Ok(outcome.status());
+        }
+        // What mix.exs sees of the command line is what it would see without Gatling.
+        let main = format!("System.argv([]); Mix.start(); Mix.CLI.main([{FACTS:?}])");
+        self.call("elixir", ["-e", FACTS_CODE, "-e", &main]).stream(take)
+    }
+
+    /// Runs a command: a task of mix in the session, if there is one, and everything else by itself.
+    ///
+    /// # Errors
+    /// When it can't be started, or fails.
+    pub fn run(&self, command: &Command, mut take: impl FnMut(Lines)) -> Result<(), CommandError> {
+        if !self.is_plain(command) {
+            return command.run(take);
+        }
+        let mut last_lines = LastLines::default();
+        let outcome = self.sessions.run(&self.call("elixir", []), &command.args, &mut |lines| {
+            last_lines.take(&lines);
+            take(lines);
+        })?;
+        match outcome {
+            Some(outcome) => command.result(outcome.status(), last_lines),
+            None => command.run(take),
+        }
+    }
+
+    /// Has the next task read everything anew in a new process: something may have changed what mix
+    /// has read.
+    pub fn start_afresh(&self) {
+        self.sessions.end();
+    }
+
+    /// Whether a command is a task of mix in the build dir, as [`Mix::command`] makes them.
+    fn is_plain(&self, command: &Command) -> bool {
+        *command == Command { args: command.args.clone(), ..self.command([]) }
     }
 
     fn call<const N: usize>(&self, program: &str, args: [&str; N]) -> Command {
         let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         Command::new(program, args, &self.dir).with_env(variables)
     }
-}
-
-/// A text as Elixir reads it.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('#', "\\#"))
 }

@@ -6,20 +6,17 @@ mod tree;
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::PipeReader;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::{env, io};
 
-use rustix::io::FdFlags;
 use serde::Serialize;
 
 use crate::shell;
 pub use lines::Lines;
 use lines::read_lines;
-pub use started::Started;
+pub use started::{LastLines, Started};
 pub use tree::kill_tree;
 
 /// A program to run, with all that decides what it does.
@@ -176,7 +173,7 @@ impl Command {
     /// # Errors
     /// When it can't be started.
     pub fn stream(&self, take: impl FnMut(Lines)) -> Result<ExitStatus, CommandError> {
-        self.start(false, None)?.stream(take)
+        self.start(false)?.stream(take)
     }
 
     /// Starts the command as the leader of a process group of its own.
@@ -184,21 +181,7 @@ impl Command {
     /// # Errors
     /// When it can't be started.
     pub fn start_in_group(&self) -> Result<Started, CommandError> {
-        self.start(true, None)
-    }
-
-    /// Starts the command like [`Command::start_in_group`]. On the file descriptor that `variable`
-    /// names it learns when to go on.
-    ///
-    /// # Errors
-    /// When it can't be started.
-    pub fn start_waiting(&self, variable: &str) -> Result<Started, CommandError> {
-        let start_error = |source| CommandError::Start { command: self.to_string(), source };
-        let (reader, writer) = io::pipe().map_err(start_error)?;
-        let fd = reader.as_raw_fd().to_string();
-        let mut started = self.clone().with_env([(variable, fd.as_str())]).start(true, Some(reader))?;
-        started.turn = Some(writer);
-        Ok(started)
+        self.start(true)
     }
 
     /// Runs the command like [`Command::stream`], and takes any status but 0 for an error.
@@ -206,7 +189,7 @@ impl Command {
     /// # Errors
     /// When it can't be started, or fails.
     pub fn run(&self, take: impl FnMut(Lines)) -> Result<(), CommandError> {
-        self.start(false, None)?.finish(take)
+        self.start(false)?.finish(take)
     }
 
     /// Runs the command and returns what it wrote, without trailing line ends.
@@ -246,7 +229,19 @@ impl Command {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    fn start(&self, in_group: bool, inherited: Option<PipeReader>) -> Result<Started, CommandError> {
+    /// What an exit status of this command means: any but 0 is an error.
+    ///
+    /// # Errors
+    /// [`CommandError::Failed`], with the last lines that it wrote.
+    pub fn result(&self, status: ExitStatus, last_lines: LastLines) -> Result<(), CommandError> {
+        if status.success() {
+            return Ok(());
+        }
+        let (command, dir) = (self.to_string(), self.dir.clone());
+        Err(CommandError::Failed { command, dir, status, last_lines: last_lines.into() })
+    }
+
+    fn start(&self, in_group: bool) -> Result<Started, CommandError> {
         if !self.dir.is_dir() {
             return Err(CommandError::NoDir { command: self.to_string(), dir: self.dir.clone() });
         }
@@ -283,14 +278,10 @@ impl Command {
                 });
             }
         }
-        if let Some(inherited) = inherited {
-            // SAFETY: between fork and exec this makes one system call and allocates nothing.
-            unsafe { command.pre_exec(move || Ok(rustix::io::fcntl_setfd(&inherited, FdFlags::empty())?)) };
-        }
         // The parent's copies of the pipe's writing end go with `command`, when this returns.
         let child = command.spawn().map_err(start_error)?;
         let lines = read_lines(reader);
-        Ok(Started { command: self.clone(), child, lines, turn: None, in_group, is_over: false })
+        Ok(Started { command: self.clone(), child, lines, in_group, is_over: false })
     }
 }
 

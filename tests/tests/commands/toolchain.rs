@@ -64,7 +64,7 @@ fn mix_runs_on_the_elixir_of_a_version_manager_and_mise_trusts_what_was_pushed()
         assert!(pushed.output.says("is serving at"), "{}", pushed.text());
         let programs = called(&sandbox);
         assert!(programs.contains(&format!("elixir {build_dir}")), "{programs}");
-        assert!(programs.contains(&format!("mix {build_dir}")), "{programs}");
+        assert!(!programs.contains("mix "), "{programs}");
 
         for args in [&["plan", "hello"][..], &["env", "hello"]] {
             said(in_home(&sandbox, &mut sandbox.gatling(args)), args, 0, &[]);

@@ -1,10 +1,9 @@
 # What Gatling has to know of a project, told by a mix task that it brings along. Each line is read
-# by host/src/mix/facts.rs; whatever else the project prints is passed over.
+# by mix/facts.rs; whatever else the project prints is passed over.
 defmodule Mix.Tasks.Gatling.Facts do
   @moduledoc false
 
-  # A task with its arguments is done in the same start of mix, when Gatling says so.
-  def run(task) do
+  def run(_) do
     config = Mix.Project.config()
     children = children(config)
     tell_elixir(config[:elixir])
@@ -25,23 +24,6 @@ defmodule Mix.Tasks.Gatling.Facts do
     for "Elixir.Mix.Tasks." <> _ = file <- File.ls!(own), do: say_task(Path.rootname(file))
     for module <- Mix.Task.load_tasks(:code.get_path() -- [to_charlist(own)]), do: say_task(module)
     say("end", "")
-
-    with [name | arguments] <- task do
-      await_turn()
-      Mix.Task.run(name, arguments)
-    end
-  end
-
-  # Standard input is left alone: whoever asks for something there gets no answer, as always.
-  defp await_turn do
-    fd = "GATLING_TURN" |> System.fetch_env!() |> String.to_integer()
-    System.delete_env("GATLING_TURN")
-    port = :erlang.open_port({:fd, fd, fd}, [:in, :eof])
-
-    receive do
-      {^port, {:data, _}} -> Port.close(port)
-      {^port, :eof} -> exit({:shutdown, 1})
-    end
   end
 
   def tell_elixir_version do

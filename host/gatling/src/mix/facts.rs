@@ -107,13 +107,15 @@ pub(super) struct FactsParser {
     facts: MixFacts,
     releases: Vec<String>,
     umbrella_roots: Vec<String>,
+    /// Whether all facts have been read.
+    pub(super) is_complete: bool,
     /// The last of what else is printed.
     pub(super) other: VecDeque<String>,
 }
 
 impl FactsParser {
-    /// Takes a line, and says whether there will be more.
-    pub(super) fn take(&mut self, line: &str) -> bool {
+    /// Takes a line.
+    pub(super) fn take(&mut self, line: &str) {
         let Some((key, value)) = line.strip_prefix("gatling-fact ").and_then(|fact| fact.split_once(' ')) else {
             if self.other.len() == KEPT_LINES {
                 self.other.pop_front();
@@ -121,7 +123,7 @@ impl FactsParser {
             if !line.is_empty() {
                 self.other.push_back(line.to_owned());
             }
-            return true;
+            return;
         };
         let value = unescaped(value);
         let facts = &mut self.facts;
@@ -173,10 +175,9 @@ impl FactsParser {
             }
             ("elixir_requirement", _) => facts.requirement = Some(Requirement { text: value, holds: false }),
             ("elixir_is_fit", _) => facts.requirement.iter_mut().for_each(|requirement| requirement.holds = true),
-            ("end", _) => return false,
+            ("end", _) => self.is_complete = true,
             _ => {}
         }
-        true
     }
 
     /// Elixir's and Erlang's versions, which come first.
@@ -257,8 +258,8 @@ mod tests {
 
     fn parsed(output: &str) -> Result<MixFacts> {
         let mut parser = FactsParser::default();
-        let rest = output.lines().skip_while(|line| parser.take(line));
-        assert_eq!(rest.count(), 1, "what comes after the end is none of its own");
+        output.lines().for_each(|line| parser.take(line));
+        assert!(parser.is_complete);
         parser.end()
     }
 

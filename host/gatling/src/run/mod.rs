@@ -3,7 +3,6 @@
 pub mod checkout;
 pub mod follow;
 pub mod pipeline;
-pub mod standby;
 pub mod worker;
 
 use std::thread;
@@ -17,10 +16,11 @@ use gatling_config::settings::PROJECT_FILE;
 use gatling_runs::lock::Lock;
 use gatling_runs::{Event, Events, Outcome, Redactor, Runs, State};
 
-use crate::env::Source;
+use crate::env::{Env, Source};
 use crate::hooks::{self, Preload};
 use crate::serving;
 use crate::task::Task;
+use crate::toolchain::explain;
 use checkout::{Repository, short};
 use pipeline::Pipeline;
 
@@ -198,8 +198,9 @@ impl<'a> Run<'a> {
     }
 
     fn run_pipeline(&mut self, task: Task, source: &Source, preload: Option<Preload>, events: &Events) -> Result<Done> {
-        let (env, standby) = standby::build_env(&self.request.paths, task, source)?;
-        Pipeline::load(&env, preload, standby, &self.request.id, events)?.run()?;
+        let paths = &self.request.paths;
+        let env = Env::build(paths, task, source).map_err(|error| explain(error, &paths.build_dir()))?;
+        Pipeline::load(&env, preload, &self.request.id, events)?.run()?;
         Ok(Done::Serving(match (task, env.domains.as_slice()) {
             (Task::Unload, _) => Vec::new(),
             (_, []) => vec![format!("port {}", env.available_port)],

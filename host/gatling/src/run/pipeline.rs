@@ -9,9 +9,7 @@ use jiff::Timestamp;
 use crate::env::Env;
 use crate::hooks::{Call, FailureRecord, Hooks, Preload};
 use crate::plan::{Plan, PlannedStep};
-use crate::run::standby::Standby;
 use crate::serving;
-use crate::steps;
 use crate::task::{Hook, HookPoint};
 use gatling_runs::{Event, Events, Serving};
 
@@ -21,8 +19,6 @@ pub struct Pipeline<'a> {
     plan: Plan,
     hooks: Hooks,
     events: &'a Events,
-    /// What waits for its turn.
-    standby: Standby,
     run_id: &'a str,
     started_at: Timestamp,
     /// The step and the hook that were begun last.
@@ -40,20 +36,14 @@ impl<'a> Pipeline<'a> {
     ///
     /// # Errors
     /// When it can't be used.
-    pub fn load(
-        env: &'a Env,
-        preload: Option<Preload>,
-        standby: Standby,
-        run_id: &'a str,
-        events: &'a Events,
-    ) -> Result<Self> {
+    pub fn load(env: &'a Env, preload: Option<Preload>, run_id: &'a str, events: &'a Events) -> Result<Self> {
         events.emit(planned(env));
         for warning in &env.warnings {
             events.warn(warning.as_str());
         }
         let hooks = Hooks::load(preload, env, events)?;
         let plan = Plan::new(env, hooks.all());
-        Ok(Self { env, plan, hooks, events, standby, run_id, started_at: Timestamp::now(), under_way: None })
+        Ok(Self { env, plan, hooks, events, run_id, started_at: Timestamp::now(), under_way: None })
     }
 
     /// Carries out the task. If it fails, calls the hook for that.
@@ -64,8 +54,6 @@ impl<'a> Pipeline<'a> {
     pub fn run(&mut self) -> Result<()> {
         let result = self.check().and_then(|()| self.carry_out_steps());
         if let Err(error) = &result {
-            // What waits for its turn waits in vain.
-            self.standby = Standby::default();
             self.report_failure(error);
         }
         result
@@ -134,29 +122,17 @@ impl<'a> Pipeline<'a> {
         let result = self.hooks.call(&call);
         let seconds = begun.elapsed().as_secs_f64();
         self.events.emit(Event::HookEnded { hook: name, ok: result.is_ok(), seconds });
+        if self.hooks.have_acted() {
+            self.env.mix.start_afresh();
+        }
         result
     }
 
     fn carry_out(&mut self, step: &PlannedStep) -> Result<()> {
         self.under_way = Some(UnderWay { step: step.name, hook: None });
-        // It is the first step's, or nobody's. A hook that did something before that may have
-        // changed what mix had read by then: it is to be read anew.
-        let mut standby = mem::take(&mut self.standby);
-        if self.hooks.have_acted() {
-            standby = Standby::default();
-        }
         self.events.emit(Event::StepBegun { step: step.name.to_owned() });
         let begun = Instant::now();
-        let mut carry_out = || -> Result<()> {
-            for action in &step.actions {
-                match standby.take(action) {
-                    Some(started) => steps::finish(started, self.events)?,
-                    None => action.execute(self.env, self.events)?,
-                }
-            }
-            Ok(())
-        };
-        let result = carry_out();
+        let result = step.actions.iter().try_for_each(|action| action.execute(self.env, self.events));
         let (step, seconds) = (step.name.to_owned(), begun.elapsed().as_secs_f64());
         self.events.emit(Event::StepEnded { step: step.clone(), ok: result.is_ok(), seconds });
         result.with_context(|| format!("the step {step}"))

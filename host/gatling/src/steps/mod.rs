@@ -27,9 +27,10 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use crate::env::Env;
+use crate::mix::Mix;
 use gatling_config::folders::make_private;
 use gatling_config::roots::ProjectPaths;
-use gatling_process::{Command, CommandError, Lines, Started, describe};
+use gatling_process::{Command, CommandError, Lines, describe};
 use gatling_runs::{Change, Event, Events};
 
 /// One thing that a step does.
@@ -197,17 +198,15 @@ impl Action {
     /// When it can't be done; the error says what to do about it where that is known.
     pub fn execute(&self, env: &Env, events: &Events) -> Result<()> {
         match self {
-            Self::RunIfTask { task, command } => {
-                let ask = env.mix.command(["help", task]);
-                match ask.stream(|_| {})? {
-                    status if status.success() => run(command, events),
-                    _ => {
-                        events.note(format!("nothing to do: the project has no mix task {task}"));
-                        Ok(())
-                    }
+            Self::RunIfTask { task, command } => match env.mix.run(&env.mix.command(["help", task]), |_| {}) {
+                Ok(()) => run_in(Some(&env.mix), command, events),
+                Err(CommandError::Failed { .. }) => {
+                    events.note(format!("nothing to do: the project has no mix task {task}"));
+                    Ok(())
                 }
-            }
-            other => other.perform(events),
+                Err(error) => Err(error.into()),
+            },
+            other => other.carry_out(Some(&env.mix), events),
         }
     }
 
@@ -216,18 +215,21 @@ impl Action {
     /// # Errors
     /// As [`Action::execute`].
     pub fn perform(&self, events: &Events) -> Result<()> {
+        self.carry_out(None, events)
+    }
+
+    fn carry_out(&self, mix: Option<&Mix>, events: &Events) -> Result<()> {
         match self {
-            Self::RunIfTask { command, .. } => run(command, events),
-            Self::Run(command) => run(command, events),
+            Self::Run(command) | Self::RunIfTask { command, .. } => run_in(mix, command, events),
             Self::Try { command } => {
-                if let Err(error) = run(command, events) {
+                if let Err(error) = run_in(mix, command, events) {
                     events.warn(format!("{error:#}"));
                 }
                 Ok(())
             }
             Self::Build { commands, written } => {
                 let begun = SystemTime::now();
-                commands.iter().try_for_each(|command| run(command, events))?;
+                commands.iter().try_for_each(|command| run_in(mix, command, events))?;
                 prove_written(written, begun)
             }
             Self::Skip { reason } => {
@@ -302,7 +304,16 @@ fn system<const N: usize>(env: &Env, program: &str, args: [&str; N]) -> Command 
 
 /// Runs a command; what it writes are events.
 fn run(command: &Command, events: &Events) -> Result<()> {
-    match follow(command, || command.run(emit(events)), events) {
+    run_in(None, command, events)
+}
+
+/// Runs a command as [`run`] does; it may be one of this mix.
+fn run_in(mix: Option<&Mix>, command: &Command, events: &Events) -> Result<()> {
+    let run = || match mix {
+        Some(mix) => mix.run(command, emit(events)),
+        None => command.run(emit(events)),
+    };
+    match follow(command, run, events) {
         Ok(()) => Ok(()),
         Err(error @ CommandError::Failed { .. }) if is_forbidden(command) => Err(error).context(
             "this user may not run a command that needs root's rights: allow it in /etc/sudoers.d, as the README says",
@@ -316,12 +327,6 @@ fn is_forbidden(command: &Command) -> bool {
     let Some(own) = command.args.get(1..).filter(|_| command.program == "sudo") else { return false };
     let ask = Command::new("sudo", ["-n", "-l"].into_iter().chain(own.iter().map(String::as_str)), &command.dir);
     !ask.stream(|_| {}).is_ok_and(|status| status.success())
-}
-
-/// Follows a command that was started before its turn.
-pub(crate) fn finish(started: Started, events: &Events) -> Result<()> {
-    let command = started.command().clone();
-    Ok(follow(&command, || started.finish(emit(events)), events)?)
 }
 
 /// Says which command runs, and how it ended.

@@ -1,7 +1,7 @@
 //! A command under way: following what it writes, until it ends or is ended.
 
 use std::collections::VecDeque;
-use std::io::{PipeWriter, Write as _};
+use std::io;
 use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -21,6 +21,26 @@ const LOOK: Duration = Duration::from_millis(20);
 /// background may hold the pipe open for ever.
 const DRAIN: Duration = Duration::from_millis(500);
 
+/// The last lines that a command wrote.
+#[derive(Debug, Default)]
+pub struct LastLines(VecDeque<String>);
+
+impl LastLines {
+    /// Adds lines, and forgets those that are too old to be quoted.
+    pub fn take(&mut self, lines: &Lines) {
+        let new: Vec<_> = lines.text.rsplit('\n').take(KEPT_LINES).collect();
+        self.0.extend(new.into_iter().rev().map(str::to_owned));
+        let old = self.0.len().saturating_sub(KEPT_LINES);
+        self.0.drain(..old);
+    }
+}
+
+impl From<LastLines> for Vec<String> {
+    fn from(lines: LastLines) -> Self {
+        lines.0.into()
+    }
+}
+
 /// A command under way. When it is dropped before its end, and was started in a process group of
 /// its own, it is killed with all that it has started.
 #[derive(Debug)]
@@ -28,8 +48,6 @@ pub struct Started {
     pub(super) command: Command,
     pub(super) child: Child,
     pub(super) lines: Receiver<Lines>,
-    /// Where it is told to go on.
-    pub(super) turn: Option<PipeWriter>,
     pub(super) in_group: bool,
     pub(super) is_over: bool,
 }
@@ -56,17 +74,12 @@ impl Started {
         Pid::from_child(&self.child)
     }
 
-    /// The command, told as another one: what it stands for from now on.
-    #[must_use]
-    pub fn told_as(mut self, command: Command) -> Self {
-        self.command = command;
-        self
-    }
-
-    /// Tells it that its turn has come, if it was started to wait for that.
-    pub fn go_on(&mut self) {
-        // One that doesn't listen any more has ended.
-        _ = self.turn.take().map(|mut turn| turn.write_all(b"\n"));
+    /// Whether its process has ended. What it wrote may still have to be streamed.
+    ///
+    /// # Errors
+    /// When the system can't tell.
+    pub fn has_ended(&mut self) -> io::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
     }
 
     /// Hands what it has written or writes to `take`, whole lines at a time, and returns how it ended.
@@ -120,18 +133,12 @@ impl Started {
     /// # Errors
     /// When it fails.
     pub fn finish(self, mut take: impl FnMut(Lines)) -> Result<(), CommandError> {
-        let (command, dir) = (self.command.to_string(), self.command.dir.clone());
-        let mut last_lines = VecDeque::new();
+        let command = self.command.clone();
+        let mut last_lines = LastLines::default();
         let status = self.stream(|lines| {
-            let new: Vec<_> = lines.text.rsplit('\n').take(KEPT_LINES).collect();
-            last_lines.extend(new.into_iter().rev().map(str::to_owned));
-            let old = last_lines.len().saturating_sub(KEPT_LINES);
-            last_lines.drain(..old);
+            last_lines.take(&lines);
             take(lines);
         })?;
-        if status.success() {
-            return Ok(());
-        }
-        Err(CommandError::Failed { command, dir, status, last_lines: last_lines.into() })
+        command.result(status, last_lines)
     }
 }
