@@ -179,7 +179,8 @@ fn pushes_wait_for_the_run_before_them_and_then_the_newest_commit_is_deployed_on
         push.wait_for(&format!("gatling: waiting for deploy of hello to main {first}")).unwrap();
         waiting.push(push);
     }
-    assert_eq!(sandbox.runs("hello").unwrap().len(), 1, "only the first is carried out");
+    let planned = sandbox.runs("hello").unwrap().into_iter().filter(|run| run["task"].is_string());
+    assert_eq!(planned.count(), 1, "only the first is carried out");
     gate.open().unwrap();
 
     let output = first.end().unwrap();
