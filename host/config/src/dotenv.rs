@@ -13,13 +13,14 @@ use anyhow::{Context, Result, bail};
 
 use gatling_process::shell;
 
-/// The variables of a `.env`, in the order of the file, each name once, and the comments there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The variables of a `.env`, in the order of the file, each name once, and the comments there. `Debug`
+/// shows the names alone.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Dotenv {
     lines: Vec<Line>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Line {
     Variable(String, String),
     Comment(String),
@@ -121,6 +122,12 @@ impl Dotenv {
         file.as_file().sync_all()?;
         file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(())
+    }
+}
+
+impl std::fmt::Debug for Dotenv {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
     }
 }
 

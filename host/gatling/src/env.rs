@@ -22,6 +22,7 @@ use gatling_config::settings::{OperatorSettings, ProjectSettings, SiteSettings, 
 use gatling_nginx::Door;
 use gatling_nginx::config;
 use gatling_nginx::servers::{self, Server};
+use gatling_process::Variables;
 use gatling_templates::{self as templates, SiteText};
 use server::{ServerFacts, serving_port};
 
@@ -82,7 +83,7 @@ pub struct Env {
     pub facts: MixFacts,
     /// The variables of the project's `.env`.
     #[serde(skip)]
-    pub variables: Vec<(String, String)>,
+    pub variables: Variables,
     /// How mix is called.
     #[serde(skip)]
     pub mix: Mix,
@@ -248,7 +249,7 @@ impl EnvDraft {
             settings,
             operator,
             facts,
-            variables: dotenv.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            variables: dotenv.iter().collect(),
             mix,
             site,
             server,
@@ -328,11 +329,13 @@ fn releases(paths: &ProjectPaths) -> Vec<String> {
     releases.into_iter().map(|(_, name)| name).collect()
 }
 
-fn mix_variables(dotenv: &Dotenv, operator: &OperatorSettings, port: u16, host: Option<&str>) -> Vec<(String, String)> {
-    let mut defaults = vec![("MIX_ENV".to_owned(), operator.mix_env.clone())];
-    defaults.extend(host.map(|host| ("PHX_HOST".to_owned(), host.to_owned())));
-    let own = dotenv.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    defaults.into_iter().chain(own).chain([("PORT".to_owned(), port.to_string())]).collect()
+fn mix_variables(dotenv: &Dotenv, operator: &OperatorSettings, port: u16, host: Option<&str>) -> Variables {
+    let mut variables = Variables::default();
+    variables.set("MIX_ENV", &operator.mix_env);
+    variables.extend(host.map(|host| ("PHX_HOST", host)));
+    variables.extend(dotenv.iter());
+    variables.set("PORT", &port.to_string());
+    variables
 }
 
 /// The port in the project's `.env`, else the one that the running release has, else a free one.

@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use crate::toolchain::{self, Asked, Versions};
 use facts::FactsParser;
 pub use facts::{Child, Endpoint, Listening, MixFacts, RuntimeConfig};
-use gatling_process::{Command, CommandError, LastLines, Lines, describe};
+use gatling_process::{Command, CommandError, LastLines, Lines, Variables, describe};
 use session::Sessions;
 
 /// The name of the task that tells facts.
@@ -28,7 +28,7 @@ pub struct Mix {
     /// `MIX_ENV`.
     pub env: String,
     /// The variables that mix gets: the project's `.env`, `MIX_ENV` and `PORT`.
-    pub variables: Vec<(String, String)>,
+    pub variables: Variables,
     /// Where one process runs several tasks of mix. Clones share it.
     sessions: Sessions,
 }
@@ -37,7 +37,7 @@ impl Mix {
     /// mix in a build dir, with `MIX_ENV` and all variables that it gets. With `in_session`, one
     /// process runs several tasks, where that can be had.
     #[must_use]
-    pub fn new(dir: PathBuf, env: String, variables: Vec<(String, String)>, in_session: bool) -> Self {
+    pub fn new(dir: PathBuf, env: String, variables: Variables, in_session: bool) -> Self {
         Self { dir, env, variables, sessions: Sessions::new(in_session) }
     }
 
@@ -142,7 +142,7 @@ impl Mix {
     }
 
     fn call<const N: usize>(&self, program: &str, args: [&str; N]) -> Command {
-        let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let variables = self.variables.iter();
         Command::new(program, args, &self.dir).with_env(variables)
     }
 }

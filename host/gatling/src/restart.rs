@@ -63,7 +63,7 @@ fn new_environment(paths: &ProjectPaths, folder: &Path, events: &Events) -> Resu
     if own.get("PORT").is_some_and(|own| own.parse() != Ok(port)) {
         events.warn(format!("PORT changes with an upgrade, not with a restart: gatling upgrade {}", paths.name));
     }
-    let variables: Vec<_> = own.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let variables = own.iter().collect();
     release::complete(paths.name.as_str(), host, port, &variables)
 }
 

@@ -13,7 +13,7 @@ use std::{env, io};
 
 use serde::Serialize;
 
-use crate::shell;
+use crate::{Variables, shell};
 pub use lines::Lines;
 use lines::read_lines;
 pub use started::{LastLines, Started};
@@ -28,9 +28,9 @@ pub struct Command {
     pub args: Vec<String>,
     /// The folder to run it in.
     pub dir: PathBuf,
-    /// Variables beside those of [`Command::environment`]. Not shown to people: they hold secrets.
+    /// Variables beside those of [`Command::environment`].
     #[serde(skip)]
-    pub env: Vec<(String, String)>,
+    pub env: Variables,
     /// What it inherits.
     #[serde(skip)]
     pub environment: Environment,
@@ -115,7 +115,7 @@ impl Command {
             program: program.to_owned(),
             args: args.into_iter().map(Into::into).collect(),
             dir: dir.to_owned(),
-            env: Vec::new(),
+            env: Variables::default(),
             environment: Environment::Inherited,
             finishes_alone: false,
             quiet: false,
@@ -134,7 +134,7 @@ impl Command {
     /// The command with more variables.
     #[must_use]
     pub fn with_env<'a>(mut self, variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        self.env.extend(variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+        self.env.extend(variables);
         self
     }
 
@@ -217,7 +217,7 @@ impl Command {
         let output = std::process::Command::new(program)
             .args(&self.args)
             .current_dir(&self.dir)
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .envs(self.env.iter())
             .stdin(Stdio::null())
             .output()
             .map_err(|source| CommandError::Start { command: self.to_string(), source })?;
@@ -259,7 +259,7 @@ impl Command {
         command
             .args(&self.args)
             .current_dir(&self.dir)
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .envs(self.env.iter())
             .stdin(Stdio::null())
             .stdout(writer.try_clone().map_err(start_error)?)
             .stderr(writer);

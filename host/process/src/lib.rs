@@ -2,5 +2,7 @@
 
 mod command;
 pub mod shell;
+mod variables;
 
 pub use command::*;
+pub use variables::Variables;

@@ -37,6 +37,9 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let journal = Journal::create(&runs.journal(&request.id), operator.runs.output())?;
     // The journal says what failed.
     let result = carry_out(&request, &Events::new(journal));
-    runs.prune(operator.runs.keep())?;
+    if let Err(error) = runs.prune(operator.runs.keep()) {
+        // The run is over, and went as it went.
+        eprintln!("gatling: {error:#}");
+    }
     Ok(if result.is_ok() { 0 } else { FAILED })
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Result, bail};
+use gatling_process::Variables;
 
 use super::Site;
 use crate::mix::{MixFacts, RuntimeConfig};
@@ -41,11 +42,7 @@ pub(super) fn check_facts(paths: &ProjectPaths, facts: &MixFacts) -> Result<()> 
 
 /// A `config/runtime.exs` that misses a variable would end the release when it starts: that can be
 /// known before it is built.
-pub(super) fn check_runtime_config(
-    paths: &ProjectPaths,
-    facts: &MixFacts,
-    variables: &[(String, String)],
-) -> Result<()> {
+pub(super) fn check_runtime_config(paths: &ProjectPaths, facts: &MixFacts, variables: &Variables) -> Result<()> {
     let RuntimeConfig::Raises(why) = &facts.runtime_config else { return Ok(()) };
     let file = paths.build_dir().join("config/runtime.exs");
     let text = fs::read_to_string(file).unwrap_or_default();
@@ -55,7 +52,7 @@ pub(super) fn check_runtime_config(
         name.len() > 1
             && text.contains(&format!("\"{name}\""))
             && !script.contains(*name)
-            && !variables.iter().any(|(set, _)| set == name)
+            && variables.get(name).is_none()
     };
     let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     let Some(name) = why.split(|c| !is_part(c)).find(is_missing) else { return Ok(()) };

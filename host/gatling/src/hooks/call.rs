@@ -27,6 +27,7 @@ use super::output::Lines;
 use super::requests::Requests;
 use super::{Call, HookInput};
 use gatling_grants::Grants;
+use gatling_process::Variables;
 use gatling_report::escape;
 
 /// How often a running hook is interrupted to see whether its time is up.
@@ -70,7 +71,7 @@ pub(super) struct State {
     project: String,
     build_dir: PathBuf,
     /// The project's `.env`.
-    variables: Vec<(String, String)>,
+    variables: Variables,
     log: HookLog,
     limits: Limits,
     meter: Meter,

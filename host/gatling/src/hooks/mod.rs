@@ -39,6 +39,7 @@ use effects::Effects;
 use gatling_config::roots::Roots;
 use gatling_config::settings::{OperatorSettings, ProjectSettings};
 use gatling_grants::Grants;
+use gatling_process::Variables;
 use gatling_report::escape;
 use gatling_runs::{Event, Events, Redactor};
 use inspect::{HookReport, Inspection};
@@ -74,12 +75,12 @@ pub struct HookInput {
     /// The record that each of them gets.
     pub env: EnvRecord,
     /// The variables of the project's `.env`.
-    pub variables: Vec<(String, String)>,
+    pub variables: Variables,
 }
 
 impl HookInput {
     fn variable(&self, name: &str) -> Option<&str> {
-        self.variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.variables.get(name)
     }
 }
 
@@ -219,8 +220,7 @@ impl Loaded {
     /// The failure as hooks may see it: what failed may have written a secret that no grant lets them read.
     fn without_secrets(&self, failure: &FailureRecord) -> FailureRecord {
         let granted: Vec<_> = self.grants.variables().map(str::to_owned).collect();
-        let variables = self.input.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let redactor = Redactor::new(variables, &granted);
+        let redactor = Redactor::new(self.input.variables.iter(), &granted);
         FailureRecord { message: escape(&redactor.redact(&failure.message)).into_owned(), ..failure.clone() }
     }
 }

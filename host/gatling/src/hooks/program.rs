@@ -101,13 +101,14 @@ pub(super) async fn run(
 
 /// What the system can't take: NUL bytes, and variables without a name.
 pub(super) fn unfit(command: &Command) -> Option<String> {
-    let texts = command.args.iter().chain(command.env.iter().flat_map(|(name, value)| [name, value]));
-    if texts.into_iter().any(|text| text.contains('\0')) || command.program.contains('\0') {
+    let variables = command.env.iter().flat_map(|(name, value)| [name, value]);
+    let mut texts = command.args.iter().map(String::as_str).chain(variables);
+    if texts.any(|text| text.contains('\0')) || command.program.contains('\0') {
         return Some(format!("cannot run {:?}: its arguments or variables have a NUL byte", command.program));
     }
-    if let Some((name, _)) = command.env.iter().find(|(name, _)| name.starts_with("LD_")) {
+    if let Some(name) = command.env.names().find(|name| name.starts_with("LD_")) {
         return Some(format!("cannot run {:?} with {name}: it would have the program run other code", command.program));
     }
-    let name = command.env.iter().map(|(name, _)| name).find(|name| name.is_empty() || name.contains('='))?;
+    let name = command.env.names().find(|name| name.is_empty() || name.contains('='))?;
     Some(format!("cannot run {:?}: {name:?} is no name of a variable", command.program))
 }

@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -58,7 +59,7 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(File::create(&errors).with_context(|| format!("cannot write {}", errors.display()))?);
+        .stderr(private_file(&errors)?);
     for variable in GIT_VARIABLES {
         command.env_remove(variable);
     }
@@ -89,6 +90,7 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
                 // It can be that nobody reads that.
                 _ = show.show(&Entry::now(death(request, status, &errors)));
             }
+            remove_if_empty(&errors);
             return Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
         }
         if interrupted.load(Ordering::Relaxed) {
@@ -102,6 +104,21 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
         if !watched {
             return Ok(1);
         }
+    }
+}
+
+/// A new file that only its owner can read.
+fn private_file(path: &Path) -> Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes a file that nobody has written anything to.
+fn remove_if_empty(path: &Path) {
+    if fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+        // One that stays does no harm.
+        _ = fs::remove_file(path);
     }
 }
 

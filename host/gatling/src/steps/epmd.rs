@@ -23,7 +23,7 @@ pub(super) fn end(paths: &ProjectPaths, events: &Events) {
         }
         let Some(program) = programs(paths).into_iter().find(|program| program.is_file()) else { return };
         let mut names = Command::new(&program.display().to_string(), ["-names"], Path::new("/"));
-        names.env.push(("ERL_EPMD_ADDRESS".to_owned(), "127.0.0.1".to_owned()));
+        names.env.set("ERL_EPMD_ADDRESS", "127.0.0.1");
         let is_needed = names.output().is_ok_and(|text| text.lines().any(|line| line.starts_with("name ")));
         if !is_needed && kill_process(pid, Signal::TERM).is_ok() {
             events.note("ended epmd, which no app needs any more");

@@ -13,8 +13,8 @@ use crate::env::Env;
 use crate::mix::{Listening, RuntimeConfig};
 use gatling_config::domains;
 use gatling_config::dotenv::Dotenv;
-use gatling_process::Command;
 use gatling_process::shell;
+use gatling_process::{Command, Variables};
 use gatling_templates as templates;
 
 /// Variables that the script of a release sets for itself, before it reads its environment.
@@ -67,7 +67,7 @@ fn service_env(env: &Env) -> String {
 ///
 /// # Errors
 /// When a variable can't be one.
-pub(crate) fn environment(env: &Env, variables: &[(String, String)]) -> Result<Dotenv> {
+pub(crate) fn environment(env: &Env, variables: &Variables) -> Result<Dotenv> {
     let host = domains::main(&env.domains).or(env.site.hosts.first().map(String::as_str)).unwrap_or("localhost");
     complete(env.paths.name.as_str(), host, env.available_port, variables)
 }
@@ -76,7 +76,7 @@ pub(crate) fn environment(env: &Env, variables: &[(String, String)]) -> Result<D
 ///
 /// # Errors
 /// When a variable can't be one.
-pub(crate) fn complete(project: &str, host: &str, port: u16, variables: &[(String, String)]) -> Result<Dotenv> {
+pub(crate) fn complete(project: &str, host: &str, port: u16, variables: &Variables) -> Result<Dotenv> {
     let node = format!("{project}@127.0.0.1");
     let defaults = [
         ("PHX_HOST", host),
@@ -87,7 +87,7 @@ pub(crate) fn complete(project: &str, host: &str, port: u16, variables: &[(Strin
         ("ERL_AFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}"),
     ];
     let port = port.to_string();
-    let own = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let own = variables.iter();
     let mut dotenv = Dotenv::default();
     for (name, value) in defaults.into_iter().chain(own).chain([("PORT", port.as_str())]) {
         if !SCRIPTS_OWN.contains(&name) {

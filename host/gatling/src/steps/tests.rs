@@ -70,7 +70,7 @@ fn mix_fetches_and_compiles_in_the_build_dir_with_the_projects_variables() {
     assert_eq!(texts(mix::compile(&env), &env), ["$ mix compile"]);
     env.settings.mix.force_compile = true;
     assert_eq!(texts(mix::compile(&env), &env), ["$ mix compile --force"]);
-    env.mix.variables = vec![("MIX_ENV".to_owned(), "prod".to_owned()), ("SECRET".to_owned(), "s".to_owned())];
+    env.mix.variables = [("MIX_ENV", "prod"), ("SECRET", "s")].into_iter().collect();
     let actions = mix::compile(&env).expect("it can be told");
     let command = actions[0].commands()[0];
     assert_eq!(command.dir, env.build_dir);

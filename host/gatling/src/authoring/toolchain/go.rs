@@ -90,6 +90,6 @@ mod tests {
             command.to_string(),
             "go build -mod=mod -buildmode=c-shared '-ldflags=-checklinkname=0 -s -w' -o /out/m.wasm ./bindings"
         );
-        assert!(command.env.contains(&("GOOS".to_owned(), "wasip1".to_owned())));
+        assert_eq!(command.env.get("GOOS"), Some("wasip1"));
     }
 }

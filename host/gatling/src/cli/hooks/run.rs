@@ -134,7 +134,7 @@ fn made_up(file: &Path, task: Task, given: Option<&Path>) -> Result<(HookInput, 
     let EnvRecord { build_dir, deploy_dir, .. } = &env;
     let settings = ProjectSettings::read(Path::new(build_dir))?;
     let dotenv = Dotenv::read(&Path::new(deploy_dir).join(".env"))?;
-    let variables = dotenv.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let variables = dotenv.iter().collect();
     Ok((HookInput { env, variables }, settings))
 }
 

@@ -33,7 +33,7 @@ impl variables::Host for State {
             return Ok(Err(variables::Error::Denied(message)));
         }
         self.log.used("env", &format!("gets the variable {name}"))?;
-        let value = self.variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+        let value = self.variables.get(&name).map(str::to_owned);
         Ok(value.ok_or_else(|| {
             let set = format!("gatling config set {} {name}=...", self.project);
             variables::Error::NotSet(format!("{name} is not set: set it with `{set}`"))
@@ -79,7 +79,7 @@ impl process::Host for State {
         let mut command = Command::new(&name, args, &dir)
             .with_env(options.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         command.environment = Environment::Only(&["PATH", "HOME", "LANG"]);
-        let variables: Vec<_> = command.env.iter().map(|(name, _)| name.clone()).collect();
+        let variables: Vec<_> = command.env.names().map(str::to_owned).collect();
         let mut place = if dir == self.build_dir { String::new() } else { format!("  (in {})", dir.display()) };
         if !variables.is_empty() {
             // Values can be secrets.
