@@ -1,9 +1,8 @@
 //! What is known of hooks files, kept: compiling one takes seconds where loading what came of it
 //! takes a millisecond, and looking into a large one takes longer than the rest of a call.
 //!
-//! wasmtime runs whatever it finds in a file of compiled code. So the folder is the user's alone,
-//! files come into it whole, by a rename, and each is held against a record that is sealed with
-//! a key of this folder: what was torn, changed, or brought from elsewhere is made anew.
+//! wasmtime runs whatever it finds in a file of compiled code. So the folder is the user's alone, files come
+//! into it whole, by a rename, and each has its checksum beside it: what was damaged is made anew.
 
 use std::fs::{self, File, Metadata};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -14,15 +13,12 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// The folder's key, in bytes; as long as a seal.
-const KEY: usize = 32;
 /// How many compiled hooks files are kept.
 const KEPT: usize = 24;
 /// A file that changed this recently may change again without its times telling.
@@ -31,7 +27,6 @@ const SETTLED: Duration = Duration::from_millis(50);
 /// The folder of what is kept.
 pub(super) struct Cache {
     dir: PathBuf,
-    key: [u8; KEY],
 }
 
 /// The right to compile a hooks file while all others wait.
@@ -90,8 +85,8 @@ struct Seen<T> {
 #[derive(Serialize, Deserialize)]
 struct Entry {
     stamp: Stamp,
-    /// The code's own seal.
-    seal: [u8; KEY],
+    /// The SHA-256 of the code.
+    checksum: [u8; 32],
 }
 
 impl Cache {
@@ -103,13 +98,12 @@ impl Cache {
         if !metadata.is_dir() || !own || metadata.mode() & 0o022 != 0 {
             return None;
         }
-        let key = key(&dir.join("key")).ok()?;
-        Some(Self { dir: dir.to_owned(), key })
+        Some(Self { dir: dir.to_owned() })
     }
 
     /// What was found out about the file by this very program, if the file is still the same.
     pub(super) fn recall<T: DeserializeOwned>(&self, file: &Path, metadata: &Metadata) -> Option<T> {
-        let seen: Seen<T> = self.unseal(&seen_name(file))?;
+        let seen: Seen<T> = self.read(&seen_name(file))?;
         (seen.stamp == Stamp::of(metadata) && seen.program == program()).then_some(seen.what)
     }
 
@@ -117,7 +111,7 @@ impl Cache {
     pub(super) fn remember<T: Serialize>(&self, file: &Path, metadata: &Metadata, what: T) {
         let stamp = Stamp::of(metadata);
         if stamp.is_settled() {
-            _ = self.seal(&seen_name(file), &Seen { stamp, program: program(), what });
+            _ = self.write_value(&seen_name(file), &Seen { stamp, program: program(), what });
         }
     }
 
@@ -134,18 +128,19 @@ impl Cache {
         let unfit = |why: &str| format!("{} is made anew: {why}", path.display());
         let metadata = file.metadata().map_err(|error| unfit(&error.to_string()))?;
         let stamp = Stamp::of(&metadata);
-        let entry: Entry = self.unseal(&record_name(&name)).ok_or_else(|| unfit("nothing says where it is from"))?;
+        let entry: Entry = self.read(&record_name(&name)).ok_or_else(|| unfit("its checksum is missing"))?;
         if entry.stamp != stamp {
             // It may have been moved; what counts is what is in it.
-            let seal = self.seal_of_file(&name, &file).map_err(|error| unfit(&error.to_string()))?;
-            if seal != entry.seal {
-                return Err(unfit("it is not what was written"));
+            let checksum = checksum(&file).map_err(|error| unfit(&error.to_string()))?;
+            if checksum != entry.checksum {
+                return Err(unfit("its checksum is another one"));
             }
-            _ = self.seal(&record_name(&name), &Entry { stamp, ..entry });
+            _ = self.write_value(&record_name(&name), &Entry { stamp, ..entry });
         }
         // By its own name it might be another file by now.
         let this = format!("/proc/self/fd/{}", file.as_raw_fd());
-        // SAFETY: this code has written the file, for this engine: its seal says so.
+        // SAFETY: this code has written the file, for this engine, into a folder that is this user's alone, and it
+        // has not changed since.
         unsafe { Component::deserialize_file(engine, this) }.map_err(|error| unfit(&format!("{error:#}")))
     }
 
@@ -163,10 +158,10 @@ impl Cache {
         let name = name(engine, digest);
         let path = self.dir.join(&name);
         let code = component.serialize().map_err(anyhow::Error::from)?;
-        let seal = self.mac(&name).chain_update(&code).finalize().into_bytes().into();
+        let checksum = Sha256::digest(&code).into();
         self.write(&path, &code)?;
         let stamp = Stamp::of(&fs::metadata(&path)?);
-        self.seal(&record_name(&name), &Entry { stamp, seal })?;
+        self.write_value(&record_name(&name), &Entry { stamp, checksum })?;
         self.clear_out();
         Ok(())
     }
@@ -192,36 +187,12 @@ impl Cache {
         files.into_iter().rev().skip(KEPT).map(|(_, name)| name).collect()
     }
 
-    fn mac(&self, name: &str) -> Hmac<Sha256> {
-        let mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("a key of any length will do");
-        mac.chain_update(name.as_bytes()).chain_update([0])
+    fn write_value<T: Serialize>(&self, name: &str, value: &T) -> anyhow::Result<()> {
+        self.write(&self.dir.join(name), &serde_json::to_vec(value)?)
     }
 
-    fn seal_of_file(&self, name: &str, mut file: &File) -> io::Result<[u8; KEY]> {
-        let mut mac = self.mac(name);
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(mac.finalize().into_bytes().into()),
-                read => mac.update(&buffer[..read]),
-            }
-        }
-    }
-
-    /// Writes a value with its seal before it.
-    fn seal<T: Serialize>(&self, name: &str, value: &T) -> anyhow::Result<()> {
-        let text = serde_json::to_vec(value)?;
-        let mut bytes = self.mac(name).chain_update(&text).finalize().into_bytes().to_vec();
-        bytes.extend(text);
-        self.write(&self.dir.join(name), &bytes)
-    }
-
-    /// Reads a value, if its seal is this folder's.
-    fn unseal<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        let bytes = fs::read(self.dir.join(name)).ok()?;
-        let (seal, text) = bytes.split_at_checked(KEY)?;
-        self.mac(name).chain_update(text).verify_slice(seal).ok()?;
-        serde_json::from_slice(text).ok()
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_slice(&fs::read(self.dir.join(name)).ok()?).ok()
     }
 
     /// Writes a file whole: it is on the disk before it has its name.
@@ -255,27 +226,15 @@ fn program() -> Option<Stamp> {
     Some(Stamp::of(&fs::metadata(program).ok()?))
 }
 
-/// The folder's key, made where there is none.
-fn key(path: &Path) -> anyhow::Result<[u8; KEY]> {
-    let read = || fs::read(path).ok().and_then(|bytes| <[u8; KEY]>::try_from(bytes).ok());
-    if let Some(key) = read() {
-        return Ok(key);
-    }
-    let mut key = [0; KEY];
-    File::open("/dev/urandom")?.read_exact(&mut key)?;
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(&key)?;
-    file.as_file().sync_data()?;
-    match file.persist_noclobber(path) {
-        Ok(_) => Ok(key),
-        // Somebody else has just made one, or what is there is none.
-        Err(error) => match read() {
-            Some(key) => Ok(key),
-            None => {
-                error.file.persist(path)?;
-                Ok(key)
-            }
-        },
+/// The SHA-256 of a file.
+fn checksum(mut file: &File) -> io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().into()),
+            read => hash.update(&buffer[..read]),
+        }
     }
 }
 
@@ -332,21 +291,11 @@ mod tests {
         for bad in [&code[..code.len() / 2], &[], &flipped, b"rubbish"] {
             let place = Place::filled();
             fs::write(place.code(), bad).expect("it can be written");
-            assert!(place.load().expect_err("it isn't what was written").contains("not what was written"));
+            assert!(place.load().expect_err("it isn't what was written").contains("its checksum is another one"));
         }
         let place = Place::filled();
         fs::remove_file(place.dir.path().join(record_name(&name(&place.engine, "digest")))).expect("it is there");
-        assert!(place.load().expect_err("it has no record").contains("where it is from"));
-    }
-
-    #[test]
-    fn code_from_another_folder_is_not_loaded_though_its_record_comes_with_it() {
-        let (place, other) = (Place::filled(), Place::filled());
-        for file in [other.code(), other.dir.path().join(record_name(&name(&other.engine, "digest")))] {
-            let name = file.file_name().expect("a name");
-            fs::copy(&file, place.dir.path().join(name)).expect("it can be copied");
-        }
-        assert!(place.load().expect_err("its seal is another's").contains("where it is from"));
+        assert!(place.load().expect_err("it has no record").contains("its checksum is missing"));
     }
 
     #[test]

@@ -2,18 +2,15 @@
 //! hook: what it exports is known early, and its code when it is needed.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
-use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
-use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use wasmparser::Validator;
 use wasmtime::Engine;
@@ -165,11 +162,9 @@ pub fn compile_ahead(bytes: &[u8], settings: &str, task: Task, roots: &Roots) {
         }
         // Of those that wait, one after the other: others are at work meanwhile.
         let _turn = cache.turn("ahead")?;
-        // It is gone with this process, however that ends.
-        let mut file = File::from(memfd_create("hooks", MemfdFlags::CLOEXEC)?);
+        let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(bytes)?;
-        let path = format!("/proc/{}/fd/{}", process::id(), file.as_raw_fd());
-        compile::apart(Path::new(&path), &cache_dir, &limits)
+        compile::apart(file.path(), &cache_dir, &limits)
     };
     match compile() {
         Ok(()) => tracing::debug!("what was pushed is compiled"),
