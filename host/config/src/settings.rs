@@ -179,30 +179,46 @@ pub struct OperatorSettings {
     pub hooks: HookSettings<GrantCaps>,
     /// What is kept of runs.
     pub runs: RunSettings,
+    /// What is kept of hooks.
+    pub cache: CacheSettings,
+}
+
+/// `[cache]` in the operator's file.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheSettings {
+    /// Of how many hooks files the compiled code is kept: those that were compiled last.
+    pub keep: usize,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { keep: 24 }
+    }
 }
 
 /// `[runs]` in the operator's file.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunSettings {
     /// How many of the latest runs of each project are kept.
-    pub keep: Option<usize>,
+    pub keep: usize,
     /// How much output of each step and hook is kept in the run's journal.
-    #[serde(deserialize_with = "some_size")]
-    pub output: Option<ByteSize>,
+    #[serde(deserialize_with = "size")]
+    pub output: ByteSize,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self { keep: 200, output: ByteSize::mib(4) }
+    }
 }
 
 impl RunSettings {
-    /// How many of the latest runs of each project are kept.
-    #[must_use]
-    pub fn keep(&self) -> usize {
-        self.keep.unwrap_or(200)
-    }
-
     /// How much output of each step and hook is kept in the run's journal, in bytes.
     #[must_use]
-    pub fn output(&self) -> usize {
-        usize::try_from(self.output.unwrap_or(ByteSize::mib(4)).as_u64()).unwrap_or(usize::MAX)
+    pub fn output_bytes(&self) -> usize {
+        usize::try_from(self.output.as_u64()).unwrap_or(usize::MAX)
     }
 }
 
@@ -214,6 +230,7 @@ impl Default for OperatorSettings {
             nginx: NginxSettings::default(),
             hooks: HookSettings::default(),
             runs: RunSettings::default(),
+            cache: CacheSettings::default(),
         }
     }
 }
@@ -508,6 +525,17 @@ mod tests {
         assert_eq!(settings.hooks.timeout, Some(Duration::from_secs(300)));
         assert_eq!(settings.hooks.memory, Some(ByteSize::mib(64)));
         assert_eq!(settings.hooks.log_bytes, Some(ByteSize::kb(3)));
+    }
+
+    #[test]
+    fn the_operator_says_how_much_is_kept() {
+        let settings =
+            OperatorSettings::parse("[runs]\nkeep = 7\noutput = '64KiB'\n[cache]\nkeep = 3").expect("understood");
+        assert_eq!((settings.runs.keep, settings.runs.output_bytes(), settings.cache.keep), (7, 64 * 1024, 3));
+        for (text, part) in [("[runs]\nkeep = -1", "keep"), ("[runs]\noutput = 'much'", "a size such as")] {
+            let error = format!("{:#}", OperatorSettings::parse(text).expect_err(text));
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use gatling::hooks::compile;
+use gatling_config::roots::Roots;
+use gatling_config::settings::OperatorSettings;
 
 /// Compile a hooks file into the cache (gatling calls this itself)
 #[derive(Debug, clap::Args)]
@@ -17,6 +19,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
-    compile::here(&args.file, &args.cache)?;
+    let operator = OperatorSettings::read(&Roots::from_environment()?.config)?;
+    compile::here(&args.file, &args.cache, operator.cache.keep)?;
     Ok(0)
 }

@@ -34,10 +34,10 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     };
     let runs = Runs::below(&request.paths.state_dir());
     let operator = OperatorSettings::read(&request.paths.roots.config)?;
-    let journal = Journal::create(&runs.journal(&request.id), operator.runs.output())?;
+    let journal = Journal::create(&runs.journal(&request.id), operator.runs.output_bytes())?;
     // The journal says what failed.
     let result = carry_out(&request, &Events::new(journal));
-    if let Err(error) = runs.prune(operator.runs.keep()) {
+    if let Err(error) = runs.prune(operator.runs.keep) {
         // The run is over, and went as it went.
         eprintln!("gatling: {error:#}");
     }

@@ -19,8 +19,6 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// How many compiled hooks files are kept.
-const KEPT: usize = 24;
 /// A file that changed this recently may change again without its times telling.
 const SETTLED: Duration = Duration::from_millis(50);
 
@@ -153,8 +151,14 @@ impl Cache {
         Ok(Turn { _file: file, path })
     }
 
-    /// Keeps compiled code.
-    pub(super) fn store(&self, engine: &Engine, digest: &str, component: &Component) -> anyhow::Result<()> {
+    /// Keeps compiled code, and that of the latest `keep` files in all.
+    pub(super) fn store(
+        &self,
+        engine: &Engine,
+        digest: &str,
+        component: &Component,
+        keep: usize,
+    ) -> anyhow::Result<()> {
         let name = name(engine, digest);
         let path = self.dir.join(&name);
         let code = component.serialize().map_err(anyhow::Error::from)?;
@@ -162,13 +166,13 @@ impl Cache {
         self.write(&path, &code)?;
         let stamp = Stamp::of(&fs::metadata(&path)?);
         self.write_value(&record_name(&name), &Entry { stamp, checksum })?;
-        self.clear_out();
+        self.clear_out(keep);
         Ok(())
     }
 
     /// Removes all but the latest.
-    fn clear_out(&self) {
-        for old in ["cwasm", "seen", "turn"].into_iter().flat_map(|kind| self.older(kind)) {
+    fn clear_out(&self, keep: usize) {
+        for old in ["cwasm", "seen", "turn"].into_iter().flat_map(|kind| self.older(kind, keep)) {
             // Whoever uses it has it open.
             _ = fs::remove_file(self.dir.join(&old));
             _ = fs::remove_file(self.dir.join(record_name(&old)));
@@ -176,7 +180,7 @@ impl Cache {
     }
 
     /// The names of the files of a kind, but for the latest.
-    fn older(&self, kind: &str) -> Vec<String> {
+    fn older(&self, kind: &str, keep: usize) -> Vec<String> {
         let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
         let mut files: Vec<_> = entries
             .flatten()
@@ -184,7 +188,7 @@ impl Cache {
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.file_name().into_string().ok()?)))
             .collect();
         files.sort();
-        files.into_iter().rev().skip(KEPT).map(|(_, name)| name).collect()
+        files.into_iter().rev().skip(keep).map(|(_, name)| name).collect()
     }
 
     fn write_value<T: Serialize>(&self, name: &str, value: &T) -> anyhow::Result<()> {
@@ -259,7 +263,7 @@ mod tests {
         fn filled() -> Self {
             let place = Self { engine: Engine::default(), dir: tempfile::tempdir().expect("a folder") };
             let component = Component::new(&place.engine, COMPONENT).expect("it is a component");
-            place.cache().store(&place.engine, "digest", &component).expect("there is room");
+            place.cache().store(&place.engine, "digest", &component, 3).expect("there is room");
             place
         }
 
@@ -354,12 +358,12 @@ mod tests {
     fn only_the_latest_are_kept() {
         let place = Place::filled();
         let component = Component::new(&place.engine, COMPONENT).expect("it is a component");
-        for number in 0..KEPT + 2 {
-            place.cache().store(&place.engine, &format!("{number:03}"), &component).expect("there is room");
+        for number in 0..5 {
+            place.cache().store(&place.engine, &format!("{number:03}"), &component, 3).expect("there is room");
         }
         let names = fs::read_dir(place.dir.path()).expect("it is there").flatten().map(|entry| entry.file_name());
         let code = names.filter(|name| name.to_string_lossy().ends_with(".cwasm")).count();
-        assert_eq!(code, KEPT);
-        assert!(place.cache().has(&place.engine, &format!("{:03}", KEPT + 1)));
+        assert_eq!(code, 3);
+        assert!(place.cache().has(&place.engine, &format!("{:03}", 4)));
     }
 }

@@ -32,11 +32,11 @@ const STARVED: [&str; 5] = [
     "Resource temporarily unavailable",
 ];
 
-/// Compiles a hooks file, and puts the code into the cache.
+/// Compiles a hooks file, and puts the code into the cache, which keeps that of the latest `keep` files.
 ///
 /// # Errors
 /// When it doesn't compile, or the cache can't be used.
-pub fn here(file: &Path, cache_dir: &Path) -> Result<()> {
+pub fn here(file: &Path, cache_dir: &Path, keep: usize) -> Result<()> {
     let cache = Cache::open(cache_dir).with_context(|| format!("{} cannot be used", cache_dir.display()))?;
     let bytes = read(file)?;
     let engine = call::engine()?;
@@ -48,7 +48,7 @@ pub fn here(file: &Path, cache_dir: &Path) -> Result<()> {
     }
     let component = Component::new(&engine, &bytes).map_err(anyhow::Error::from)?;
     cache
-        .store(&engine, &digest, &component)
+        .store(&engine, &digest, &component, keep)
         .with_context(|| format!("cannot keep the code in {}", cache_dir.display()))
 }
 
