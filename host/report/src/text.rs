@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
-use gatling_runs::{Entry, Event, Level, Outcome, Serving, Sink};
+use gatling_runs::{Entry, Event, Level, Outcome, Redactor, Serving, Sink};
 
 use crate::duration::{duration, seconds};
 use crate::escape::{escape, escape_line};
@@ -465,20 +465,25 @@ fn red() -> Style {
 }
 
 /// Shows events as they happen, without a journal between.
-pub struct Shown<W>(Mutex<Renderer<W>>);
+pub struct Shown<W>(Mutex<(Renderer<W>, Redactor)>);
 
 impl<W: Write> Shown<W> {
     /// Shows events on `out`.
     pub fn new(out: W, options: Options) -> Self {
-        Self(Mutex::new(Renderer::new(out, options)))
+        Self(Mutex::new((Renderer::new(out, options), Redactor::default())))
     }
 }
 
 impl<W: Write + Send> Sink for Shown<W> {
-    fn take(&self, event: Event) {
-        let mut renderer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn take(&self, mut event: Event) {
+        let (renderer, redactor) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        event.change_texts(|text| redactor.redact(text));
         // What happens goes on when nobody reads of it any more.
         _ = renderer.show(&Entry::now(event));
+    }
+
+    fn hide(&self, redactor: Redactor) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = redactor;
     }
 }
 

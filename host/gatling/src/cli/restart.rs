@@ -1,14 +1,12 @@
 //! `gatling restart`.
 
-use std::io;
-
 use anyhow::Result;
 use gatling::restart::restart;
+use gatling_config::dotenv::Dotenv;
 use gatling_config::project::ProjectName;
-use gatling_report::Shown;
-use gatling_runs::Events;
 
-use super::{loaded, show, take_environment_of_runs};
+use super::show::ShowArgs;
+use super::{loaded, take_environment_of_runs};
 
 /// Restart the app, with what `gatling config` has set by now
 ///
@@ -19,11 +17,13 @@ use super::{loaded, show, take_environment_of_runs};
 pub(super) struct Args {
     /// The project
     project: ProjectName,
+    #[command(flatten)]
+    show: ShowArgs,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
     let paths = loaded(&args.project)?;
     take_environment_of_runs(&paths)?;
-    restart(&paths, &Events::new(Shown::new(io::stdout(), show::options())))?;
+    restart(&paths, &args.show.events(&Dotenv::read(&paths.dotenv())?))?;
     Ok(0)
 }

@@ -1,10 +1,12 @@
 //! How commands show runs.
 
 use std::io::{self, IsTerminal as _, StdoutLock, Write as _};
+use std::sync::{Mutex, PoisonError};
 
 use gatling::run::follow::Show;
-use gatling_report::{Options, Renderer, Verbosity, text};
-use gatling_runs::{Entry, JournalError};
+use gatling_config::dotenv::Dotenv;
+use gatling_report::{Options, Renderer, Shown, Verbosity, text};
+use gatling_runs::{Entry, Event, Events, JournalError, Redactor, Sink};
 
 /// How a run is shown
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -24,6 +26,16 @@ impl ShowArgs {
     /// What shows events on standard output.
     pub(super) fn on_stdout(self) -> Box<dyn Show> {
         if self.json { Box::new(Json) } else { Box::new(Text(Renderer::new(io::stdout().lock(), self.options()))) }
+    }
+
+    /// Events that are shown on standard output as they happen, without values of `.env`.
+    pub(super) fn events(self, dotenv: &Dotenv) -> Events {
+        let events = match self.json {
+            true => Events::new(JsonLines::default()),
+            false => Events::new(Shown::new(io::stdout(), self.options())),
+        };
+        events.hide(Redactor::new(dotenv.iter(), &[]));
+        events
     }
 
     /// How events are shown as text on standard output.
@@ -68,6 +80,23 @@ impl Show for Text {
 
     fn end(&mut self) -> io::Result<()> {
         self.0.clear_live()
+    }
+}
+
+/// Events as lines of JSON.
+#[derive(Default)]
+struct JsonLines(Mutex<Redactor>);
+
+impl Sink for JsonLines {
+    fn take(&self, mut event: Event) {
+        let redactor = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        event.change_texts(|text| redactor.redact(text));
+        // What happens goes on when nobody reads of it any more.
+        _ = Json.show(&Entry::now(event));
+    }
+
+    fn hide(&self, redactor: Redactor) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = redactor;
     }
 }
 

@@ -16,7 +16,7 @@ use gatling_config::project::ProjectName;
 use gatling_config::roots::Roots;
 use gatling_config::settings::{OperatorSettings, ProjectSettings};
 use gatling_report::{Options, Shown, Verbosity, duration, escape};
-use gatling_runs::{Event, Events};
+use gatling_runs::{Event, Events, Redactor};
 use serde::Serialize;
 
 use super::check::task_of;
@@ -92,6 +92,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let width = if args.json { usize::MAX } else { show::options().width };
     let options = Options { verbosity: Verbosity::Verbose, width, ..Options::default() };
     let events = Events::new(Shown::new(lines.clone(), options));
+    events.hide(Redactor::new(input.variables.iter(), &[]));
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     events.emit(Event::HookBegun { hook: hook.name(), file: name });
     let trial = Trial { file, hook, input, failure, times: args.repeat, dry: args.dry_run, settings, operator };
