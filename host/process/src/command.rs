@@ -9,6 +9,8 @@ use std::fmt;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::{env, io};
 
 use serde::Serialize;
@@ -280,8 +282,9 @@ impl Command {
         }
         // The parent's copies of the pipe's writing end go with `command`, when this returns.
         let child = command.spawn().map_err(start_error)?;
-        let lines = read_lines(reader);
-        Ok(Started { command: self.clone(), child, lines, in_group, is_over: false })
+        let ended = Arc::new(AtomicBool::new(false));
+        let lines = read_lines(reader, Arc::clone(&ended));
+        Ok(Started { command: self.clone(), child, lines, ended, in_group, is_over: false })
     }
 }
 

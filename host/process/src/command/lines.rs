@@ -1,13 +1,23 @@
 //! What a program writes, line by line.
 
-use std::io::{self, BufRead as _, BufReader, PipeReader};
-use std::sync::mpsc;
+use std::io::{self, PipeReader, Read as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use memchr::{memchr, memchr2, memrchr};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 /// How much is read at once, in bytes.
 const BUFFER: usize = 64 * 1024;
+
+/// How often it is looked whether the program has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long output of what a program left running is waited for after it has ended.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A line longer than this is handed over in pieces, in bytes: nothing that a program writes may fill the
 /// memory.
@@ -25,24 +35,19 @@ pub struct Lines {
 /// Reads lines on a thread of their own. A carriage return ends a line too: progress bars would
 /// otherwise be one endless line. Of a progress bar only what stays on the screen is kept: a line
 /// that tells a percentage and is written over is left out. Bytes that are no UTF-8 are replaced.
-pub(super) fn read_lines(output: PipeReader) -> mpsc::Receiver<Lines> {
+///
+/// Ends when nobody can write any more, or soon after `ended` says that the program has ended: something that
+/// it left running in the background may hold the pipe open for ever. Whatever the program itself wrote is
+/// handed over, however late that is.
+pub(super) fn read_lines(output: PipeReader, ended: Arc<AtomicBool>) -> mpsc::Receiver<Lines> {
     let (sender, receiver) = mpsc::sync_channel(64);
     // More room in the pipe means fewer waits; where there is none, it stays as it is.
     _ = rustix::pipe::fcntl_setpipe_size(&output, 1 << 20);
     thread::spawn(move || {
-        let mut reader = BufReader::with_capacity(BUFFER, output);
         let mut splitter = Splitter::default();
-        loop {
-            let read = match reader.fill_buf() {
-                Ok([]) => break,
-                Ok(bytes) => {
-                    splitter.take(bytes);
-                    bytes.len()
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => break,
-            };
-            reader.consume(read);
+        let mut reader = Reader { output, ended, drain: None, buffer: vec![0; BUFFER] };
+        while let Some(bytes) = reader.read() {
+            splitter.take(bytes);
             if splitter.lines().is_some_and(|lines| sender.send(lines).is_err()) {
                 return;
             }
@@ -51,6 +56,62 @@ pub(super) fn read_lines(output: PipeReader) -> mpsc::Receiver<Lines> {
         _ = splitter.end().map(|lines| sender.send(lines));
     });
     receiver
+}
+
+/// Reads what a program writes until there is no more of it.
+struct Reader {
+    output: PipeReader,
+    /// Whether the program has ended.
+    ended: Arc<AtomicBool>,
+    /// What is left to be read, once it has.
+    drain: Option<Drain>,
+    buffer: Vec<u8>,
+}
+
+/// What is left to be read of a program that has ended.
+struct Drain {
+    since: Instant,
+    /// How much of what stood in the pipe when that was seen is still there, in bytes: all that the program
+    /// wrote itself is among it.
+    left: u64,
+}
+
+impl Reader {
+    /// Some bytes; none at the end.
+    fn read(&mut self) -> Option<&[u8]> {
+        loop {
+            let ready = self.wait();
+            if self.drain.is_none() && self.ended.load(Ordering::Acquire) {
+                let left = rustix::io::ioctl_fionread(&self.output).unwrap_or_default();
+                self.drain = Some(Drain { since: Instant::now(), left });
+            }
+            if self.drain.as_ref().is_some_and(|drain| drain.left == 0 && drain.since.elapsed() > PATIENCE) {
+                return None;
+            }
+            if !ready {
+                continue;
+            }
+            match self.output.read(&mut self.buffer) {
+                Ok(0) => return None,
+                Ok(read) => {
+                    if let Some(drain) = &mut self.drain {
+                        drain.left = drain.left.saturating_sub(read as u64);
+                    }
+                    return Some(&self.buffer[..read]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Waits a moment for something to read, and says whether there is.
+    fn wait(&self) -> bool {
+        let moment = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
+        let mut fds = [PollFd::new(&self.output, PollFlags::IN)];
+        // Where it can't wait like this, reading waits.
+        poll(&mut fds, Some(&moment)).map_or_else(|error| error != Errno::INTR, |ready| ready > 0)
+    }
 }
 
 /// Makes lines of bytes.

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::process::{Child, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -16,10 +18,6 @@ const KEPT_LINES: usize = 20;
 
 /// How often it is looked whether a program has ended.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// How long output is waited for after a program ended: something that it left running in the
-/// background may hold the pipe open for ever.
-const DRAIN: Duration = Duration::from_millis(500);
 
 /// The last lines that a command wrote.
 #[derive(Debug, Default)]
@@ -48,6 +46,8 @@ pub struct Started {
     pub(super) command: Command,
     pub(super) child: Child,
     pub(super) lines: Receiver<Lines>,
+    /// Tells what reads the lines that the process has ended.
+    pub(super) ended: Arc<AtomicBool>,
     pub(super) in_group: bool,
     pub(super) is_over: bool,
 }
@@ -101,7 +101,6 @@ impl Started {
     /// When the system can't tell.
     pub fn stream_while(&mut self, mut take: impl FnMut(Lines) -> bool) -> Result<Option<ExitStatus>, CommandError> {
         let wait_error = |source| CommandError::Start { command: self.command.to_string(), source };
-        let mut ended = None;
         let mut looked = Instant::now();
         loop {
             match self.lines.recv_timeout(LOOK) {
@@ -114,12 +113,10 @@ impl Started {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             // Also when lines come without a pause: they may come from what it left running.
-            if ended.is_none() && looked.elapsed() >= LOOK {
+            if looked.elapsed() >= LOOK {
                 looked = Instant::now();
-                ended = self.child.try_wait().map_err(wait_error)?.map(|_| looked);
-            }
-            if ended.is_some_and(|ended| ended.elapsed() > DRAIN) {
-                break;
+                let has_ended = self.child.try_wait().map_err(wait_error)?.is_some();
+                self.ended.store(has_ended, Ordering::Release);
             }
         }
         let status = self.child.wait().map_err(wait_error)?;

@@ -39,6 +39,22 @@ fn lines_arrive_while_the_program_runs() {
 }
 
 #[test]
+fn what_a_program_wrote_is_not_lost_when_nobody_has_the_time_to_read_it() {
+    // It has ended long before its output is looked at, and what it left running holds the pipe.
+    let command = sh("for i in $(seq 1 5000); do echo a line of output; done; sleep 5 & exit 0");
+    let mut text = String::new();
+    let mut is_first = true;
+    let status = command.stream(|lines| {
+        if std::mem::take(&mut is_first) {
+            std::thread::sleep(Duration::from_millis(1500));
+        }
+        text += &format!("{}\n", lines.text);
+    });
+    assert!(status.expect("it starts").success());
+    assert_eq!(text.lines().count(), 5000);
+}
+
+#[test]
 fn a_program_left_in_the_background_does_not_hold_the_step() {
     let start = std::time::Instant::now();
     let (status, _) = lines(&sh("sleep 30 & echo $!; exit 0"));
