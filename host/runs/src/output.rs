@@ -2,8 +2,9 @@
 
 use crate::Redactor;
 
-/// How much of the share is for the end of the output.
+/// How much of the share is for the end of the output: this part of it, and at most so many bytes.
 const END: usize = 4;
+const LONGEST_END: usize = 64 * 1024;
 
 /// The output of one step or hook.
 pub(crate) struct Share {
@@ -43,7 +44,7 @@ pub(crate) struct Rest {
 impl Share {
     /// A share of so many bytes.
     pub(crate) fn new(most: usize) -> Self {
-        let end = most / END;
+        let end = (most / END).min(LONGEST_END);
         Self { left: most - end, has_begun: false, end, tail: String::new(), cut: 0, uncertain: String::new() }
     }
 

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 /// How much is read at once, in bytes.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 1024 * 1024;
 
 /// How often it is looked whether the program has ended.
 const LOOK: Duration = Duration::from_millis(20);
