@@ -19,7 +19,7 @@ done
 mix deps.get --only prod
 mix compile
 mix assets.deploy
-mix release hello --overwrite --quiet
+mix release --overwrite --quiet
 
 new=$DEPLOY_DIR/releases/$release
 mkdir "$new"
