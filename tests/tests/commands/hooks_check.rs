@@ -155,7 +155,7 @@ fn check_built(world: &str, contract: &str, code: i32, words: &[&str]) -> Value 
 fn a_misspelt_hook_is_reported_with_the_name_that_was_meant() {
     let world = format!("{USE} export before-mix-compil: func(env: env);");
     let report =
-        check_built(&world, &contract(), 1, &["before_mix_compil is no hook", "did you mean before_mix_compile?"]);
+        check_built(&world, &contract(), 1, &["before_mix_compil is not a hook", "did you mean before_mix_compile?"]);
     assert_eq!(report["hooks"][0]["status"], "unknown");
     assert_eq!(report["problems"].as_array().unwrap().len(), 1);
 }

@@ -205,7 +205,7 @@ fn a_name_that_is_no_hooks_is_refused_before_anything_is_written() {
     let output = app.gatling(&["hooks", "new", "hooks", "--lang", "c", "--hooks", "after_mix_compil"]);
 
     assert_eq!(output.status.code(), Some(2));
-    assert!(output.says("after_mix_compil is no hook: did you mean after_mix_compile?"), "{output:?}");
+    assert!(output.says("after_mix_compil is not a hook: did you mean after_mix_compile?"), "{output:?}");
     assert!(!app.path("hooks").exists());
 }
 

@@ -38,7 +38,9 @@ pub fn hooks(task: Task, names: &[String]) -> Result<Vec<Hook>> {
         }
         let nearest = task.hooks().min_by_key(|hook| strsim::damerau_levenshtein(name, &hook.name()));
         let nearest = nearest.map(|hook| hook.name()).unwrap_or_default();
-        bail!("{name} is no hook: did you mean {nearest}? A hook is named before_STEP or after_STEP, or is on_failure");
+        bail!(
+            "{name} is not a hook: did you mean {nearest}? A hook is named before_STEP or after_STEP, or is on_failure"
+        );
     }
     Ok(task.hooks().filter(|hook| names.contains(&hook.name())).collect())
 }
@@ -208,7 +210,7 @@ mod tests {
         let error = hooks(Task::Upgrade, &names(&["before_mix_compil"])).unwrap_err().to_string();
         assert_eq!(
             error,
-            "before_mix_compil is no hook: did you mean before_mix_compile? A hook is named before_STEP or after_STEP, or is \
+            "before_mix_compil is not a hook: did you mean before_mix_compile? A hook is named before_STEP or after_STEP, or is \
              on_failure"
         );
     }

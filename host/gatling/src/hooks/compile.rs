@@ -104,8 +104,8 @@ fn wait(child: &mut Child, timeout: Duration, starved: &AtomicBool) -> Result<bo
             return match status.signal() {
                 Some(signal) if signal != Signal::ABORT.as_raw() => {
                     bail!(
-                        "what compiles it was ended by the signal {signal}, which is what too little memory comes to: give it more \
-                         with `compile_memory` under [hooks] in gatling.toml, or look whether the server has any left"
+                        "the compiler was ended by signal {signal}, probably because memory ran out: raise `hooks.compile_memory` in \
+                         gatling.toml, or see whether the server has any left with `free -h`"
                     )
                 }
                 _ => Ok(status.success()),

@@ -94,7 +94,7 @@ pub struct HookReport {
     pub message: String,
     #[serde(skip)]
     fallible: bool,
-    /// Where it is called, for people; none if it is no hook.
+    /// Where it is called, for people; none if it is not a hook.
     #[serde(skip)]
     pub place: Option<String>,
 }
@@ -418,7 +418,7 @@ fn hook_report(types: TypesRef<'_>, function: &ComponentFuncType, hook: Hook, ta
 fn unknown_report(export: &str, nearest: String) -> HookReport {
     let name = shown(export).replace('-', "_");
     HookReport {
-        message: format!("{name} is no hook, and is never called: did you mean {nearest}?"),
+        message: format!("{name} is not a hook, and is never called: did you mean {nearest}?"),
         name,
         task: None,
         step: None,

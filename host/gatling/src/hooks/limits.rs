@@ -67,16 +67,16 @@ impl Limits {
 /// A limit that was hit: what it is, and how it is raised.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum LimitHit {
-    #[error("it took longer than {}, and was stopped: give it more with `timeout` under [hooks] in gatling.toml, as far as the operator's file allows", duration(*.0))]
+    #[error("it took longer than {}, and was stopped: raise `hooks.timeout` in gatling.toml, as far as the operator's file allows", duration(*.0))]
     Time(Duration),
-    #[error("compiling it took longer than {}, and was stopped: give it more with `compile_timeout` under [hooks] in gatling.toml, as far as the operator's file allows", duration(*.0))]
+    #[error("compiling it took longer than {}, and was stopped: raise `hooks.compile_timeout` in gatling.toml, as far as the operator's file allows", duration(*.0))]
     CompileTime(Duration),
-    #[error("compiling it took more than {} of memory: give it more with `compile_memory` under [hooks] in gatling.toml, as far as the operator's file allows", ByteSize::b(*.0 as u64).display().iec())]
+    #[error("compiling it took more than {} of memory: raise `hooks.compile_memory` in gatling.toml, as far as the operator's file allows", ByteSize::b(*.0 as u64).display().iec())]
     CompileMemory(usize),
-    #[error("it asked for more than {} of memory: give it more with `memory` under [hooks] in gatling.toml, as far as the operator's file allows", ByteSize::b(*.0 as u64).display().iec())]
+    #[error("it asked for more than {} of memory: raise `hooks.memory` in gatling.toml, as far as the operator's file allows", ByteSize::b(*.0 as u64).display().iec())]
     Memory(usize),
     #[error(
-        "it asked for a table of more than {0} elements: give it more with `table` under [hooks] in gatling.toml, as far as the operator's file allows"
+        "it asked for a table of more than {0} elements: raise `hooks.table` in gatling.toml, as far as the operator's file allows"
     )]
     Table(usize),
     #[error(
@@ -90,10 +90,10 @@ pub(super) enum LimitHit {
     #[error("it handed over more than {} at once, in a text or a list", ByteSize::b(*.0 as u64).display().iec())]
     Handover(usize),
     #[error(
-        "it wrote more than {0} lines to the log: give it more with `log_lines` under [hooks] in gatling.toml, as far as the operator's file allows"
+        "it wrote more than {0} lines to the log: raise `hooks.log_lines` in gatling.toml, as far as the operator's file allows"
     )]
     LogLines(usize),
-    #[error("it wrote more than {} to the log: give it more with `log_bytes` under [hooks] in gatling.toml, as far as the operator's file allows", ByteSize::b(*.0 as u64).display().iec())]
+    #[error("it wrote more than {} to the log: raise `hooks.log_bytes` in gatling.toml, as far as the operator's file allows", ByteSize::b(*.0 as u64).display().iec())]
     LogBytes(usize),
 }
 

@@ -18,7 +18,7 @@ use gatling_config::folders::make_private;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::OperatorSettings;
 use gatling_process::describe;
-use gatling_runs::{Entry, Event, Outcome, Runs};
+use gatling_runs::{Entry, Event, Level, Outcome, Runs};
 
 use super::Request;
 use super::follow::{Follower, Show};
@@ -88,7 +88,11 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
         if let Some(status) = status {
             if !follower.has_ended() {
                 // It can be that nobody reads that.
-                _ = show.show(&Entry::now(death(request, status, &errors)));
+                _ = show.show(&Entry::now(if status.success() {
+                    unwritten(request)
+                } else {
+                    death(request, status, &errors)
+                }));
             }
             remove_if_empty(&errors);
             return Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
@@ -120,6 +124,15 @@ fn remove_if_empty(path: &Path) {
         // One that stays does no harm.
         _ = fs::remove_file(path);
     }
+}
+
+/// What there is to say of a run that went well and could not write so.
+fn unwritten(request: &Request) -> Event {
+    let text = format!(
+        "the run has ended well, but its journal could not be written to the end; is the disk full? See `df -h {}`",
+        request.paths.state_dir().display()
+    );
+    Event::Note { level: Level::Warning, text }
 }
 
 /// The end of a run that could not speak for itself.
