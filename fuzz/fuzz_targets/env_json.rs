@@ -5,12 +5,12 @@
 
 use std::path::Path;
 
-use gatling::hooks::sample;
-use gatling::task::Task;
+use gatling_authoring::sample;
+use gatling_pipeline::Pipeline;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let made_up = sample::env(Task::Upgrade, Path::new("/nowhere/hello"));
+    let made_up = sample::env(Pipeline::Upgrade, Path::new("/nowhere/hello"));
     let Ok(env) = sample::env_from_json(text, &made_up) else { return };
     let whole = serde_json::to_string(&env).expect("a record has names and texts");
     let again = sample::env_from_json(&whole, &made_up).expect("it is a whole record");

@@ -205,7 +205,7 @@ fn its_own_failure_is_a_warning_and_the_first_one_stays() {
     for (what, words) in [
         ("returned", "it returned an error: nobody answers at #ops"),
         ("trapped", "out of tears"),
-        ("endless", "it took longer than 2.0 s, and was stopped"),
+        ("endless", "time limit (2.0 s) exceeded"),
     ] {
         let run = push(&server, &format!("error.{what}"));
 

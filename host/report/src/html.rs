@@ -6,10 +6,9 @@ use jiff::Timestamp;
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 
-use crate::duration;
-use crate::escape::{escape, escape_line};
 use crate::tables::when;
 use crate::text::{say_serving, short};
+use gatling_text::{duration_secs, escape, escape_line};
 
 const TEMPLATE: &str = include_str!("../templates/report.html");
 
@@ -114,7 +113,7 @@ impl Page {
             Event::StepEnded { ok, seconds, .. } | Event::HookEnded { ok, seconds, .. } => {
                 if let Some(part) = self.parts.last_mut() {
                     part.state = if *ok { "ok" } else { "failed" };
-                    part.took = duration::seconds(*seconds);
+                    part.took = duration_secs(*seconds);
                     part.ended = Some(entry.at);
                 }
             }
@@ -147,7 +146,7 @@ impl Page {
                     Outcome::Unchanged => "unchanged",
                 }
                 .to_owned();
-                self.took = Some(duration::seconds(*seconds));
+                self.took = Some(duration_secs(*seconds));
                 self.error = error.iter().map(|error| escape(error).into_owned()).collect();
                 self.serving = serving.as_ref().map(|serving: &Serving| say_serving(&self.project, serving));
                 self.again = again.as_deref().map(escape_line);

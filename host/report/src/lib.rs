@@ -3,13 +3,9 @@
 //! Every function here goes from events to output. Whatever comes from outside (what programs and hooks
 //! write, names, branches) is escaped here, where it is shown.
 
-pub mod duration;
-pub mod escape;
 pub mod html;
 pub mod tables;
 pub mod text;
 mod wrap;
 
-pub use duration::duration;
-pub use escape::escape;
 pub use text::{Options, Renderer, Shown, Verbosity};

@@ -9,9 +9,8 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::duration::{duration, seconds};
-use crate::escape::escape_line;
 use crate::text::{say_serving, short};
+use gatling_text::{duration, duration_secs, escape_line};
 
 /// How a project stands.
 #[derive(Clone, Debug, Serialize)]
@@ -92,7 +91,7 @@ fn one_line(run: &Summary, now: Timestamp) -> String {
     line += &format!(" {}", outcome(run));
     line += &format!(", {} ago", ago(run.finished_at.unwrap_or(run.started_at), now));
     if let Some(time) = run.seconds {
-        line += &format!(", took {}", seconds(time));
+        line += &format!(", took {}", duration_secs(time));
     }
     line
 }
@@ -119,7 +118,7 @@ pub fn history(runs: &[(String, Result<Summary, JournalError>)]) -> String {
                 escape_line(run.pipeline.as_deref().unwrap_or("-")),
                 escape_line(run.version.as_deref().unwrap_or("-")),
                 short(&escape_line(run.commit.as_deref().unwrap_or("-"))).to_owned(),
-                run.seconds.map_or("-".to_owned(), seconds),
+                run.seconds.map_or("-".to_owned(), duration_secs),
                 outcome(run),
             ],
             Err(error) => {

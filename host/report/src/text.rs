@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use anstyle::{AnsiColor, Style};
 use gatling_runs::{Entry, Event, Level, Outcome, Redactor, Serving, Sink};
 
-use crate::duration::{duration, seconds};
-use crate::escape::{escape, escape_line};
 use crate::wrap::wrap;
+use gatling_text::{duration, duration_secs, escape, escape_line};
 
 /// How wide lines are where nothing says otherwise: those of 80 columns, less what git puts before each
 /// line that comes from a server.
@@ -200,10 +199,9 @@ impl<W: Write> Renderer<W> {
                     self.painted(INDENT, dim(), &format!("$ {line}"))
                 }
             }
-            Event::CommandEnded { status, ok, seconds } if verbose && !ok => self.own(
-                INDENT,
-                &format!("debug: it {} after {}", escape_line(status), crate::duration::seconds(*seconds)),
-            ),
+            Event::CommandEnded { status, ok, seconds } if verbose && !ok => {
+                self.own(INDENT, &format!("debug: it {} after {}", escape_line(status), duration_secs(*seconds)))
+            }
             Event::Output { text, .. } if !quiet => self.output(text),
             Event::OutputCut { bytes } if !quiet => {
                 self.own(INDENT, &format!("({bytes} bytes of output are left out here: it was too much to keep)"))
@@ -259,7 +257,7 @@ impl<W: Write> Renderer<W> {
     fn end(&mut self, name: &str, is_hook: bool, ok: bool, seconds: f64) -> io::Result<()> {
         self.times.push(Time { name: clip(&escape_line(name), WIDEST_NAME), is_hook, seconds });
         let word = if ok { self.paint(green(), "ok") } else { self.paint(red(), "FAILED") };
-        let how = format!("{word} {}", crate::duration::seconds(seconds));
+        let how = format!("{word} {}", duration_secs(seconds));
         let line = match self.title.take() {
             Some(title) if !title.written => {
                 let space = " ".repeat(OUTCOME_COLUMN.saturating_sub(title.text.chars().count()).max(1));
@@ -395,9 +393,10 @@ impl<W: Write> Renderer<W> {
         let mut longest: Vec<_> = self.times.iter().filter(|time| time.seconds >= WORTH_NAMING).collect();
         longest.sort_by(|one, two| two.seconds.total_cmp(&one.seconds));
         longest.truncate(LONGEST_NAMED);
-        let parts: Vec<_> = longest.iter().map(|time| format!("{} {}", time.name, seconds(time.seconds))).collect();
+        let parts: Vec<_> =
+            longest.iter().map(|time| format!("{} {}", time.name, duration_secs(time.seconds))).collect();
         let most = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
-        format!("{steps}, {}, {}{most}", counted(hooks, "hook"), seconds(total))
+        format!("{steps}, {}, {}{most}", counted(hooks, "hook"), duration_secs(total))
     }
 
     fn paint(&self, style: Style, text: &str) -> String {

@@ -8,10 +8,6 @@ use serde_json::Value;
 /// kinds of events and new fields don't.
 pub const FORMAT: u32 = 1;
 
-/// The name of the hook that is called because a run failed. Where it is called says nothing about
-/// where the run failed.
-pub const ON_FAILURE: &str = "on_failure";
-
 /// One line of a journal.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 pub struct Entry {

@@ -14,7 +14,7 @@ pub mod redact;
 pub mod store;
 pub mod summary;
 
-pub use event::{Change, Entry, Event, Level, ON_FAILURE, Outcome, Serving};
+pub use event::{Change, Entry, Event, Level, Outcome, Serving};
 pub use journal::{Events, Journal, Sink};
 pub use reader::{JournalError, Reader};
 pub use redact::Redactor;

@@ -7,8 +7,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::event::{Entry, Event, ON_FAILURE, Outcome, Serving};
+use crate::event::{Entry, Event, Outcome, Serving};
 use crate::reader::{JournalError, Reader, parse};
+use gatling_names::ON_FAILURE;
 
 /// How much is read of each end of a long journal, in bytes. The events that matter here are among the
 /// first and the last few.

@@ -45,7 +45,7 @@ fn what_was_set_comes_back_unchanged() {
     let args = set_hard_values();
     run(&sandbox, &args.iter().map(String::as_str).collect::<Vec<_>>(), 0, &["HARD_0, HARD_1"]);
 
-    let listed = json(&sandbox, &["config", "list", "hello", "--json"], 0);
+    let listed = json(&sandbox, &["config", "list", "hello", "--json"], 0)["variables"].take();
     for (number, value) in HARD.iter().enumerate() {
         let name = format!("HARD_{number}");
         assert_eq!(sandbox.run(&["config", "get", "hello", &name]).unwrap().stdout, format!("{value}\n"));
@@ -133,7 +133,7 @@ fn settings_that_are_made_at_the_same_time_are_all_kept() {
         assert!(child.wait().unwrap().success());
     }
 
-    let listed = json(&sandbox, &["config", "list", "hello", "--json"], 0);
+    let listed = json(&sandbox, &["config", "list", "hello", "--json"], 0)["variables"].take();
     for number in 0..24 {
         assert_eq!(listed[format!("V{number}")], number.to_string(), "{listed}");
     }

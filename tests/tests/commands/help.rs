@@ -29,7 +29,7 @@ fn the_help_of_every_command_tells_its_arguments() {
         (&["report"], &["<PROJECT>", "[RUN]", "--out"]),
         (&["logs"], &["<PROJECT>", "--follow", "-f", "-n", "LINES"]),
         (&["env"], &["<PROJECT>", "--json"]),
-        (&["plan"], &["<PROJECT>", "[TASK]", "--json"]),
+        (&["plan"], &["<PROJECT>", "[PIPELINE]", "--json"]),
         (&["hooks"], &["check"]),
         (&["hooks", "check"], &["[FILES]...", "--json"]),
     ];

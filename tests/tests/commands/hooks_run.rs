@@ -98,7 +98,7 @@ fn a_hook_that_imports_all_of_the_contract_1_1_0_is_linked_and_called() {
     let file = file.display().to_string();
 
     run(&sandbox, &["hooks", "check", &file], 0, &["gatling:hooks@1.1.0"]);
-    let imports = json(&sandbox, &["hooks", "check", &file, "--json"], 0)[0]["imports"].clone();
+    let imports = json(&sandbox, &["hooks", "check", &file, "--json"], 0)["imports"].clone();
     for interface in ["log", "process", "variables", "deployment"] {
         let name = format!("gatling:hooks/{interface}@1.1.0");
         assert!(imports.as_array().unwrap().contains(&name.clone().into()), "{name}: {imports}");

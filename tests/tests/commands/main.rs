@@ -41,7 +41,10 @@ fn said(run: Run, args: &[&str], code: i32, words: &[&str]) -> String {
 fn json(sandbox: &Sandbox, args: &[&str], code: i32) -> Value {
     let output = sandbox.run(args).unwrap();
     assert_eq!(output.status.code(), Some(code), "{output:?}");
-    serde_json::from_str(&output.stdout).unwrap()
+    assert_eq!(output.stdout.lines().count(), 1, "one object a line: {output:?}");
+    let mut object: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(object.as_object_mut().unwrap().remove("v"), Some(1.into()), "it has a version: {output:?}");
+    object
 }
 
 /// Everything below a folder, and when it was changed.

@@ -27,7 +27,7 @@ const GIGABYTE: usize = 1 << 30;
 
 /// What is said of a hook that hands over too much in one go.
 const TOO_MUCH: [&str; 2] =
-    ["the hook before_mix_deps_get of upgrade.wasm", "it handed over more than 64.0 MiB at once"];
+    ["the hook before_mix_deps_get of upgrade.wasm", "too much data is being copied between the host and the guest"];
 
 /// A component with the hook `before_mix_deps_get`, which is these instructions. What it returns
 /// is where its result lies: at 0 there is none but `ok`.
@@ -151,7 +151,7 @@ fn roomy() -> String {
 #[test]
 fn a_component_whose_start_never_ends_is_stopped_in_time() {
     let hook = hook(2, "(func $spin (loop $again (br $again))) (start $spin)", "(i32.const 0)");
-    let words = ["the hook before_mix_deps_get of upgrade.wasm", "it took longer than 2.0 s, and was stopped"];
+    let words = ["the hook before_mix_deps_get of upgrade.wasm", "time limit (2.0 s) exceeded"];
     assert_ended(&hook, SETTINGS, "start", &words);
 }
 
@@ -195,7 +195,7 @@ fn a_program_with_too_many_arguments_is_not_run() {
 #[test]
 fn a_hook_that_grows_its_tables_is_ended() {
     let grow = "(loop $again (drop (table.grow $t (ref.null func) (i32.const 1000))) (br $again)) (i32.const 0)";
-    let words = ["the hook before_mix_deps_get of upgrade.wasm", "it asked for a table of more than 100000 elements"];
+    let words = ["the hook before_mix_deps_get of upgrade.wasm", "table limit (100000 elements) exceeded"];
     assert_ended(&hook(2, "(table $t 0 funcref)", grow), SETTINGS, "table", &words);
 }
 
@@ -203,13 +203,13 @@ fn a_hook_that_grows_its_tables_is_ended() {
 fn what_many_instances_have_is_added_up() {
     let fine = hook(2, "", "(i32.const 0)");
     let memories = with_instances(fine.clone(), "(module (memory 20))", 100);
-    assert_ended(&memories, SETTINGS, "memories", &["it asked for more than 64.0 MiB of memory"]);
+    assert_ended(&memories, SETTINGS, "memories", &["memory limit (64.0 MiB) exceeded"]);
     let tables = with_instances(fine, "(module (table 2000 funcref))", 100);
-    assert_ended(&tables, SETTINGS, "tables", &["it asked for a table of more than 100000 elements"]);
+    assert_ended(&tables, SETTINGS, "tables", &["table limit (100000 elements) exceeded"]);
     // Each takes memory of Gatling's own for what is in it, though it has none itself.
     let globals = "(global i32 (i32.const 0))".repeat(50_000);
     let instances = with_instances(hook(2, "", "(i32.const 0)"), &format!("(module {globals})"), 900);
-    assert_ended(&instances, SETTINGS, "instances", &["it has more than 200 instances"]);
+    assert_ended(&instances, SETTINGS, "instances", &["resource limit exceeded: instance count too high"]);
 }
 
 #[test]
@@ -235,6 +235,9 @@ fn a_hook_that_holds_more_and_more_handles_is_ended() {
         &hook,
         SETTINGS,
         "handles",
-        &["the hook before_mix_deps_get of upgrade.wasm", "it held more than 256 things open at once"],
+        &[
+            "the hook before_mix_deps_get of upgrade.wasm",
+            "more than 256 open files, folders, streams and requests at once",
+        ],
     );
 }

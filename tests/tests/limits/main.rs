@@ -62,14 +62,14 @@ fn assert_hooks_end_before(
 fn a_hook_that_never_ends_is_stopped_in_time() {
     let server = SERVER.lock();
     for what in ["loop", "sleep"] {
-        assert_ended(&server, what, "it took longer than 2.0 s, and was stopped");
+        assert_ended(&server, what, "time limit (2.0 s) exceeded");
     }
 }
 
 #[test]
 fn the_programs_of_a_hook_end_with_it() {
     let server = SERVER.lock();
-    assert_ended(&server, "program", "it took longer than 2.0 s, and was stopped");
+    assert_ended(&server, "program", "time limit (2.0 s) exceeded");
     let commands =
         fs::read_dir("/proc").unwrap().filter_map(|process| fs::read(process.ok()?.path().join("cmdline")).ok());
     let left = commands.filter(|command| command.starts_with(b"sleep\x0098765\0"));
@@ -80,7 +80,7 @@ fn the_programs_of_a_hook_end_with_it() {
 fn a_hook_that_wants_too_much_memory_is_ended() {
     let server = SERVER.lock();
     for what in ["memory", "huge"] {
-        assert_ended(&server, what, "it asked for more than 64.0 MiB of memory");
+        assert_ended(&server, what, "memory limit (64.0 MiB) exceeded");
     }
 }
 
@@ -93,7 +93,7 @@ fn a_hook_that_calls_itself_for_ever_is_ended() {
 fn a_hook_that_floods_the_log_is_ended_whichever_way_it_writes() {
     let server = SERVER.lock();
     for what in ["log", "print", "chatter"] {
-        assert_ended(&server, what, "it wrote more than 2000 lines to the log");
+        assert_ended(&server, what, "log limit (2000 lines) exceeded");
     }
 }
 

@@ -4,22 +4,22 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use gatling::hooks::compile;
 use gatling_config::roots::Roots;
 use gatling_config::settings::OperatorSettings;
+use gatling_hook_host::compile;
 
 /// Compile a hooks file into the cache (gatling calls this itself)
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// The folder of compiled hooks
+    cache: PathBuf,
     /// The hooks file
     file: PathBuf,
-    /// The folder of compiled hooks
-    #[arg(long)]
-    cache: PathBuf,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
     let operator = OperatorSettings::read(&Roots::from_environment()?.config)?;
-    compile::here(&args.file, &args.cache, operator.cache.keep)?;
-    Ok(0)
+    let Err(error) = compile::here(&args.file, &args.cache, operator.cache.keep) else { return Ok(0) };
+    eprintln!("gatling: {error:#}");
+    Ok(compile::exit_status(&error))
 }

@@ -11,7 +11,7 @@ use gatling_config::roots::ProjectPaths;
 use gatling_process::shell::check_variable_name;
 use gatling_runs::lock::Lock;
 
-use super::{UsageError, loaded, print, print_json, say, secret};
+use super::{UsageError, loaded, print, print_json_line, say, secret};
 
 /// See and change the environment that a project's app gets
 ///
@@ -30,7 +30,7 @@ enum Command {
     List {
         /// The project
         project: ProjectName,
-        /// As a JSON object
+        /// As one JSON object (docs/journal.md describes it)
         #[arg(long)]
         json: bool,
     },
@@ -69,9 +69,9 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         Command::List { project, json } => {
             let env = Dotenv::read(&loaded(project)?.dotenv())?;
             if *json {
-                let object: serde_json::Map<_, _> =
+                let variables: serde_json::Map<_, _> =
                     env.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-                print_json(&object)?;
+                print_json_line(&serde_json::json!({ "project": project.as_str(), "variables": variables }))?;
             } else {
                 print(&env.to_string())?;
             }

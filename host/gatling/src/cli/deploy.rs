@@ -1,9 +1,9 @@
 //! `gatling deploy` and `gatling upgrade`.
 
 use anyhow::Result;
-use gatling::run::{Request, worker};
-use gatling::task::Task;
 use gatling_config::project::ProjectName;
+use gatling_engine::run::{Request, worker};
+use gatling_pipeline::Pipeline;
 use gatling_runs::store::new_id;
 
 use super::show::ShowArgs;
@@ -34,14 +34,15 @@ pub(super) struct UpgradeArgs {
 }
 
 pub(super) fn deploy(args: &DeployArgs) -> Result<u8> {
-    submit(&args.project, Task::Deploy, args.show)
+    submit(&args.project, Pipeline::Deploy, args.show)
 }
 
 pub(super) fn upgrade(args: &UpgradeArgs) -> Result<u8> {
-    submit(&args.project, Task::Upgrade, args.show)
+    submit(&args.project, Pipeline::Upgrade, args.show)
 }
 
-pub(super) fn submit(project: &ProjectName, task: Task, show: ShowArgs) -> Result<u8> {
-    let request = Request { paths: loaded_for(project, Some(task))?, id: new_id(), task: Some(task), by: caller() };
+pub(super) fn submit(project: &ProjectName, pipeline: Pipeline, show: ShowArgs) -> Result<u8> {
+    let request =
+        Request { paths: loaded_for(project, Some(pipeline))?, id: new_id(), pipeline: Some(pipeline), by: caller() };
     worker::submit(&request, &mut *show.on_stdout())
 }

@@ -1,16 +1,17 @@
 //! `gatling env`.
 
 use anyhow::Result;
-use gatling::run::checkout::Repository;
-use gatling::task::Task;
-use gatling::toolchain::explain;
 use gatling_config::project::ProjectName;
 use gatling_config::roots::ProjectPaths;
+use gatling_engine::facts::gather;
+use gatling_engine::run::checkout::Repository;
+use gatling_engine::toolchain::explain;
+use gatling_pipeline::{Facts, Pipeline};
 use serde_json::Value;
 
-use super::{loaded, print_json, say, take_environment_of_runs};
+use super::{loaded, print_json_line, say, take_environment_of_runs};
 
-/// Show the env that hooks would get now
+/// Show the env record that hooks would get now
 ///
 /// The fields are those of the record `env` in the contract, with `_` for `-`. It describes the
 /// files as they are in the build dir.
@@ -18,18 +19,18 @@ use super::{loaded, print_json, say, take_environment_of_runs};
 pub(super) struct Args {
     /// The project
     project: ProjectName,
-    /// As a JSON object
+    /// As one JSON object (docs/journal.md describes it)
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
-    let env = build(&loaded(&args.project)?, None)?;
+    let facts = facts(&loaded(&args.project)?, None)?;
     if args.json {
-        print_json(&env)?;
+        print_json_line(&facts)?;
         return Ok(0);
     }
-    let Value::Object(fields) = serde_json::to_value(&env)? else { unreachable!("the env is a record") };
+    let Value::Object(fields) = serde_json::to_value(&facts)? else { unreachable!("facts are a record") };
     for (name, value) in &fields {
         let text = match value {
             Value::Null => "-".to_owned(),
@@ -43,11 +44,11 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// The env for a task, or for the one that comes next, of the files as they are.
-pub(super) fn build(paths: &ProjectPaths, task: Option<Task>) -> Result<gatling::env::Env> {
-    let task = task.unwrap_or(if paths.is_deployed() { Task::Upgrade } else { Task::Deploy });
+/// The facts for a pipeline, or for the one that comes next, of the files as they are.
+pub(super) fn facts(paths: &ProjectPaths, pipeline: Option<Pipeline>) -> Result<Facts> {
+    let next = if paths.is_deployed() { Pipeline::Upgrade } else { Pipeline::Deploy };
     let repository = Repository::at(&paths.build_dir());
     take_environment_of_runs(paths)?;
-    gatling::env::Env::build(paths, task, &repository.checked_out()?)
-        .map_err(|error| explain(error, &paths.build_dir()))
+    let gathered = gather(paths, pipeline.unwrap_or(next), &repository.checked_out()?);
+    Ok(gathered.map_err(|error| explain(error, &paths.build_dir()))?.facts)
 }

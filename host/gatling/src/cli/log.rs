@@ -6,10 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use gatling::run::follow::Follower;
 use gatling_config::project::ProjectName;
-use gatling_report::escape;
+use gatling_engine::run::follow::Follower;
 use gatling_runs::Runs;
+use gatling_text::escape;
 
 use super::show::ShowArgs;
 use super::{known_run, runs_of};

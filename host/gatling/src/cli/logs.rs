@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use gatling::tail::{Show, Tail};
 use gatling_config::project::ProjectName;
+use gatling_engine::tail::{Show, Tail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::loaded;

@@ -27,13 +27,13 @@ use std::sync::OnceLock;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use gatling::task::Task;
 use gatling_config::dotenv::Dotenv;
 use gatling_config::project::ProjectName;
 use gatling_config::roots::{ProjectPaths, Roots};
 use gatling_config::settings::OperatorSettings;
-use gatling_report::escape;
+use gatling_pipeline::Pipeline;
 use gatling_runs::{Redactor, Runs};
+use gatling_text::escape;
 use serde::Serialize;
 
 /// It ran and failed, or a check found problems.
@@ -143,9 +143,12 @@ fn loaded(name: &ProjectName) -> Result<ProjectPaths> {
     known(name, ProjectPaths::is_loaded)
 }
 
-/// The paths of a project for a task: what is left of it can still be unloaded.
-fn loaded_for(name: &ProjectName, task: Option<Task>) -> Result<ProjectPaths> {
-    known(name, if task == Some(Task::Unload) { ProjectPaths::is_partly_there } else { ProjectPaths::is_loaded })
+/// The paths of a project for a pipeline: what is left of it can still be unloaded.
+fn loaded_for(name: &ProjectName, pipeline: Option<Pipeline>) -> Result<ProjectPaths> {
+    known(
+        name,
+        if pipeline == Some(Pipeline::Unload) { ProjectPaths::is_partly_there } else { ProjectPaths::is_loaded },
+    )
 }
 
 fn known(name: &ProjectName, is_there: fn(&ProjectPaths) -> bool) -> Result<ProjectPaths> {
@@ -208,7 +211,7 @@ fn known_run(runs: &Runs, project: &ProjectName, asked: Option<&str>) -> Result<
 /// themselves. Call it before anything starts a thread.
 fn take_environment_of_runs(paths: &ProjectPaths) -> Result<()> {
     let operator = OperatorSettings::read(&paths.roots.config)?;
-    for (name, value) in gatling::run::worker::environment(paths, &operator) {
+    for (name, value) in gatling_engine::run::worker::environment(paths, &operator) {
         // SAFETY: no command has started a thread by then that could read the environment.
         unsafe { std::env::set_var(name, value) };
     }
@@ -252,11 +255,6 @@ fn print_json_line(object: &impl Serialize) -> Result<()> {
         object: &'a T,
     }
     print(&(serde_json::to_string(&Versioned { v: gatling_runs::event::FORMAT, object })? + "\n"))
-}
-
-/// Writes a value to standard output as JSON.
-fn print_json(value: &impl Serialize) -> Result<()> {
-    print(&(serde_json::to_string_pretty(value)? + "\n"))
 }
 
 /// Who is at the keyboard or at the other end of ssh, for those who wait.

@@ -1,15 +1,14 @@
 //! `gatling plan`.
 
 use anyhow::Result;
-use gatling::hooks;
-use gatling::plan::Plan;
-use gatling::task::Task;
 use gatling_config::project::ProjectName;
+use gatling_engine::hooks;
+use gatling_pipeline::{Pipeline, Plan};
 
-use super::env::build;
+use super::env::facts;
 use super::{loaded, print_json_line, say};
 
-/// Show what a task would do, without doing it
+/// Show what a pipeline would do, without doing it
 ///
 /// Lists each step with the exact commands that it would run and the hooks that would be called,
 /// for the files as they are in the build dir. mix is asked for the project's version and tasks;
@@ -19,15 +18,16 @@ pub(super) struct Args {
     /// The project
     project: ProjectName,
     /// deploy, upgrade or unload [default: what the next push would do]
-    task: Option<Task>,
+    #[arg(value_name = "PIPELINE")]
+    pipeline: Option<Pipeline>,
     /// As one JSON object (docs/journal.md describes it)
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
-    let env = build(&loaded(&args.project)?, args.task)?;
-    let plan = Plan::new(&env, &hooks::exported(&env)?);
+    let facts = facts(&loaded(&args.project)?, args.pipeline)?;
+    let plan = Plan::new(&facts, &hooks::exported(&facts)?);
     if args.json {
         print_json_line(&plan)?;
     } else {

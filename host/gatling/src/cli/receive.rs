@@ -1,9 +1,9 @@
 //! `gatling receive`: what the post-update hook calls.
 
 use anyhow::Result;
-use gatling::run::checkout::Repository;
-use gatling::run::{Request, worker};
 use gatling_config::project::ProjectName;
+use gatling_engine::run::checkout::Repository;
+use gatling_engine::run::{Request, worker};
 use gatling_runs::store::new_id;
 
 use super::show::ShowArgs;
@@ -55,5 +55,5 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     if !deploy {
         return Ok(0);
     }
-    worker::submit(&Request { paths, id: new_id(), task: None, by: caller() }, &mut *args.show.on_stdout())
+    worker::submit(&Request { paths, id: new_id(), pipeline: None, by: caller() }, &mut *args.show.on_stdout())
 }

@@ -1,9 +1,9 @@
 //! `gatling restart`.
 
 use anyhow::Result;
-use gatling::restart::restart;
 use gatling_config::dotenv::Dotenv;
 use gatling_config::project::ProjectName;
+use gatling_engine::restart::restart;
 
 use super::show::ShowArgs;
 use super::{loaded, take_environment_of_runs};

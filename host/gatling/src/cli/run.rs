@@ -4,8 +4,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use gatling::release::Release;
 use gatling_config::project::ProjectName;
+use gatling_engine::release::Release;
 
 use super::loaded;
 

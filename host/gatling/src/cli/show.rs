@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal as _, StdoutLock, Write as _};
 use std::sync::{Mutex, PoisonError};
 
-use gatling::run::follow::Show;
 use gatling_config::dotenv::Dotenv;
+use gatling_engine::run::follow::Show;
 use gatling_report::{Options, Renderer, Shown, Verbosity, text};
 use gatling_runs::{Entry, Event, Events, JournalError, Redactor, Sink};
 

@@ -1,9 +1,9 @@
 //! `gatling status`.
 
 use anyhow::Result;
-use gatling::status;
 use gatling_config::project::ProjectName;
 use gatling_config::roots::Roots;
+use gatling_engine::status;
 use gatling_report::tables;
 use jiff::Timestamp;
 

@@ -3,8 +3,8 @@
 use std::io::{self, BufRead as _, IsTerminal as _};
 
 use anyhow::Result;
-use gatling::task::Task;
 use gatling_config::project::ProjectName;
+use gatling_pipeline::Pipeline;
 
 use super::show::ShowArgs;
 use super::{UsageError, deploy, loaded_for, say};
@@ -25,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
-    let paths = loaded_for(&args.project, Some(Task::Unload))?;
+    let paths = loaded_for(&args.project, Some(Pipeline::Unload))?;
     if !args.yes {
         if !io::stdin().is_terminal() {
             return Err(
@@ -48,5 +48,5 @@ pub(super) fn main(args: &Args) -> Result<u8> {
             return Ok(super::FAILED);
         }
     }
-    deploy::submit(&args.project, Task::Unload, args.show)
+    deploy::submit(&args.project, Pipeline::Unload, args.show)
 }

@@ -1,10 +1,10 @@
 //! `gatling worker`: a run, in a process of its own. `gatling` itself calls it.
 
 use anyhow::Result;
-use gatling::run::{Request, carry_out};
-use gatling::task::Task;
 use gatling_config::project::ProjectName;
 use gatling_config::settings::OperatorSettings;
+use gatling_engine::run::{Request, carry_out};
+use gatling_pipeline::Pipeline;
 use gatling_runs::{Events, Journal, Runs};
 
 use super::{FAILED, loaded_for};
@@ -20,16 +20,16 @@ pub(super) struct Args {
     /// Who asks
     #[arg(long)]
     by: String,
-    /// The task; for a push, none
+    /// The pipeline; for a push, none
     #[arg(long)]
-    task: Option<Task>,
+    pipeline: Option<Pipeline>,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
     let request = Request {
-        paths: loaded_for(&args.project, args.task)?,
+        paths: loaded_for(&args.project, args.pipeline)?,
         id: args.run.clone(),
-        task: args.task,
+        pipeline: args.pipeline,
         by: args.by.clone(),
     };
     let runs = Runs::below(&request.paths.state_dir());

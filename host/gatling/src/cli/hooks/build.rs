@@ -3,27 +3,27 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use gatling::authoring::build::Project;
-use gatling::hooks;
+use gatling_authoring::build::Project;
 use gatling_config::roots::Roots;
-use gatling_report::duration;
+use gatling_engine::hooks;
+use gatling_text::duration;
 
 use crate::cli::say;
 
 /// Build a project of hooks into the hooks file, with its language's own tools
 ///
-/// The language is told by what is in the folder: Cargo.toml, package.json, hooks.py, hooks.c,
-/// go.mod or hooks.zig. The task is told by the name of the world in wit/.
+/// Gatling detects the language from the files in the folder: Cargo.toml, package.json, hooks.py, hooks.c,
+/// go.mod or hooks.zig. The world in wit/ is named after the pipeline.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The folder of the project
     #[arg(default_value = ".")]
     dir: PathBuf,
-    /// Where to write the component [default: TASK.wasm in the root of the mix project around it,
+    /// Where to write the component [default: PIPELINE.wasm in the root of the mix project around it,
     /// or in its own folder where there is none]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Compile it too, and keep the code, so that the first call of its hooks here need not
+    /// Compile it too, and keep the code, so that the first call of its hooks here does not have to
     #[arg(long)]
     precompile: bool,
 }
@@ -34,7 +34,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         // Whoever closes the pipe learns of it at the next line that matters.
         _ = say(&format!("{line}\n"));
     })?;
-    let file = args.out.clone().unwrap_or_else(|| project.destination(built.task));
+    let file = args.out.clone().unwrap_or_else(|| project.destination(built.pipeline));
     built.write(&file)?;
     say(&format!(
         "{}  {} KB, {}: {}\n",
@@ -44,7 +44,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         built.hooks().join(", ")
     ))?;
     if args.precompile {
-        let compiled = hooks::precompile(&file, built.task, &Roots::from_environment()?)?;
+        let compiled = hooks::precompile(&file, built.pipeline, &Roots::from_environment()?)?;
         let how = compiled
             .map_or("its code was compiled before".to_owned(), |time| format!("compiled in {}", duration(time)));
         say(&format!("  {how}\n"))?;

@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use gatling::hooks::inspect::{Inspection, Status};
-use gatling::hooks::{self, digest, read};
-use gatling::task::Task;
 use gatling_config::roots::Roots;
 use gatling_config::settings::{OperatorSettings, ProjectSettings};
+use gatling_engine::hooks;
 use gatling_grants::{Grants, ListedGrant};
-use gatling_report::duration;
+use gatling_hook_host::inspect::{Inspection, Status};
+use gatling_hook_host::{digest, read};
+use gatling_pipeline::Pipeline;
+use gatling_text::duration;
 use serde::Serialize;
 
-use crate::cli::{FAILED, UsageError, print_json, say};
+use crate::cli::{FAILED, UsageError, print_json_line, say};
 
 /// List the hooks that hooks files export, and what is wrong with them
 ///
@@ -26,7 +27,7 @@ pub(super) struct Args {
     /// Compile them too, and keep the code, so that the first deployment with them need not
     #[arg(long)]
     precompile: bool,
-    /// One JSON object a file, in an array
+    /// One JSON object a line for each file (docs/journal.md describes it)
     #[arg(long)]
     json: bool,
 }
@@ -57,7 +58,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let files = if args.files.is_empty() { default_files()? } else { args.files.clone() };
     let reports: Vec<_> = files.iter().map(|file| check(file, args.precompile)).collect();
     if args.json {
-        print_json(&reports)?;
+        reports.iter().try_for_each(print_json_line)?;
     } else {
         for report in &reports {
             say(&text(report))?;
@@ -67,10 +68,13 @@ pub(super) fn main(args: &Args) -> Result<u8> {
 }
 
 fn default_files() -> Result<Vec<PathBuf>> {
-    let files: Vec<_> =
-        Task::ALL.iter().map(|task| PathBuf::from(task.hooks_file())).filter(|file| file.exists()).collect();
+    let files: Vec<_> = Pipeline::ALL
+        .iter()
+        .map(|pipeline| PathBuf::from(pipeline.hooks_file()))
+        .filter(|file| file.exists())
+        .collect();
     if files.is_empty() {
-        let names: Vec<_> = Task::ALL.iter().map(|task| task.hooks_file()).collect();
+        let names: Vec<_> = Pipeline::ALL.iter().map(|pipeline| pipeline.hooks_file()).collect();
         return Err(
             UsageError(format!("none of {} is in this folder: name the files to check", names.join(", "))).into()
         );
@@ -91,7 +95,7 @@ fn check(file: &Path, precompile: bool) -> Report {
         report.inspection.problems.push(format!("{error:#}"));
     }
     if precompile && report.inspection.problems.is_empty() {
-        match Roots::from_environment().and_then(|roots| hooks::precompile(file, task_of(file), &roots)) {
+        match Roots::from_environment().and_then(|roots| hooks::precompile(file, pipeline_of(file), &roots)) {
             Ok(None) => report.compiled = Some(Compiled::Already),
             Ok(Some(time)) => report.compiled = Some(Compiled::Milliseconds(time.as_millis() as u64)),
             Err(error) => report.inspection.problems.push(format!("it does not compile: {error:#}")),
@@ -104,7 +108,8 @@ fn look(file: &Path, report: &mut Report) -> Result<()> {
     let bytes = read(file)?;
     report.sha256 = Some(digest(&bytes));
     report.size = Some(bytes.len());
-    report.inspection = Inspection::of(&bytes, task_of(file)).map_err(|problem| anyhow!(problem))?;
+    report.inspection = Inspection::of(&bytes, &pipeline_of(file).name(), &Pipeline::all_hooks())
+        .map_err(|problem| anyhow!(problem))?;
     let uses = report.inspection.uses();
     report.can_ask_for = grants(file)?.listed().into_iter().filter(|grant| uses.contains(&grant.key)).collect();
     Ok(())
@@ -119,9 +124,9 @@ fn grants(file: &Path) -> Result<Grants> {
     Ok(Grants::of(&settings.hooks.grants, &operator.hooks.grants, &roots.config))
 }
 
-/// The task that a file's name says it is for; a file with another name is one for upgrades.
-pub(super) fn task_of(file: &Path) -> Task {
-    file.file_stem().and_then(|stem| stem.to_str()?.parse().ok()).unwrap_or(Task::Upgrade)
+/// The pipeline that a file is named after; a file with another name is one for upgrades.
+pub(super) fn pipeline_of(file: &Path) -> Pipeline {
+    file.file_stem().and_then(|stem| stem.to_str()?.parse().ok()).unwrap_or(Pipeline::Upgrade)
 }
 
 fn text(report: &Report) -> String {

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use gatling::authoring::{Language, new};
-use gatling::task::Task;
+use gatling_authoring::{Language, new};
+use gatling_pipeline::Pipeline;
 
 use crate::cli::{UsageError, say};
 
@@ -20,19 +20,20 @@ pub(super) struct Args {
     /// The language: rust, js, python, c, go or zig
     #[arg(long, value_name = "LANGUAGE")]
     lang: Language,
-    /// The hooks to begin with [default: before_mix_compile, or the first of its task]
+    /// The hooks to begin with [default: before_mix_compile, or the first of its pipeline]
     #[arg(long, value_name = "HOOK,...", value_delimiter = ',')]
     hooks: Vec<String>,
-    /// The task whose steps they wrap: upgrade, deploy or unload
-    #[arg(long, default_value = "upgrade")]
-    task: Task,
+    /// The pipeline whose steps they wrap: upgrade, deploy or unload
+    #[arg(long, alias = "task", default_value = "upgrade")]
+    pipeline: Pipeline,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
-    let names = if args.hooks.is_empty() { vec![default_hook(args.task)] } else { args.hooks.clone() };
-    let hooks = new::hooks(args.task, &names).map_err(|error| UsageError(error.to_string()))?;
-    let files = new::create(&args.dir, args.lang, args.task, &hooks)?;
-    let mut text = format!("{}: hooks of {} in {}\n", args.dir.display(), args.task.hooks_file(), args.lang.title());
+    let names = if args.hooks.is_empty() { vec![default_hook(args.pipeline)] } else { args.hooks.clone() };
+    let hooks = new::hooks(args.pipeline, &names).map_err(|error| UsageError(error.to_string()))?;
+    let files = new::create(&args.dir, args.lang, args.pipeline, &hooks)?;
+    let mut text =
+        format!("{}: hooks of {} in {}\n", args.dir.display(), args.pipeline.hooks_file(), args.lang.title());
     for file in files {
         writeln!(text, "  {}", file.display())?;
     }
@@ -41,9 +42,9 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// The hook to begin with, where none is named: the usual one, or the task's first.
-fn default_hook(task: Task) -> String {
-    let mut names = task.hooks().map(|hook| hook.name());
+/// The hook to begin with, where none is named: the usual one, or the pipeline's first.
+fn default_hook(pipeline: Pipeline) -> String {
+    let mut names = pipeline.hooks().into_iter().map(|hook| hook.name());
     let first = names.next().unwrap_or_default();
     names.find(|name| name == new::DEFAULT_HOOK).unwrap_or(first)
 }
@@ -51,11 +52,11 @@ fn default_hook(task: Task) -> String {
 /// The names of all hooks, for the end of the help.
 fn names() -> String {
     let mut text =
-        "Hooks are named before_STEP and after_STEP; on_failure is called when a run of the task fails. The steps:"
+        "Hooks are named before_STEP and after_STEP; on_failure is called when a run of the pipeline fails. The steps:"
             .to_owned();
-    for task in Task::ALL {
-        let steps: Vec<_> = task.steps().iter().map(|step| step.name).collect();
-        text += &format!("\n  {:<8} {}", task.name(), steps.join(", "));
+    for pipeline in Pipeline::ALL {
+        let steps: Vec<_> = pipeline.steps().iter().map(|step| step.name.as_str()).collect();
+        text += &format!("\n  {:<8} {}", pipeline.name(), steps.join(", "));
     }
     text
 }

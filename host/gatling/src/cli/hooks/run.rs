@@ -7,21 +7,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gatling::env::Env;
-use gatling::hooks::{EnvRecord, FailureRecord, HookInput, PlannedEffect, Trial, TrialResult, sample};
-use gatling::task::{Hook, HookPoint, Task};
-use gatling::toolchain::explain;
+use gatling_authoring::sample;
 use gatling_config::dotenv::Dotenv;
 use gatling_config::project::ProjectName;
 use gatling_config::roots::Roots;
 use gatling_config::settings::{OperatorSettings, ProjectSettings};
-use gatling_report::{Options, Shown, Verbosity, duration, escape};
+use gatling_engine::facts::gather;
+use gatling_engine::hooks;
+use gatling_engine::run::checkout::Repository;
+use gatling_engine::toolchain::explain;
+use gatling_hook_host::{EnvRecord, FailureRecord, Hook, HookInput, HookPoint, PlannedEffect, Trial, TrialResult};
+use gatling_pipeline::Pipeline;
+use gatling_report::{Options, Shown, Verbosity};
 use gatling_runs::{Event, Events, Redactor};
+use gatling_text::{duration, escape};
 use serde::Serialize;
 
-use super::check::task_of;
+use super::check::pipeline_of;
 use crate::cli::show;
-use crate::cli::{FAILED, UsageError, loaded, print_json, say, take_environment_of_runs};
+use crate::cli::{FAILED, UsageError, loaded, print_json_line, say, take_environment_of_runs};
 
 /// Call one hook outside any deployment, and print its log, its result and its time
 ///
@@ -49,7 +53,7 @@ pub(super) struct Args {
     /// Call it so many times, each time with a new instance, and tell the medians
     #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
-    /// One JSON object
+    /// One JSON object (docs/journal.md describes it)
     #[arg(long)]
     json: bool,
 }
@@ -77,16 +81,17 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let roots = Roots::from_environment()?;
     let file =
         args.file.canonicalize().with_context(|| format!("cannot find the hooks file {}", args.file.display()))?;
-    let hook = hook(&args.hook, task_of(&file))?;
+    let hook = hook(&args.hook, pipeline_of(&file))?;
+    let pipeline = Pipeline::named(&hook.pipeline).unwrap_or(Pipeline::Upgrade);
     let operator = OperatorSettings::read(&roots.config)?;
     let (input, settings) = match &args.project {
-        Some(project) => of_project(project, hook.task)?,
-        None => made_up(&file, hook.task, args.env.as_deref())?,
+        Some(project) => of_project(project, pipeline)?,
+        None => made_up(&file, pipeline, args.env.as_deref())?,
     };
     if args.failure.is_some() && hook.point != HookPoint::OnFailure {
         return Err(UsageError(format!("--failure is for the hook on_failure, and not for {}", hook.name())).into());
     }
-    let failure = failure(hook.task, &input.env, args.failure.as_deref())?;
+    let failure = failure(pipeline, &input.env, args.failure.as_deref())?;
     let lines = Lines::new(!args.json);
     // Whoever tries a hook looks for faults: what a deployment shows only verbosely, they see.
     let width = if args.json { usize::MAX } else { show::options().width };
@@ -95,40 +100,44 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     events.hide(Redactor::new(input.variables.iter(), &[]));
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     events.emit(Event::HookBegun { hook: hook.name(), file: name });
-    let trial = Trial { file, hook, input, failure, times: args.repeat, dry: args.dry_run, settings, operator };
-    let trial_result = trial.run(&roots, &events)?;
+    let shown = file.display().to_string();
+    let file = hooks::file(file, pipeline, &roots, &settings, &operator)?;
+    let trial = Trial { file, hook: hook.clone(), input, failure, times: args.repeat, dry: args.dry_run };
+    let trial_result = trial.run(&hooks::sink(&events)).map_err(hooks::with_remedy);
+    let mut trial_result = trial_result.with_context(|| format!("the hooks file {shown} cannot be used"))?;
+    trial_result.result = trial_result.result.map_err(hooks::with_remedy);
     if args.json {
-        print_json(&report(hook, &trial_result, args.dry_run, lines.take()))?;
+        print_json_line(&report(&hook, &trial_result, args.dry_run, lines.take()))?;
     } else {
-        say(&text(hook, &trial_result, args.dry_run))?;
+        say(&text(&hook, &trial_result, args.dry_run))?;
     }
     Ok(if trial_result.result.is_ok() { 0 } else { FAILED })
 }
 
-/// The hook of that name: one of the file's task, or else of the task that has it.
-fn hook(name: &str, task: Task) -> Result<Hook> {
+/// The hook of that name: one of the file's pipeline, or else of the pipeline that has it.
+fn hook(name: &str, pipeline: Pipeline) -> Result<Hook> {
     let name = name.replace('-', "_");
-    let mut tasks = vec![task];
-    tasks.extend(Task::ALL.into_iter().filter(|other| *other != task));
-    let all = || tasks.iter().flat_map(|task| task.hooks());
+    let others = Pipeline::ALL.into_iter().filter(|other| *other != pipeline);
+    let pipelines: Vec<_> = [pipeline].into_iter().chain(others).collect();
+    let all = || pipelines.iter().flat_map(|pipeline| pipeline.hooks());
     if let Some(hook) = all().find(|hook| hook.name() == name) {
         return Ok(hook);
     }
     let nearest = all().map(|hook| hook.name()).min_by_key(|other| strsim::damerau_levenshtein(&name, other));
-    Err(UsageError(format!("there is no hook {name}; did you mean {}?", nearest.unwrap_or_default())).into())
+    Err(UsageError(format!("{name} is not a hook; did you mean {}?", nearest.unwrap_or_default())).into())
 }
 
-fn of_project(project: &ProjectName, task: Task) -> Result<(HookInput, ProjectSettings)> {
+fn of_project(project: &ProjectName, pipeline: Pipeline) -> Result<(HookInput, ProjectSettings)> {
     let paths = loaded(project)?;
-    let source = gatling::run::checkout::Repository::at(&paths.build_dir()).checked_out().unwrap_or_default();
+    let source = Repository::at(&paths.build_dir()).checked_out().unwrap_or_default();
     take_environment_of_runs(&paths)?;
-    let env = Env::build(&paths, task, &source).map_err(|error| explain(error, &paths.build_dir()))?;
-    Ok((HookInput::from(&env), env.settings))
+    let facts = gather(&paths, pipeline, &source).map_err(|error| explain(error, &paths.build_dir()))?.facts;
+    Ok((hooks::input(&facts), facts.settings))
 }
 
-fn made_up(file: &Path, task: Task, given: Option<&Path>) -> Result<(HookInput, ProjectSettings)> {
+fn made_up(file: &Path, pipeline: Pipeline, given: Option<&Path>) -> Result<(HookInput, ProjectSettings)> {
     let folder = file.parent().unwrap_or(Path::new("/"));
-    let mut env = sample::env(task, folder);
+    let mut env = sample::env(pipeline, folder);
     if let Some(given) = given {
         env = sample::env_from_json(&read(given)?, &env).with_context(|| format!("cannot use {}", given.display()))?;
     }
@@ -136,11 +145,12 @@ fn made_up(file: &Path, task: Task, given: Option<&Path>) -> Result<(HookInput, 
     let settings = ProjectSettings::read(Path::new(build_dir))?;
     let dotenv = Dotenv::read(&Path::new(deploy_dir).join(".env"))?;
     let variables = dotenv.iter().collect();
-    Ok((HookInput { env, variables }, settings))
+    let set_command = format!("gatling config set {}", env.project);
+    Ok((HookInput { env, variables, set_command }, settings))
 }
 
-fn failure(task: Task, env: &EnvRecord, given: Option<&Path>) -> Result<FailureRecord> {
-    let failure = sample::failure(task, env);
+fn failure(pipeline: Pipeline, env: &EnvRecord, given: Option<&Path>) -> Result<FailureRecord> {
+    let failure = sample::failure(pipeline, env);
     let Some(given) = given else { return Ok(failure) };
     sample::failure_from_json(&read(given)?, &failure).with_context(|| format!("cannot use {}", given.display()))
 }
@@ -149,7 +159,7 @@ fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-fn report(hook: Hook, trial_result: &TrialResult, dry: bool, log: Vec<String>) -> Report {
+fn report(hook: &Hook, trial_result: &TrialResult, dry: bool, log: Vec<String>) -> Report {
     Report {
         hook: hook.name(),
         ok: trial_result.result.is_ok(),
@@ -183,7 +193,7 @@ fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn text(hook: Hook, trial_result: &TrialResult, dry: bool) -> String {
+fn text(hook: &Hook, trial_result: &TrialResult, dry: bool) -> String {
     let mut text = String::new();
     if dry {
         text += if trial_result.planned.is_empty() {

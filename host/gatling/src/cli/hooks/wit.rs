@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use gatling::authoring::CONTRACT;
+use gatling_authoring::CONTRACT;
 
 use crate::cli::print;
 

@@ -1,0 +1,277 @@
+//! Gathering facts: everything that is to be known of a deployment, once, before its first step.
+
+mod checks;
+pub mod server;
+
+use std::net::TcpListener;
+use std::{fs, io};
+
+use anyhow::{Context, Result, bail};
+use gatling_config::domains;
+use gatling_config::dotenv::Dotenv;
+use gatling_config::roots::ProjectPaths;
+use gatling_config::secrets;
+use gatling_config::settings::{OperatorSettings, ProjectSettings, SiteSettings, project_file};
+use gatling_pipeline::facts::Site;
+use gatling_pipeline::facts::mix::{MixCall, MixFacts};
+use gatling_pipeline::{Facts, Pipeline, Source};
+use gatling_process::Variables;
+use gatling_templates::{self as templates, SiteText};
+
+use crate::mix::Mix;
+use crate::nginx;
+use crate::toolchain::{self, Asked};
+use server::serving_port;
+
+/// What is known of a deployment before mix is asked about the project.
+#[derive(Clone, Debug)]
+struct Draft {
+    paths: ProjectPaths,
+    pipeline: Pipeline,
+    operator: OperatorSettings,
+    settings: ProjectSettings,
+    dotenv: Dotenv,
+    port: u16,
+    domains: Option<Vec<String>>,
+    mix: Mix,
+    /// The release that serves.
+    current: Option<String>,
+}
+
+impl Draft {
+    /// Looks at the project as it is checked out, and at the server.
+    ///
+    /// # Errors
+    /// When settings or the `.env` can't be read, or no port is free.
+    fn look(paths: &ProjectPaths, pipeline: Pipeline) -> Result<Self> {
+        let operator = OperatorSettings::read(&paths.roots.config)?;
+        // A project whose files are rubbish must still be one that can be taken off the server.
+        let tolerant = pipeline == Pipeline::Unload;
+        let settings = or_default(tolerant, ProjectSettings::read(&paths.build_dir()))?;
+        let mut dotenv = or_default(tolerant, Dotenv::read(&paths.dotenv()))?;
+        if pipeline == Pipeline::Deploy && secrets::is_missing(paths, &dotenv) {
+            // It is generated when the project really is deployed.
+            dotenv.set(secrets::NAME, &secrets::generate()?)?;
+        }
+        let domains = or_default(tolerant, domains::read(&paths.build_dir()))?;
+        let port = choose_port(paths, &dotenv)?;
+        let host = domains.as_deref().and_then(domains::main);
+        let call = MixCall {
+            dir: paths.build_dir(),
+            env: dotenv.get("MIX_ENV").unwrap_or(&operator.mix_env).to_owned(),
+            variables: mix_variables(&dotenv, &operator, port, host),
+        };
+        let mix = Mix::new(call, settings.mix.session);
+        // What a first deployment that failed has left behind never served.
+        let current = if paths.is_deployed() { paths.current_release() } else { None };
+
+        Ok(Self { paths: paths.clone(), pipeline, operator, settings, dotenv, port, domains, mix, current })
+    }
+
+    /// What mix says of the project. Nothing is asked for `unload`, which works without mix.
+    ///
+    /// # Errors
+    /// As [`Mix::ask`].
+    fn ask(&self) -> Result<MixFacts> {
+        if self.pipeline == Pipeline::Unload {
+            return Ok(MixFacts { version: self.current.clone().unwrap_or_default(), ..MixFacts::default() });
+        }
+        self.mix.ask()
+    }
+
+    /// Makes facts of it, with what mix says.
+    ///
+    /// # Errors
+    /// When something that the pipeline needs is missing or wrong: the error says what, and what to do.
+    fn complete(self, source: &Source, facts: MixFacts) -> Result<Gathered> {
+        let Self { paths, pipeline, operator, settings, dotenv, port, domains, mix, current } = self;
+        let paths = &paths;
+        let tolerant = pipeline == Pipeline::Unload;
+        let mut warnings = Vec::new();
+        if !tolerant {
+            let asked = Asked::read(&paths.build_dir(), facts.requirement.clone())?;
+            warnings = toolchain::check(&asked, &facts.versions, &toolchain::of_user())?;
+            checks::check_facts(paths, &facts)?;
+            checks::check_runtime_config(paths, &facts, &mix.call.variables)?;
+        }
+        let (domains, nginx_template, site) =
+            or_default(tolerant, site(paths, &operator, &settings.nginx, domains, port))?;
+        if !tolerant {
+            checks::check_https(&facts, &operator, &domains, &site)?;
+        }
+        let release = release_name(paths, &facts.version, current.as_deref());
+        let upgrade_dir = paths.releases_dir().join(&release);
+        let folder = facts.release_folder.as_ref();
+        let folder = folder.map_or(paths.build_dir(), |folder| paths.build_dir().join(folder));
+        let server = server::gather(paths, &folder)?;
+        let callback_module = |pipeline: Pipeline| {
+            Some(paths.build_dir().join(pipeline.hooks_file())).filter(|file| file.symlink_metadata().is_ok())
+        };
+
+        let facts = Facts {
+            available_port: port,
+            available_tasks: facts.tasks.clone(),
+            build_dir: paths.build_dir(),
+            built_release_path: facts.release_path.clone(),
+            deploy_callback_module: callback_module(Pipeline::Deploy),
+            deploy_dir: paths.deploy_dir(),
+            deploy_path: paths.deploy_dir().join(format!("{}.tar.gz", paths.name)),
+            etc_dir: paths.roots.etc_dir.clone(),
+            etc_path: paths.init_script(),
+            git_hook_path: paths.git_hook(),
+            nginx_available_path: paths.nginx_available(),
+            nginx_dir: paths.roots.nginx_dir.clone(),
+            nginx_enabled_path: paths.nginx_enabled(),
+            nginx_template,
+            domains,
+            project: paths.name.to_string(),
+            releases: releases(paths),
+            script_template: templates::init_script(paths)?,
+            upgrade_callback_module: callback_module(Pipeline::Upgrade),
+            upgrade_path: upgrade_dir.join(paths.name.as_str()),
+            upgrade_dir,
+            version: facts.version.clone(),
+            pipeline,
+            commit: source.commit.clone(),
+            branch: source.branch.clone(),
+            previous_version: current,
+            strategy: settings.strategy.name(),
+            unload_callback_module: callback_module(Pipeline::Unload),
+            paths: paths.clone(),
+            settings,
+            operator,
+            mix: facts,
+            variables: dotenv.iter().collect(),
+            mix_call: mix.call.clone(),
+            site,
+            server,
+            warnings,
+        };
+        Ok(Gathered { facts, mix })
+    }
+}
+
+/// Facts, and the mix that was asked for them.
+pub struct Gathered {
+    /// The facts.
+    pub facts: Facts,
+    /// mix, which may go on running as a session.
+    pub(crate) mix: Mix,
+}
+
+/// Looks at the project as it is checked out, and at the server, and asks mix.
+///
+/// # Errors
+/// When something that the pipeline needs is missing or wrong: the error says what, and what to do.
+pub fn gather(paths: &ProjectPaths, pipeline: Pipeline, source: &Source) -> Result<Gathered> {
+    let draft = Draft::look(paths, pipeline)?;
+    let facts = draft.ask()?;
+    draft.complete(source, facts)
+}
+
+fn or_default<T: Default>(tolerant: bool, result: Result<T>) -> Result<T> {
+    if tolerant { Ok(result.unwrap_or_default()) } else { result }
+}
+
+/// The release's folder is named after its version. The folder that the running release was
+/// started from is never touched, so the same version again gets a number.
+fn release_name(paths: &ProjectPaths, version: &str, current: Option<&str>) -> String {
+    if current != Some(version) && !current.is_some_and(|current| current.starts_with(&format!("{version}+"))) {
+        return version.to_owned();
+    }
+    numbered(paths, version)
+}
+
+/// A name that no release has: the version with a number.
+pub(crate) fn numbered(paths: &ProjectPaths, version: &str) -> String {
+    let is_free = |name: &String| !paths.releases_dir().join(name).join(paths.name.as_str()).exists();
+    (2..).map(|number| format!("{version}+{number}")).find(is_free).expect("numbers don't end")
+}
+
+/// The releases on the server, in the order in which they last served; before them those that never
+/// did, by their names.
+fn releases(paths: &ProjectPaths) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(paths.releases_dir()) else { return Vec::new() };
+    let served = paths.served();
+    let mut releases: Vec<_> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let name = entry.file_name().into_string().ok()?;
+            let is_whole = entry.path().join(paths.name.as_str()).is_dir();
+            is_whole.then(|| (served.iter().rposition(|other| *other == name), name))
+        })
+        .collect();
+    releases.sort();
+    releases.into_iter().map(|(_, name)| name).collect()
+}
+
+fn mix_variables(dotenv: &Dotenv, operator: &OperatorSettings, port: u16, host: Option<&str>) -> Variables {
+    let mut variables = Variables::default();
+    variables.set("MIX_ENV", &operator.mix_env);
+    variables.extend(host.map(|host| ("PHX_HOST", host)));
+    variables.extend(dotenv.iter());
+    variables.set("PORT", &port.to_string());
+    variables
+}
+
+/// The port in the project's `.env`, else the one that the running release has, else a free one.
+fn choose_port(paths: &ProjectPaths, dotenv: &Dotenv) -> Result<u16> {
+    if let Some(port) = dotenv.get("PORT") {
+        return port.parse().ok().filter(|port| *port != 0).with_context(|| {
+            format!("PORT is {port:?} in the project's .env: set a number from 1 to 65535, with `gatling config set {} PORT=4000`", paths.name)
+        });
+    }
+    match serving_port(paths) {
+        Some(port) => Ok(port),
+        None => free_port()
+            .with_context(|| format!("choose a port yourself with `gatling config set {} PORT=NUMBER`", paths.name)),
+    }
+}
+
+/// A port that nothing listens on. It lies below those that Linux gives to outgoing
+/// connections, or one of them could take it while the app restarts.
+fn free_port() -> Result<u16> {
+    const RANGE: std::ops::Range<u32> = 20_000..30_000;
+    let mut start = [0; 4];
+    fs::File::open("/dev/urandom")
+        .and_then(|mut file| io::Read::read_exact(&mut file, &mut start))
+        .context("cannot read /dev/urandom")?;
+    let start = u32::from_ne_bytes(start) % RANGE.len() as u32;
+    (0..RANGE.len() as u32)
+        .map(|offset| (RANGE.start + (start + offset) % RANGE.len() as u32) as u16)
+        .find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok())
+        .context("no port from 20000 to 29999 is free")
+}
+
+/// No nginx.conf of a project is longer than this, in bytes.
+const LONGEST_SITE: u64 = 1024 * 1024;
+
+/// The host names, the text of the site and what visitors see of it: the project's own nginx.conf if
+/// it has one, else Gatling's site.
+fn site(
+    paths: &ProjectPaths,
+    operator: &OperatorSettings,
+    settings: &SiteSettings,
+    domains: Option<Vec<String>>,
+    port: u16,
+) -> Result<(Vec<String>, String, Site)> {
+    let own = project_file(&paths.build_dir(), "nginx.conf", LONGEST_SITE)?;
+    let has_file = domains.is_some();
+    let domains = domains.unwrap_or_default();
+    let (text, proof) = match &own {
+        // The mark comes last, so that nginx counts the lines as the author does.
+        Some(text) => (format!("{}\n# {}\n", text.trim_end(), templates::marker(&paths.name)), None),
+        None if domains.is_empty() => bail!(
+            "the project has no {}: name the host names that nginx is to serve it at, for instance with \
+             `echo www.example.com > domains`, and commit the file",
+            if has_file { "host name in its file `domains`" } else { "file `domains`" }
+        ),
+        None => {
+            let assets = paths.assets_dir().filter(|_| nginx::serves_gz_files());
+            let site = SiteText::new(&operator.nginx, settings, &domains, port, assets.as_deref());
+            (site.render(&paths.name)?, Some(site.proof()))
+        }
+    };
+    let site = Site::new(&text, &domains, proof);
+    Ok((domains, text, site))
+}

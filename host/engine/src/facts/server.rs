@@ -1,0 +1,119 @@
+//! What is there on the server, as far as a plan depends on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use gatling_config::dotenv::Dotenv;
+use gatling_config::roots::ProjectPaths;
+use gatling_pipeline::facts::server::{Link, Logrotate, ServerFacts, SiteInPlace};
+use gatling_templates as templates;
+
+/// Looks at the server. `release_source` is the folder that the release is built from.
+///
+/// # Errors
+/// None in practice: only if a template itself were broken.
+pub fn gather(paths: &ProjectPaths, release_source: &Path) -> Result<ServerFacts> {
+    Ok(ServerFacts {
+        sudo: needs_sudo(paths),
+        has_systemd: Path::new("/run/systemd/system").is_dir(),
+        ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+        has_deploy_dir: paths.deploy_dir().is_dir(),
+        has_lib_dir: paths.lib_dir().is_some_and(|folder| folder.is_dir()),
+        init_script: fs::read_to_string(paths.init_script()).ok(),
+        logrotate: paths.logrotate_file().map(|path| logrotate(paths, path)).transpose()?,
+        site: site_in_place(paths),
+        serving_port: serving_port(paths),
+        was_started: paths.pid_file().exists(),
+        half_made: half_made(paths),
+        has_migrate_script: release_source.join("rel/overlays/bin/migrate").is_file(),
+    })
+}
+
+fn logrotate(paths: &ProjectPaths, path: PathBuf) -> Result<Logrotate> {
+    Ok(Logrotate {
+        is_installed: path.parent().is_some_and(Path::is_dir),
+        text: fs::read_to_string(&path).ok(),
+        wanted: templates::logrotate(paths)?,
+        path,
+    })
+}
+
+fn site_in_place(paths: &ProjectPaths) -> SiteInPlace {
+    let (available, enabled) = (paths.nginx_available(), paths.nginx_enabled());
+    let link = match fs::read_link(&enabled) {
+        Ok(target) if target == available => Link::Right,
+        _ if enabled.symlink_metadata().is_ok() => Link::Other,
+        _ => Link::Missing,
+    };
+    SiteInPlace { text: fs::read_to_string(available).ok(), link }
+}
+
+/// The port that was noted for the release that serves.
+pub(super) fn serving_port(paths: &ProjectPaths) -> Option<u16> {
+    let noted = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
+    noted.get("GATLING_PORT").and_then(|port| port.parse().ok())
+}
+
+fn half_made(paths: &ProjectPaths) -> Vec<PathBuf> {
+    let entries = fs::read_dir(paths.releases_dir()).into_iter().flatten().flatten();
+    let mut folders: Vec<_> = entries.map(|entry| entry.path()).collect();
+    folders.retain(|folder| !folder.join(paths.name.as_str()).exists());
+    folders.sort();
+    folders
+}
+
+/// Whether the system's folders are somebody else's.
+pub(crate) fn needs_sudo(paths: &ProjectPaths) -> bool {
+    let writable = |dir: &Path| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
+    !rustix::process::geteuid().is_root() && !writable(&paths.roots.etc_dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use gatling_config::roots::Roots;
+
+    use super::*;
+
+    /// A project in a home of its own, which goes with the returned guard.
+    fn project() -> (tempfile::TempDir, ProjectPaths) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().to_owned();
+        let roots = Roots {
+            etc_dir: home.join("init.d"),
+            nginx_dir: home.join("nginx"),
+            logrotate_dir: None,
+            lib_dir: None,
+            config: home.join("gatling.toml"),
+            home,
+        };
+        (folder, roots.project(&"hello".parse().expect("a name")))
+    }
+
+    #[test]
+    fn folders_of_releases_that_no_release_came_into_are_seen() {
+        let (_guard, paths) = project();
+        for made in ["0.1.0/hello", "0.1.1/hello.partial", "0.2.0/hello.partial"] {
+            fs::create_dir_all(paths.releases_dir().join(made)).expect("a folder");
+        }
+        let server = gather(&paths, &paths.build_dir()).expect("it can be told");
+        assert_eq!(server.half_made, ["0.1.1", "0.2.0"].map(|name| paths.releases_dir().join(name)));
+    }
+
+    #[test]
+    fn what_is_in_the_place_of_a_site_is_seen() {
+        let (_guard, paths) = project();
+        let site = || site_in_place(&paths);
+        assert_eq!(site(), SiteInPlace::default());
+        let (available, enabled) = (paths.nginx_available(), paths.nginx_enabled());
+        for file in [&available, &enabled] {
+            fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        }
+        fs::write(&available, "server {}").expect("a file");
+        std::os::unix::fs::symlink(&available, &enabled).expect("a link");
+        assert_eq!(site(), SiteInPlace { text: Some("server {}".to_owned()), link: Link::Right });
+        fs::remove_file(&enabled).expect("it was there");
+        fs::write(&enabled, "").expect("a file");
+        assert_eq!(site().link, Link::Other);
+    }
+}

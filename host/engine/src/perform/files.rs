@@ -1,0 +1,148 @@
+//! Files and folders of a deployment.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+use gatling_config::folders::make_private;
+use gatling_config::roots::ProjectPaths;
+use gatling_pipeline::action::KEPT_RELEASES;
+
+use super::assets;
+use super::removal::{discard, finish};
+
+/// Writes a file beside its place and renames it.
+pub(super) fn write_file(path: &Path, contents: &str, mode: u32) -> Result<()> {
+    let folder = path.parent().context("a file is in a folder")?;
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(contents.as_bytes())?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Fails unless each file was written since `begun`.
+pub(super) fn prove_written(files: &[PathBuf], begun: SystemTime) -> Result<()> {
+    // File systems note times by a coarser clock.
+    let begun = begun - Duration::from_secs(1);
+    let is_new = |file: &&PathBuf| fs::metadata(file).and_then(|file| file.modified()).is_ok_and(|time| time >= begun);
+    match files.iter().find(|file| !is_new(file)) {
+        None => Ok(()),
+        Some(file) => bail!(
+            "the assets were built without an error, but {} was not written: see the output above, and whether \
+             `assets.deploy` in mix.exs ends with `phx.digest`. The app needs that file, because its config sets \
+             `cache_static_manifest`",
+            file.display()
+        ),
+    }
+}
+
+pub(super) fn prove_release(marker: &Path, version: &str) -> Result<()> {
+    let text = match fs::read_to_string(marker) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
+            "mix release ended well, but wrote no new release: {} is not there. It may have asked whether to overwrite \
+             the old one, and got no answer: see its output above, and whether mix.exs changes what `release` does",
+            marker.display()
+        ),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", marker.display())),
+    };
+    match text.split_whitespace().nth(1) {
+        Some(built) if built == version => Ok(()),
+        built => bail!(
+            "mix release built version {}, but mix.exs says {version}: see `releases:` in mix.exs",
+            built.unwrap_or("(none)")
+        ),
+    }
+}
+
+/// Notes that a release serves, and removes those that nobody would go back to.
+pub(super) fn keep_releases(paths: &ProjectPaths, serves: &str, needed: &[String]) -> Result<()> {
+    let mut served = paths.served();
+    served.retain(|release| release != serves && paths.releases_dir().join(release).is_dir());
+    served.push(serves.to_owned());
+    let latest = served.split_off(served.len().saturating_sub(KEPT_RELEASES));
+    write_file(&paths.served_file(), &(latest.join("\n") + "\n"), 0o644)?;
+    finish(&paths.deploy_dir())?;
+    for entry in fs::read_dir(paths.releases_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !latest.contains(&name) && !needed.contains(&name) {
+            discard(&entry.path(), &paths.deploy_dir())?;
+        }
+    }
+    assets::prune(paths, &[latest.as_slice(), needed].concat());
+    Ok(())
+}
+
+pub(super) fn append(path: &Path, text: &str) -> Result<()> {
+    let write = || -> io::Result<()> {
+        match fs::OpenOptions::new().append(true).open(path) {
+            Ok(mut file) => file.write_all(text.as_bytes()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// mix keeps the cookie of a release that it builds anew, and so nodes of it know each other.
+pub(super) fn clear_release(path: &Path) -> Result<()> {
+    let Some(aside) = path.parent() else { return Ok(()) };
+    finish(aside)?;
+    let releases = path.join("releases");
+    let cookie = fs::read(releases.join("COOKIE")).ok();
+    if path.exists() {
+        discard(path, aside)?;
+    }
+    if let Some(cookie) = cookie {
+        make_private(&releases)?;
+        fs::write(releases.join("COOKIE"), cookie).context("cannot keep the release's cookie")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use gatling_config::roots::Roots;
+
+    use super::*;
+
+    #[test]
+    fn the_last_five_releases_that_served_are_kept_in_the_order_in_which_they_did() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().to_owned();
+        let roots = Roots {
+            etc_dir: home.join("init.d"),
+            nginx_dir: home.join("nginx"),
+            logrotate_dir: None,
+            lib_dir: None,
+            config: home.join("gatling.toml"),
+            home,
+        };
+        let paths = roots.project(&"hello".parse().expect("a name"));
+        let (served, failed) = (["1", "2", "3", "4", "5", "6"], ["7", "8"]);
+        for release in served.iter().chain(&failed) {
+            fs::create_dir_all(paths.releases_dir().join(release).join("hello")).expect("a folder");
+        }
+        let keep = |release: &str, needed: &[&str]| {
+            let needed: Vec<_> = needed.iter().map(|name| (*name).to_owned()).collect();
+            keep_releases(&paths, release, &needed).expect("it can be done");
+        };
+        fs::write(paths.served_file(), "1\n2\n1\n3\n4\n5\n").expect("a file");
+
+        keep("6", &["6", "7"]);
+
+        assert_eq!(paths.served(), ["1", "3", "4", "5", "6"], "1 served again after 2");
+        let is_there = |release: &&str| paths.releases_dir().join(release).exists();
+        assert_eq!(served.into_iter().chain(failed).filter(|name| is_there(name)).collect::<String>(), "134567");
+        // One that is gone back to is the last one.
+        keep("3", &[]);
+        assert_eq!(paths.served(), ["1", "4", "5", "6", "3"]);
+    }
+}

@@ -1,0 +1,77 @@
+//! What is asked of a release before it counts as serving.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context as _, Result, bail};
+use gatling_pipeline::action::ReleaseProof;
+use gatling_pipeline::origins;
+use gatling_runs::Events;
+
+use crate::{http, serving};
+
+/// Fails unless the release is the current one and its own process listens on the port. Warns
+/// if the app can be reached past nginx, or refuses WebSockets from one of the host names.
+pub(super) fn prove(proof: &ReleaseProof, events: &Events) -> Result<()> {
+    let current = proof.paths.current_release().unwrap_or_default();
+    if current != proof.release {
+        bail!(
+            "the service says that it runs {}, but {} leads to {current}",
+            proof.release,
+            proof.paths.current_link().display()
+        );
+    }
+    let pid = serving::pid(&proof.paths).with_context(|| {
+        format!(
+            "the service says that it runs {}, but {} names no process of it",
+            proof.release,
+            proof.paths.pid_file().display()
+        )
+    })?;
+    let listens = serving::listens(pid).context("cannot find out where the app listens")?;
+    if !listens.iter().any(|address| address.port() == proof.port) {
+        bail!("{} runs, pid {pid}, but another process listens on its port {}", proof.release, proof.port);
+    }
+    warn_of_open_ports(proof, &listens, events);
+    warn_of_refused_sockets(proof, events);
+    Ok(())
+}
+
+fn warn_of_open_ports(proof: &ReleaseProof, listens: &[SocketAddr], events: &Events) {
+    for address in listens.iter().filter(|address| !address.ip().is_loopback()) {
+        let everywhere = matches!(address.ip(), IpAddr::V4(ip) if ip.is_unspecified())
+            || matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified());
+        let place = if everywhere { "all addresses of this server".to_owned() } else { address.ip().to_string() };
+        events.warn(format!("the app listens on port {} of {place}: it can be reached past nginx", address.port()));
+        if address.port() == proof.port {
+            let endpoint = proof.endpoints.first().map_or("MyAppWeb.Endpoint", String::as_str);
+            events.note(format!(
+                "  To have only nginx reach it, write in config/runtime.exs, in `config ..., {endpoint}`: \
+                 http: [ip: {{127, 0, 0, 1}}, port: ...]"
+            ));
+        }
+    }
+}
+
+/// Phoenix lets in a WebSocket only from a page of a host that it knows.
+fn warn_of_refused_sockets(proof: &ReleaseProof, events: &Events) {
+    if proof.endpoints.is_empty() {
+        return;
+    }
+    let address = format!("127.0.0.1:{}", proof.port);
+    let is_refused = |host: &&String| {
+        let origin = format!("https://{host}");
+        matches!(http::upgrade(&address, host, "/live/websocket?vsn=2.0.0", &origin), Ok(403))
+    };
+    let refused: Vec<_> = proof.hosts.iter().filter(is_refused).map(String::as_str).collect();
+    if !refused.is_empty() {
+        let endpoint = &proof.endpoints[0];
+        events.warn(format!(
+            "LiveView does not connect for visitors of {}: the app refuses their WebSocket",
+            refused.join(", ")
+        ));
+        events.note(format!(
+            "  Write in config/runtime.exs, in `config ..., {endpoint}`: check_origin: {}",
+            origins(&proof.domains)
+        ));
+    }
+}

@@ -1,0 +1,306 @@
+//! The life of one run: the lock, the env, the hooks, the steps, the end.
+
+pub mod checkout;
+mod execution;
+pub mod follow;
+pub mod worker;
+
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use gatling_config::dotenv::Dotenv;
+use gatling_config::roots::ProjectPaths;
+use gatling_config::secrets;
+use gatling_config::settings::PROJECT_FILE;
+use gatling_runs::lock::Lock;
+use gatling_runs::{Event, Events, Outcome, Redactor, Runs, State};
+
+use gatling_config::settings::{OperatorSettings, ProjectSettings};
+use gatling_hook_host::{LARGEST, Preload, compile_ahead};
+use gatling_pipeline::{Pipeline, Source};
+
+use crate::facts::gather;
+use crate::toolchain::explain;
+use crate::{hooks, serving};
+use checkout::{Repository, short};
+use execution::Execution;
+
+/// What is asked of a run.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The project.
+    pub paths: ProjectPaths,
+    /// The run's id.
+    pub id: String,
+    /// The pipeline. None for a push: deploy the first time, upgrade after.
+    pub pipeline: Option<Pipeline>,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Carries out a request, from the lock to the last event.
+///
+/// # Errors
+/// When the run failed or couldn't begin. The events have said why by then.
+pub fn carry_out(request: &Request, events: &Events) -> Result<()> {
+    hide_secrets(&request.paths, events);
+    events.emit(Event::Begun {
+        run: request.id.clone(),
+        project: request.paths.name.to_string(),
+        pipeline: request.pipeline.map(|pipeline| pipeline.name().to_string()),
+        by: request.by.clone(),
+        gatling: env!("CARGO_PKG_VERSION").to_owned(),
+    });
+    let mut begun = Instant::now();
+    let mut run = match Run::begin(request, events) {
+        Ok(run) => run,
+        Err(error) => {
+            events.emit(failure(request, request.pipeline, &error, begun));
+            return Err(error);
+        }
+    };
+    if run.waited {
+        begun = Instant::now();
+    }
+    let result = run.go(events);
+    // With the lock still in hand: whoever waits for it reads the journal.
+    events.emit(match &result {
+        Ok(done) => success(done, begun),
+        Err(error) => failure(request, run.pipeline, error, begun),
+    });
+    result.map(drop)
+}
+
+/// How a run went well.
+enum Done {
+    /// There was nothing to do.
+    Unchanged,
+    /// The app can be reached at these host names, or at this port; nowhere, once it is unloaded.
+    Serving(Vec<String>),
+}
+
+struct Run<'a> {
+    request: &'a Request,
+    runs: Runs,
+    lock: Lock,
+    /// The pipeline, once it is decided.
+    pipeline: Option<Pipeline>,
+    /// Runs that were killed, as long as nothing has set right what they left.
+    killed: Vec<String>,
+    waited: bool,
+}
+
+impl<'a> Run<'a> {
+    /// Takes the lock, waiting for it if need be.
+    fn begin(request: &'a Request, events: &Events) -> Result<Self> {
+        let state_dir = request.paths.state_dir();
+        let runs = Runs::below(&state_dir);
+        let name = &request.paths.name;
+        let mut waited = false;
+        let mut lock = Lock::take(&state_dir.join("lock"), |owner| {
+            waited = true;
+            events.emit(Event::Waiting { holder: owner.to_owned() });
+            compile_pushed_hooks(request);
+        })?;
+        if waited {
+            events.emit(Event::Waited);
+            // They may have been changed meanwhile.
+            hide_secrets(&request.paths, events);
+        }
+        lock.announce(&format!("run {} of {name}, begun by {}", request.id, request.by));
+        let killed = runs.killed(&request.id)?;
+        for other in &killed {
+            events.note(format!("the run {other} was killed before it ended"));
+        }
+        Ok(Self { request, runs, lock, pipeline: request.pipeline, killed, waited })
+    }
+
+    fn go(&mut self, events: &Events) -> Result<Done> {
+        let paths = &self.request.paths;
+        let repository = Repository::at(&paths.build_dir());
+        let branch = repository.branch();
+        let pipeline = self.decide()?;
+        self.pipeline = Some(pipeline);
+        if pipeline == Pipeline::Unload {
+            return self.unload(&repository, events);
+        }
+
+        let tips = repository.tips(&branch)?;
+        let Some(commit) = tips.branch.clone() else {
+            bail!(
+                "nothing was pushed to the branch {branch} yet: push to it, with `git push SERVER HEAD:{branch}`, or deploy \
+                 another branch, with `gatling load {} --branch NAME`",
+                paths.name
+            );
+        };
+        if self.waited && self.request.pipeline.is_none() && self.was_deployed_meanwhile(&commit)? {
+            events.note(format!(
+                "nothing to do: the run that this push waited for has deployed {branch} {} already",
+                short(&commit)
+            ));
+            return Ok(Done::Unchanged);
+        }
+        self.lock.announce(&format!(
+            "{pipeline} of {} to {branch} {}, begun by {} (run {})",
+            paths.name,
+            short(&commit),
+            self.request.by,
+            self.request.id
+        ));
+        let leftovers = self.runs.folder(&self.request.id).join("leftovers.patch");
+        repository.check_out(&tips, &commit, !self.killed.is_empty(), &leftovers, events)?;
+        repository.remove_builds_of_the_future(events)?;
+        self.settle_killed();
+        if pipeline == Pipeline::Deploy {
+            make_secret(paths, events)?;
+        }
+        let source = Source { commit: commit.clone(), branch };
+        // It is made ready while mix is asked about the project, and beside the first steps.
+        let preload = hooks::prepare(paths, pipeline);
+        let result = self.run_pipeline(pipeline, &source, preload, events);
+        if let Err(error) = repository.take_back_changes(&commit, events) {
+            events.warn(format!("what the build changed in the build dir could not be taken back: {error:#}"));
+        }
+        result
+    }
+
+    /// The pipeline that was asked for, if this is the time for it.
+    fn decide(&self) -> Result<Pipeline> {
+        let paths = &self.request.paths;
+        match (self.request.pipeline, paths.is_deployed()) {
+            (None, true) => Ok(Pipeline::Upgrade),
+            (None, false) => Ok(Pipeline::Deploy),
+            (Some(Pipeline::Deploy), true) => bail!(
+                "{0} is deployed already: release {1} is the current one. Bring it to the newest commit with `gatling upgrade {0}`",
+                paths.name,
+                paths.current_release().unwrap_or_default()
+            ),
+            (Some(Pipeline::Upgrade), false) => {
+                bail!("{0} is not deployed yet: deploy it the first time with `gatling deploy {0}`", paths.name)
+            }
+            (Some(pipeline), _) => Ok(pipeline),
+        }
+    }
+
+    /// What killed runs have left is set right.
+    fn settle_killed(&mut self) {
+        for killed in self.killed.drain(..) {
+            // Where it can't be noted, the next run looks again.
+            _ = self.runs.note_recovery(&killed, &self.request.id);
+        }
+    }
+
+    fn unload(&mut self, repository: &Repository, events: &Events) -> Result<Done> {
+        self.settle_killed();
+        let source = repository.checked_out().unwrap_or_default();
+        let paths = &self.request.paths;
+        let preload = hooks::prepare(paths, Pipeline::Unload);
+        self.run_pipeline(Pipeline::Unload, &source, preload, events)
+    }
+
+    fn run_pipeline(
+        &mut self,
+        pipeline: Pipeline,
+        source: &Source,
+        preload: Option<Preload>,
+        events: &Events,
+    ) -> Result<Done> {
+        let paths = &self.request.paths;
+        let gathered = gather(paths, pipeline, source).map_err(|error| explain(error, &paths.build_dir()))?;
+        Execution::load(&gathered, preload, &self.request.id, events)?.run()?;
+        let facts = &gathered.facts;
+        Ok(Done::Serving(match (pipeline, facts.domains.as_slice()) {
+            (Pipeline::Unload, _) => Vec::new(),
+            (_, []) => vec![format!("port {}", facts.available_port)],
+            (_, domains) => domains.to_vec(),
+        }))
+    }
+
+    /// Whether a run that this one waited for deployed this very commit, and no other since.
+    fn was_deployed_meanwhile(&self, commit: &str) -> Result<bool> {
+        let latest = self.runs.latest(LOOKED_AT)?;
+        let others = latest.into_iter().filter(|(id, _)| *id != self.request.id).filter_map(|(_, run)| run.ok());
+        // Those that had nothing to do have no commit.
+        let latest = others.filter(|other| other.commit.is_some()).max_by_key(|other| other.finished_at);
+        Ok(latest.is_some_and(|latest| latest.state == State::Succeeded && latest.commit.as_deref() == Some(commit)))
+    }
+}
+
+/// How many of the latest runs are looked at, at most: those that could still matter.
+const LOOKED_AT: usize = 20;
+
+/// Keeps the values of the project's `.env` out of the journal.
+fn hide_secrets(paths: &ProjectPaths, events: &Events) {
+    // Where it can't be read, the run ends before anything gets its values.
+    let dotenv = Dotenv::read(&paths.dotenv()).unwrap_or_default();
+    events.hide(Redactor::new(dotenv.iter(), &[]));
+}
+
+/// Makes the secret that a Phoenix app needs, where none is set.
+fn make_secret(paths: &ProjectPaths, events: &Events) -> Result<()> {
+    let _alone = Lock::take(&paths.state_dir().join("config.lock"), |_| {})?;
+    let mut dotenv = Dotenv::read(&paths.dotenv())?;
+    if secrets::is_missing(paths, &dotenv) {
+        dotenv.set(secrets::NAME, &secrets::generate()?)?;
+        dotenv.write(&paths.dotenv())?;
+        hide_secrets(paths, events);
+        events.note(format!("{} was not set: a new secret was generated for {}", secrets::NAME, paths.name));
+    }
+    Ok(())
+}
+
+/// Compiles the hooks that were pushed, while the run that is under way has the build dir.
+fn compile_pushed_hooks(request: &Request) {
+    // By the time that this one's turn comes the project is deployed, if all goes well.
+    let pipeline = request.pipeline.unwrap_or(Pipeline::Upgrade);
+    // What is unloaded is what is in the build dir, whatever was pushed.
+    if pipeline == Pipeline::Unload {
+        return;
+    }
+    let paths = request.paths.clone();
+    thread::spawn(move || {
+        let repository = Repository::at(&paths.build_dir());
+        let branch = repository.branch();
+        let Some(bytes) = repository.pushed_file(&branch, &pipeline.hooks_file(), LARGEST) else { return };
+        let settings = repository.pushed_file(&branch, PROJECT_FILE, 1 << 20).unwrap_or_default();
+        let settings = ProjectSettings::parse(&String::from_utf8_lossy(&settings)).unwrap_or_default();
+        let operator = OperatorSettings::read(&paths.roots.config).unwrap_or_default();
+        let path = paths.build_dir().join(pipeline.hooks_file());
+        if let Ok(file) = hooks::file(path, pipeline, &paths.roots, &settings, &operator) {
+            compile_ahead(&file, &bytes);
+        }
+    });
+}
+
+fn success(done: &Done, begun: Instant) -> Event {
+    let (outcome, places) = match done {
+        Done::Unchanged => (Outcome::Unchanged, Vec::new()),
+        Done::Serving(places) => (Outcome::Succeeded, places.clone()),
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    Event::Ended { outcome, seconds, error: Vec::new(), serving: None, again: None, places }
+}
+
+/// What failed, what serves now, and what to do.
+fn failure(request: &Request, pipeline: Option<Pipeline>, error: &anyhow::Error, begun: Instant) -> Event {
+    Event::Ended {
+        outcome: Outcome::Failed,
+        seconds: begun.elapsed().as_secs_f64(),
+        error: error.chain().map(ToString::to_string).collect(),
+        serving: Some(serving::look(&request.paths)),
+        again: Some(again(request, pipeline)),
+        places: Vec::new(),
+    }
+}
+
+/// The command that tries it again.
+fn again(request: &Request, pipeline: Option<Pipeline>) -> String {
+    let paths = &request.paths;
+    let command = match pipeline {
+        Some(Pipeline::Unload) => "unload",
+        _ if paths.is_deployed() => "upgrade",
+        _ => "deploy",
+    };
+    format!("gatling {command} {}", paths.name)
+}

@@ -1,0 +1,435 @@
+//! The build dir's files: those of the commit that is deployed, and nobody's work lost.
+//!
+//! A push moves the deploy branch and touches no file: a run may be building. The run itself,
+//! with the lock, brings the files to the branch's commit, and notes in a ref which one that is.
+//! So `HEAD` and the files differ between a push and its run, and what counts as a change made
+//! by hand is what differs from the noted commit.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
+use std::time::{Duration, SystemTime};
+use std::{fs, thread};
+
+use anyhow::{Context, Result, bail};
+
+use gatling_pipeline::Source;
+use gatling_process::Command;
+use gatling_runs::{Change, Events};
+
+/// The ref that notes which commit's files are in the build dir.
+const CHECKED_OUT: &str = "refs/gatling/checkout";
+/// The ref that notes, while files are brought into the build dir, which commit's they are.
+const INCOMING: &str = "refs/gatling/incoming";
+/// The key in the repository's configuration that names the deploy branch.
+const BRANCH_KEY: &str = "gatling.branch";
+/// The deploy branch where nothing names another.
+pub const DEFAULT_BRANCH: &str = "main";
+
+/// A project's repository.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    dir: PathBuf,
+}
+
+/// What the repository says of a commit to deploy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tips {
+    /// The commit of the deploy branch, if it was pushed already.
+    pub branch: Option<String>,
+    checked_out: Option<String>,
+    incoming: Option<String>,
+}
+
+impl Repository {
+    /// The repository whose files are in `dir`.
+    #[must_use]
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    /// Makes the repository, or, where it is there, sees to it that it is as it has to be.
+    ///
+    /// # Errors
+    /// When git can't.
+    pub fn initialise(&self, branch: &str) -> Result<()> {
+        fs::create_dir_all(&self.dir).with_context(|| format!("cannot make the folder {}", self.dir.display()))?;
+        if !self.dir.join(".git").is_dir() {
+            self.git(["init", "--quiet"])?;
+        }
+        self.git(["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")])?;
+        self.git(["config", BRANCH_KEY, branch])?;
+        // git would refuse a push to the branch that HEAD names; its files are not git's concern here.
+        self.git(["config", "receive.denyCurrentBranch", "ignore"])?;
+        Ok(())
+    }
+
+    /// Whether somebody else's commits are in the repository: Gatling never made it.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.git(["config", BRANCH_KEY]).is_err()
+            && self.git(["for-each-ref", "--count=1"]).is_ok_and(|refs| !refs.is_empty())
+    }
+
+    /// The deploy branch.
+    #[must_use]
+    pub fn branch(&self) -> String {
+        let named = self.git(["config", BRANCH_KEY]).unwrap_or_default();
+        if named.is_empty() { DEFAULT_BRANCH.to_owned() } else { named }
+    }
+
+    /// The commits of `branch` and of the files.
+    ///
+    /// # Errors
+    /// When the repository can't be read.
+    pub fn tips(&self, branch: &str) -> Result<Tips> {
+        let name = format!("refs/heads/{branch}");
+        let refs = self.git(["for-each-ref", "--format=%(objectname) %(refname)", &name, CHECKED_OUT, INCOMING])?;
+        let mut tips = Tips::default();
+        for (commit, found) in refs.lines().filter_map(|line| line.split_once(' ')) {
+            if found == name {
+                tips.branch = Some(commit.to_owned());
+            } else if found == CHECKED_OUT {
+                tips.checked_out = Some(commit.to_owned());
+            } else if found == INCOMING {
+                tips.incoming = Some(commit.to_owned());
+            }
+        }
+        Ok(tips)
+    }
+
+    /// The deploy branch, and the commit whose files are in the build dir.
+    ///
+    /// # Errors
+    /// When the repository can't be read.
+    pub fn checked_out(&self) -> Result<Source> {
+        let branch = self.branch();
+        let commit = self.tips(&branch)?.checked_out.unwrap_or_default();
+        Ok(Source { commit, branch })
+    }
+
+    /// A file as it was pushed to `branch`, which need not be in the build dir yet. None where it
+    /// isn't there, or has more than `most` bytes.
+    #[must_use]
+    pub fn pushed_file(&self, branch: &str, path: &str, most: u64) -> Option<Vec<u8>> {
+        let mut git = process::Command::new("git")
+            .args(["cat-file", "blob", &format!("refs/heads/{branch}:{path}")])
+            .current_dir(&self.dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut bytes = Vec::new();
+        let read = git.stdout.take()?.take(most + 1).read_to_end(&mut bytes);
+        let ended = git.wait().ok()?;
+        (read.is_ok() && ended.success() && bytes.len() as u64 <= most).then_some(bytes)
+    }
+
+    /// Brings the files to `commit`. Files changed by hand are an error; what a killed run
+    /// (`after_kill`) left behind is saved to `leftovers` and set right.
+    ///
+    /// # Errors
+    /// When files were changed by hand or are in the way: the error names them, and what to do.
+    pub fn check_out(
+        &self,
+        tips: &Tips,
+        commit: &str,
+        after_kill: bool,
+        leftovers: &Path,
+        events: &Events,
+    ) -> Result<()> {
+        if after_kill {
+            // git leaves it when it is killed, and then refuses to do anything.
+            _ = fs::remove_file(self.dir.join(".git").join("index.lock"));
+        }
+        let mut checked_out = tips.checked_out.clone();
+        if let Some(incoming) = &tips.incoming {
+            // A run was killed while it brought these files in. What stands in their places is its
+            // own half of the work: had it been anything else, it would not have begun.
+            events.note(format!("the files of {} were left half brought out: that is finished first", short(incoming)));
+            self.await_a_new_second();
+            self.git(["read-tree", "--reset", "-u", incoming])?;
+            self.note(incoming)?;
+            checked_out = Some(incoming.clone());
+        }
+        if let Some(old) = &checked_out {
+            let changed = self.changes(old)?;
+            if changed.is_empty() && old == commit {
+                return Ok(());
+            }
+            if !changed.is_empty() && self.changes(commit)?.is_empty() {
+                self.git(["read-tree", commit])?;
+                return self.note(commit);
+            }
+            if !changed.is_empty() && after_kill {
+                // git writes it itself: nobody else leaves every byte as it is.
+                let output = format!("--output={}", leftovers.display());
+                self.git(["diff", "--binary", "--no-ext-diff", "--no-textconv", &output, old])?;
+                events.note(format!(
+                    "the run before was killed and left changed files: {}. They are set right; the changes are kept in {}",
+                    changed.join(", "),
+                    leftovers.display()
+                ));
+                self.git(["read-tree", "--reset", "-u", old])?;
+            } else if !changed.is_empty() {
+                let dir = self.dir.display();
+                bail!(
+                    "files in {dir} were changed by hand, and deploying would lose that: {}\n\
+                     Look at the changes with `git -C {dir} diff {}`. Commit what you want to keep in your own clone; then take \
+                     them back here with `git -C {dir} checkout {} -- .`",
+                    changed.join(", "),
+                    short(old),
+                    short(old),
+                );
+            }
+        }
+        let old = match &checked_out {
+            Some(old) => old.clone(),
+            None => self.git(["hash-object", "-t", "tree", "/dev/null"])?,
+        };
+        let in_the_way = || {
+            format!(
+                "cannot bring the files of {} to {}: see what git says, and move away what is in the way",
+                self.dir.display(),
+                short(commit)
+            )
+        };
+        self.git(["read-tree", "-m", "-u", "--dry-run", &old, commit]).with_context(in_the_way)?;
+        self.await_a_new_second();
+        events.changing(Change::Checkout, commit, None)?;
+        self.git(["update-ref", INCOMING, commit])?;
+        self.git(["read-tree", "-m", "-u", &old, commit]).with_context(in_the_way)?;
+        self.note(commit)?;
+        events.changed(Change::Checkout);
+        Ok(())
+    }
+
+    /// Takes back what a build changed in files that git tracks, a lock file for instance: the
+    /// next run would take it for somebody's work.
+    ///
+    /// # Errors
+    /// When git can't.
+    pub fn take_back_changes(&self, commit: &str, events: &Events) -> Result<()> {
+        let changed = self.changes(commit)?;
+        if !changed.is_empty() {
+            events.debug(format!("taking back what the build changed: {}", changed.join(", ")));
+            self.git(["read-tree", "--reset", "-u", commit])?;
+        }
+        Ok(())
+    }
+
+    /// Waits until files that are written get a later time than mix's last build, for a second at
+    /// most: mix tells times in whole seconds, and takes for built what is no newer than that.
+    fn await_a_new_second(&self) {
+        let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let Some(built) = self.last_build().map(seconds) else { return };
+        let now = SystemTime::now();
+        if seconds(now) == built {
+            let past = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_millis();
+            thread::sleep(Duration::from_millis(u64::from(1005 - past)));
+        }
+    }
+
+    /// When mix compiled last: the newest time of what it notes in `_build/ENV/lib/APP/.mix`.
+    fn last_build(&self) -> Option<SystemTime> {
+        let below = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        below(self.dir.join("_build"))
+            .flat_map(|env| below(env.join("lib")))
+            .flat_map(|app| below(app.join(".mix")))
+            .filter_map(|note| fs::metadata(note).and_then(|metadata| metadata.modified()).ok())
+            .max()
+    }
+
+    /// Removes what mix compiled while the clock was ahead: it would take that for newer than any
+    /// source, and never compile it again.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    pub fn remove_builds_of_the_future(&self, events: &Events) -> Result<()> {
+        let now = SystemTime::now() + Duration::from_secs(2);
+        let below = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_ahead = |app: &PathBuf| {
+            let mut notes = below(app.join(".mix"));
+            notes.any(|note| fs::metadata(note).and_then(|note| note.modified()).is_ok_and(|time| time > now))
+        };
+        let apps = below(self.dir.join("_build")).flat_map(|env| below(env.join("lib")));
+        let ahead: Vec<_> = apps.filter(is_ahead).collect();
+        for app in &ahead {
+            fs::remove_dir_all(app).with_context(|| format!("cannot remove {}", app.display()))?;
+        }
+        if !ahead.is_empty() {
+            events.note(format!(
+                "{} was compiled while this server's clock was ahead: it is compiled again",
+                ahead.iter().filter_map(|app| app.file_name()?.to_str()).collect::<Vec<_>>().join(", ")
+            ));
+        }
+        Ok(())
+    }
+
+    fn changes(&self, commit: &str) -> Result<Vec<String>> {
+        let names = self.git(["diff", "--no-ext-diff", "--name-only", commit])?;
+        Ok(names.lines().map(str::to_owned).collect())
+    }
+
+    fn note(&self, commit: &str) -> Result<()> {
+        self.git(["update-ref", CHECKED_OUT, commit])?;
+        self.git(["update-ref", "-d", INCOMING])?;
+        Ok(())
+    }
+
+    fn git<const N: usize>(&self, args: [&str; N]) -> Result<String> {
+        let command = Command::new("git", args, &self.dir);
+        match command.output() {
+            Err(gatling_process::CommandError::Failed { command, last_lines, .. }) => {
+                bail!("`{command}` failed: {}", last_lines.join("\n    "))
+            }
+            other => Ok(other?),
+        }
+    }
+}
+
+/// A commit as people say it.
+#[must_use]
+pub fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixture {
+        folder: tempfile::TempDir,
+        repository: Repository,
+    }
+
+    /// A repository with two commits on main that were pushed and not checked out.
+    fn fixture() -> (Fixture, String, String) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let repository = Repository::at(&folder.path().join("hello"));
+        repository.initialise(DEFAULT_BRANCH).expect("git works");
+        let fixture = Fixture { folder, repository };
+        let first = fixture.commit("one");
+        let second = fixture.commit("two");
+        (fixture, first, second)
+    }
+
+    impl Fixture {
+        fn file(&self) -> PathBuf {
+            self.repository.dir.join("file")
+        }
+
+        fn text(&self) -> String {
+            fs::read_to_string(self.file()).expect("the file is there")
+        }
+
+        /// A commit that no working tree ever saw.
+        fn commit(&self, text: &str) -> String {
+            let source = self.folder.path().join("blob");
+            fs::write(&source, text).expect("a file");
+            let git = |args: &[&str]| {
+                let mut command = std::process::Command::new("git");
+                command
+                    .args(["-c", "user.name=a", "-c", "user.email=a@b"])
+                    .args(args)
+                    .current_dir(&self.repository.dir);
+                command.env("GIT_INDEX_FILE", self.folder.path().join("index"));
+                let output = command.output().expect("git runs");
+                assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+                String::from_utf8_lossy(&output.stdout).trim().to_owned()
+            };
+            let blob = git(&["hash-object", "-w", &source.display().to_string()]);
+            git(&["update-index", "--add", "--cacheinfo", &format!("100644,{blob},file")]);
+            let tree = git(&["write-tree"]);
+            let commit = git(&["commit-tree", "-m", text, &tree]);
+            git(&["update-ref", "refs/heads/main", &commit]);
+            commit
+        }
+
+        fn check_out(&self, commit: &str, after_kill: bool) -> Result<()> {
+            let tips = self.repository.tips("main").expect("git works");
+            let leftovers = self.folder.path().join("leftovers.patch");
+            self.repository.check_out(&tips, commit, after_kill, &leftovers, &Events::none())
+        }
+    }
+
+    #[test]
+    fn a_repository_with_commits_that_gatling_did_not_make_is_foreign() {
+        let (fixture, ..) = fixture();
+        assert!(!fixture.repository.is_foreign());
+        fixture.repository.git(["config", "--unset", BRANCH_KEY]).expect("git works");
+        assert!(fixture.repository.is_foreign());
+    }
+
+    #[test]
+    fn files_follow_the_commit_forwards_and_backwards() {
+        let (fixture, first, second) = fixture();
+        for (commit, text) in [(&second, "two"), (&first, "one"), (&second, "two"), (&second, "two")] {
+            fixture.check_out(commit, false).expect("nothing is in the way");
+            assert_eq!(fixture.text(), text);
+        }
+    }
+
+    #[test]
+    fn work_done_by_hand_is_named_and_kept() {
+        let (fixture, first, second) = fixture();
+        fixture.check_out(&first, false).expect("nothing is in the way");
+        fs::write(fixture.file(), "by hand").expect("a file");
+        let error = fixture.check_out(&second, false).expect_err("it would be lost").to_string();
+        assert!(error.contains("changed by hand") && error.contains(": file\n"), "{error}");
+        assert_eq!(fixture.text(), "by hand");
+    }
+
+    #[test]
+    fn a_file_that_git_does_not_know_is_not_overwritten() {
+        let (fixture, first, _) = fixture();
+        fs::write(fixture.file(), "by hand").expect("a file");
+        let error = format!("{:#}", fixture.check_out(&first, false).expect_err("it would be lost"));
+        assert!(error.contains("file"), "{error}");
+        assert_eq!(fixture.text(), "by hand");
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_kept_as_a_patch_and_set_right() {
+        let (fixture, first, second) = fixture();
+        fixture.check_out(&first, false).expect("nothing is in the way");
+        fs::write(fixture.file(), "half").expect("a file");
+        fs::write(fixture.repository.dir.join(".git/index.lock"), "").expect("a file");
+        fixture.check_out(&second, true).expect("it is set right");
+        assert_eq!(fixture.text(), "two");
+        let patch = fs::read_to_string(fixture.folder.path().join("leftovers.patch")).expect("the patch");
+        assert!(patch.contains("+half"), "{patch}");
+    }
+
+    #[test]
+    fn files_that_a_killed_run_brought_out_by_half_are_not_in_the_way() {
+        let (fixture, first, second) = fixture();
+        // Killed after it wrote the file, and before git knew.
+        fs::write(fixture.file(), "one").expect("a file");
+        fixture.repository.git(["update-ref", INCOMING, &first]).expect("git works");
+        fixture.check_out(&second, true).expect("it is set right");
+        assert_eq!(fixture.text(), "two");
+        assert_eq!(fixture.repository.tips("main").expect("git works").incoming, None);
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_still_not_overwritten_when_it_is_tried_again() {
+        let (fixture, first, _) = fixture();
+        fs::write(fixture.file(), "by hand").expect("a file");
+        for _ in 0..2 {
+            fixture.check_out(&first, false).expect_err("it would be lost");
+        }
+        assert_eq!(fixture.text(), "by hand");
+    }
+
+    #[test]
+    fn what_a_build_changed_is_taken_back() {
+        let (fixture, first, second) = fixture();
+        fixture.check_out(&first, false).expect("nothing is in the way");
+        fs::write(fixture.file(), "by mix").expect("a file");
+        fixture.repository.take_back_changes(&first, &Events::none()).expect("git works");
+        assert_eq!(fixture.text(), "one");
+        fixture.check_out(&second, false).expect("nothing is in the way");
+    }
+}

@@ -1,0 +1,196 @@
+//! The steps of a pipeline, one after the other, each wrapped in its hooks.
+
+use std::mem;
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Context, Result, bail};
+
+use gatling_hook_host::{Call, FailureRecord, Hook, HookPoint, Hooks, Name, Preload};
+use gatling_pipeline::{Facts, Plan, PlannedStep};
+use gatling_runs::{Event, Events, Serving};
+
+use crate::facts::Gathered;
+use crate::perform::Performer;
+use crate::{hooks, serving};
+
+/// A pipeline under way.
+pub(super) struct Execution<'a> {
+    facts: &'a Facts,
+    performer: Performer<'a>,
+    gathered: &'a Gathered,
+    plan: Plan,
+    hooks: Hooks,
+    events: &'a Events,
+    run_id: &'a str,
+    started_at: SystemTime,
+    /// The step and the hook that were begun last.
+    under_way: Option<UnderWay>,
+}
+
+/// What a pipeline is doing: a step, or a hook around it.
+struct UnderWay {
+    step: Name,
+    hook: Option<String>,
+}
+
+impl<'a> Execution<'a> {
+    /// Reads the hooks file.
+    ///
+    /// # Errors
+    /// When it can't be used.
+    pub(super) fn load(
+        gathered: &'a Gathered,
+        preload: Option<Preload>,
+        run_id: &'a str,
+        events: &'a Events,
+    ) -> Result<Self> {
+        let facts = &gathered.facts;
+        events.emit(planned(facts));
+        for warning in &facts.warnings {
+            events.warn(warning.as_str());
+        }
+        let hooks = hooks::load(preload, facts, events)?;
+        let plan = Plan::new(facts, hooks.all());
+        let performer = Performer::with_mix(&gathered.mix, events);
+        let started_at = SystemTime::now();
+        Ok(Self { facts, performer, gathered, plan, hooks, events, run_id, started_at, under_way: None })
+    }
+
+    /// Carries out the pipeline. If it fails, calls the hook for that.
+    ///
+    /// # Errors
+    /// At the first step or hook that fails; nothing after it is run. Before the first step when a program
+    /// is missing, or a folder can't be written to: whatever can be known by then.
+    pub(super) fn run(&mut self) -> Result<()> {
+        let result = self.check().and_then(|()| self.carry_out_steps());
+        if let Err(error) = &result {
+            self.report_failure(error);
+        }
+        result
+    }
+
+    fn check(&self) -> Result<()> {
+        self.plan.check()?;
+        check_programs(&self.plan)?;
+        check_folders(self.facts)?;
+        self.plan.actions().try_for_each(|(_, action)| self.performer.check_beforehand(action))
+    }
+
+    fn carry_out_steps(&mut self) -> Result<()> {
+        for step in mem::take(&mut self.plan.steps) {
+            self.call_around(HookPoint::Before(step.name.clone()), &step)?;
+            self.carry_out(&step)?;
+            self.call_around(HookPoint::After(step.name.clone()), &step)?;
+        }
+        Ok(())
+    }
+
+    fn call_around(&mut self, point: HookPoint, step: &PlannedStep) -> Result<()> {
+        let hook = Hook { pipeline: self.facts.pipeline.name(), point };
+        if !self.hooks.has(&hook) {
+            return Ok(());
+        }
+        self.under_way = Some(UnderWay { step: step.name.clone(), hook: Some(hook.name()) });
+        self.call(hook, None)
+    }
+
+    /// Calls the hook for a failure, if there is one. Its own failure changes nothing: the run has failed.
+    fn report_failure(&self, error: &anyhow::Error) {
+        let hook = Hook { pipeline: self.facts.pipeline.name(), point: HookPoint::OnFailure };
+        if !self.hooks.has(&hook) {
+            return;
+        }
+        let failure = FailureRecord {
+            step: self.under_way.as_ref().map(|under_way| under_way.step.to_string()),
+            hook: self.under_way.as_ref().and_then(|under_way| under_way.hook.clone()),
+            message: format!("{error:#}"),
+            // No run can be cancelled yet.
+            cancelled: false,
+            traffic_moved: has_traffic_moved(self.facts),
+            serving: match serving::look(&self.facts.paths) {
+                Serving::Serving { release } => Some(release),
+                _ => None,
+            },
+        };
+        if let Err(error) = self.call(hook, Some(failure)) {
+            self.events.warn(format!("{error:#}"));
+        }
+    }
+
+    fn call(&self, hook: Hook, failure: Option<FailureRecord>) -> Result<()> {
+        let call = Call {
+            hook: hook.clone(),
+            run_id: self.run_id.to_owned(),
+            attempt: 1,
+            started_at: self.started_at,
+            events: hooks::sink(self.events),
+            failure: failure.map(|failure| hooks::without_secrets(failure, self.facts)),
+        };
+        let name = hook.name();
+        self.events.emit(Event::HookBegun { hook: name.clone(), file: self.facts.pipeline.hooks_file() });
+        let begun = Instant::now();
+        let result = self.hooks.call(&call).map_err(hooks::with_remedy);
+        let seconds = begun.elapsed().as_secs_f64();
+        self.events.emit(Event::HookEnded { hook: name, ok: result.is_ok(), seconds });
+        if self.hooks.have_acted() {
+            self.gathered.mix.start_afresh();
+        }
+        result
+    }
+
+    fn carry_out(&mut self, step: &PlannedStep) -> Result<()> {
+        self.under_way = Some(UnderWay { step: step.name.clone(), hook: None });
+        self.events.emit(Event::StepBegun { step: step.name.to_string() });
+        let begun = Instant::now();
+        let result = step.actions.iter().try_for_each(|action| self.performer.perform(action));
+        let (step, seconds) = (step.name.to_string(), begun.elapsed().as_secs_f64());
+        self.events.emit(Event::StepEnded { step: step.clone(), ok: result.is_ok(), seconds });
+        result.with_context(|| format!("the step {step}"))
+    }
+}
+
+/// Whether the new release was switched in: it is the current one, and no release that was current when the
+/// facts were gathered has its name. A first release is current before it is started; that it was brought to life
+/// is noted elsewhere.
+fn has_traffic_moved(facts: &Facts) -> bool {
+    facts.paths.is_deployed() && facts.paths.current_release() == Some(facts.release())
+}
+
+fn planned(facts: &Facts) -> Event {
+    Event::Planned {
+        pipeline: facts.pipeline.name().to_string(),
+        version: facts.version.clone(),
+        release: facts.release(),
+        previous: facts.previous_version.clone(),
+        branch: facts.branch.clone(),
+        commit: facts.commit.clone(),
+        steps: facts.pipeline.steps().iter().map(|step| step.name.to_string()).collect(),
+    }
+}
+
+/// Whether every program that the steps will run is there.
+fn check_programs(plan: &Plan) -> Result<()> {
+    for (step, action) in plan.actions() {
+        for command in action.commands() {
+            // A path to a program may be what an earlier step makes.
+            if let Some(program) = command.missing().filter(|program| !program.contains('/')) {
+                let error = gatling_process::CommandError::NotFound { program: program.to_owned() };
+                return Err(error).with_context(|| format!("the step {step} needs a program that is missing"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_folders(facts: &Facts) -> Result<()> {
+    for folder in [&facts.deploy_dir, &facts.build_dir] {
+        if folder.is_dir() && rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_err() {
+            bail!(
+                "the folder {0} cannot be written to: look at it with `ls -ld {0}` and `findmnt -T {0}`, and make it writable for \
+                 the user who deploys",
+                folder.display()
+            );
+        }
+    }
+    Ok(())
+}

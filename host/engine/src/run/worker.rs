@@ -1,0 +1,200 @@
+//! The worker: a run in a session of its own, which outlives the connection of the user who pushed.
+//! The process that was asked only follows the journal.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+use std::{env, thread};
+
+use anyhow::{Context, Result};
+use gatling_config::folders::make_private;
+use gatling_config::roots::ProjectPaths;
+use gatling_config::settings::OperatorSettings;
+use gatling_process::describe;
+use gatling_runs::{Entry, Event, Level, Outcome, Runs};
+
+use super::Request;
+use super::follow::{Follower, Show};
+use crate::{serving, toolchain};
+
+/// How often the journal is looked at.
+const FOLLOW: Duration = Duration::from_millis(20);
+
+/// What git sets for its hooks, and what would lead git commands inside mix astray.
+const GIT_VARIABLES: [&str; 7] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_QUARANTINE_PATH",
+];
+
+/// Starts a worker for the request, shows its events as they come, and returns its exit code. When
+/// nobody watches any more, the worker goes on.
+///
+/// # Errors
+/// When the worker can't be started, or its journal can't be written.
+pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
+    let paths = &request.paths;
+    let runs = Runs::below(&paths.state_dir());
+    make_private(runs.dir())?;
+    let folder = runs.make_folder(&request.id)?;
+    let operator = OperatorSettings::read(&paths.roots.config)?;
+    // Whatever it has to say before it has a journal, or when it crashes.
+    let errors = folder.join("errors.txt");
+    let mut command = Command::new(env::current_exe().context("cannot find the gatling program itself")?);
+    command
+        .args(["worker", paths.name.as_str(), "--run", &request.id, "--by", &request.by])
+        .args(request.pipeline.iter().flat_map(|pipeline| ["--pipeline".to_owned(), pipeline.to_string()]))
+        .envs(environment(paths, &operator))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(private_file(&errors)?);
+    for variable in GIT_VARIABLES {
+        command.env_remove(variable);
+    }
+    // SAFETY: between fork and exec this makes one system call and allocates nothing.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::setsid()?;
+            Ok(())
+        });
+    }
+    let mut child = command.spawn().context("cannot start the worker")?;
+    let (ended, wait) = mpsc::channel();
+    thread::spawn(move || ended.send(child.wait()));
+
+    let interrupted = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))
+        .context("cannot wait for Ctrl-C")?;
+    let mut follower = Follower::new(&runs.journal(&request.id));
+    loop {
+        let status = match wait.recv_timeout(FOLLOW) {
+            Ok(status) => Some(status.context("cannot wait for the worker")?),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => unreachable!("the thread sends before it ends"),
+        };
+        let watched = follower.show_new(show).is_ok();
+        if let Some(status) = status {
+            if !follower.has_ended() {
+                // It can be that nobody reads that.
+                _ = show.show(&Entry::now(if status.success() {
+                    unwritten(request)
+                } else {
+                    death(request, status, &errors)
+                }));
+            }
+            remove_if_empty(&errors);
+            return Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
+        }
+        if interrupted.load(Ordering::Relaxed) {
+            _ = show.end();
+            eprintln!(
+                "gatling: the run goes on without you; to watch it: gatling log {} {} --follow",
+                paths.name, request.id
+            );
+            return Ok(130);
+        }
+        if !watched {
+            return Ok(1);
+        }
+    }
+}
+
+/// A new file that only its owner can read.
+fn private_file(path: &Path) -> Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes a file that nobody has written anything to.
+fn remove_if_empty(path: &Path) {
+    if fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+        // One that stays does no harm.
+        _ = fs::remove_file(path);
+    }
+}
+
+/// What there is to say of a run that went well and could not write so.
+fn unwritten(request: &Request) -> Event {
+    let text = format!(
+        "the run has ended well, but its journal could not be written to the end; is the disk full? See `df -h {}`",
+        request.paths.state_dir().display()
+    );
+    Event::Note { level: Level::Warning, text }
+}
+
+/// The end of a run that could not speak for itself.
+fn death(request: &Request, status: ExitStatus, errors: &Path) -> Event {
+    let said = fs::read_to_string(errors).unwrap_or_default();
+    let mut error = vec![match status.code() {
+        None => format!("its process {} before it was done", describe(status)),
+        Some(_) => format!(
+            "its process {}, and its journal ends before that; is the disk full? See `df -h {}`",
+            describe(status),
+            request.paths.state_dir().display()
+        ),
+    }];
+    error.extend(Some(said.trim().to_owned()).filter(|said| !said.is_empty()));
+    Event::Ended {
+        outcome: Outcome::Failed,
+        seconds: 0.0,
+        error,
+        serving: Some(serving::look(&request.paths)),
+        again: Some(super::again(request, request.pipeline)),
+        places: Vec::new(),
+    }
+}
+
+/// The variables that a run needs beside those that it inherits: the `PATH`, a locale, and one by which
+/// mise trusts the build dir.
+#[must_use]
+pub fn environment(paths: &ProjectPaths, operator: &OperatorSettings) -> Vec<(&'static str, OsString)> {
+    let shims = env::home_dir().map(|home| toolchain::shims(&home)).unwrap_or_default();
+    let path = search_path(&operator.path, &shims, &env::var_os("PATH").unwrap_or_default());
+    let mut variables = vec![("PATH", path), toolchain::mise_trust(&paths.build_dir())];
+    if ["LANG", "LC_ALL", "LC_CTYPE"].iter().all(|name| env::var_os(name).is_none()) {
+        // Without any, Elixir takes file names and output for Latin-1.
+        variables.push(("LANG", "C.UTF-8".into()));
+    }
+    variables
+}
+
+/// `PATH` with the operator's folders before it, then those of version managers, and behind it those
+/// where Debian keeps nginx and service: a push over ssh comes with a shorter one.
+fn search_path(operator: &[PathBuf], shims: &[PathBuf], own: &OsStr) -> OsString {
+    let system = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    let mut folders = Vec::new();
+    let first = operator.iter().chain(shims).cloned();
+    for folder in first.chain(env::split_paths(own)).chain(system.iter().map(Into::into)) {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    env::join_paths(folders).unwrap_or_else(|_| own.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_folders_come_before_those_of_version_managers_and_both_before_the_path() {
+        let folders = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let path =
+            search_path(&folders(&["/opt/elixir"]), &folders(&["/h/shims"]), OsStr::new("/usr/bin:/h/shims:/own"));
+        let system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin:/bin";
+        assert_eq!(path.to_string_lossy(), format!("/opt/elixir:/h/shims:/usr/bin:/own:{system}"));
+    }
+}

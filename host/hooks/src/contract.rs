@@ -1,0 +1,78 @@
+//! The contract in `wit/`, as types of Rust.
+
+use gatling_names::HookPoint;
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "imports",
+    additional_derives: [serde::Serialize, serde::Deserialize],
+    imports: {
+        "gatling:hooks/log.log": trappable,
+        "gatling:hooks/process.run": async | trappable,
+        "gatling:hooks/variables.get": trappable,
+    },
+});
+
+pub use self::gatling::hooks::failures::Failure as FailureRecord;
+pub use self::gatling::hooks::types::Env as EnvRecord;
+pub(super) use self::gatling::hooks::{deployment, failures, log, process, types, variables};
+
+/// The text of the contract, `wit/hooks.wit`.
+pub const WIT: &str = include_str!("../../../wit/hooks.wit");
+
+/// A record with nothing in it, for programs that fill in what they have.
+impl Default for EnvRecord {
+    fn default() -> Self {
+        Self {
+            available_port: 0,
+            available_tasks: Vec::new(),
+            build_dir: String::new(),
+            built_release_path: String::new(),
+            deploy_callback_module: None,
+            deploy_dir: String::new(),
+            deploy_path: String::new(),
+            domains: Vec::new(),
+            etc_dir: String::new(),
+            etc_path: String::new(),
+            git_hook_path: String::new(),
+            nginx_available_path: String::new(),
+            nginx_dir: String::new(),
+            nginx_enabled_path: String::new(),
+            nginx_template: String::new(),
+            project: String::new(),
+            releases: Vec::new(),
+            script_template: String::new(),
+            upgrade_callback_module: None,
+            upgrade_dir: String::new(),
+            upgrade_path: String::new(),
+            version: String::new(),
+            task: String::new(),
+            commit: String::new(),
+            branch: String::new(),
+            previous_version: None,
+            strategy: String::new(),
+            unload_callback_module: None,
+        }
+    }
+}
+
+impl From<&HookPoint> for deployment::HookPhase {
+    fn from(point: &HookPoint) -> Self {
+        match point {
+            HookPoint::Before(_) => Self::Before,
+            // The contract's enum can't get another case: that would be another type.
+            HookPoint::After(_) | HookPoint::OnFailure => Self::After,
+        }
+    }
+}
+
+/// What the contract 1.0.0 says of a failure already.
+impl From<&FailureRecord> for deployment::Failure {
+    fn from(failure: &FailureRecord) -> Self {
+        Self {
+            step: failure.step.clone().unwrap_or_default(),
+            hook: failure.hook.clone(),
+            message: failure.message.clone(),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What is asked of a release before it counts as serving.
+
+use std::fmt;
+
+use gatling_config::roots::ProjectPaths;
+use serde::Serialize;
+
+/// What is asked of a release that is to serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReleaseProof {
+    /// The project.
+    #[serde(skip)]
+    pub paths: ProjectPaths,
+    /// The release.
+    pub release: String,
+    /// The app's port.
+    pub port: u16,
+    /// The app's Phoenix endpoints.
+    #[serde(skip)]
+    pub endpoints: Vec<String>,
+    /// Host names that visitors use.
+    #[serde(skip)]
+    pub hosts: Vec<String>,
+    /// The host names as the project lists them.
+    #[serde(skip)]
+    pub domains: Vec<String>,
+}
+
+impl fmt::Display for ReleaseProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "check that {} listens on port {}", self.release, self.port)
+    }
+}

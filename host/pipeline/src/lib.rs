@@ -1,0 +1,21 @@
+//! What a deployment does, as values: pipelines, their steps, the facts that these depend on, and the plan that is
+//! computed from them.
+//!
+//! Everything here is pure: it reads no file and runs no program. [`facts::Facts`] are gathered by the engine,
+//! [`plan::Plan::new`] makes a plan of them, and the engine carries it out.
+
+pub mod action;
+pub mod facts;
+pub mod pipeline;
+pub mod plan;
+mod steps;
+mod table;
+
+pub use action::Action;
+pub use facts::{Facts, Source};
+pub use gatling_names::{Hook, HookPoint, Name};
+pub use pipeline::Pipeline;
+pub use plan::{Plan, PlannedStep};
+pub use steps::release::{origins, release_environment};
+pub use steps::service::service;
+pub use table::Step;

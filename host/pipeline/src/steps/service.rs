@@ -1,0 +1,158 @@
+//! The steps that install, start, upgrade and stop the service.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::{logs, migrate, nginx, place, system};
+use crate::action::{Action, ReleaseProof};
+use crate::facts::Facts;
+use gatling_config::roots::ProjectPaths;
+use gatling_process::{Command, Environment};
+use gatling_runs::Change;
+use gatling_templates as templates;
+
+/// A call of the init script: by `service` where it is installed for the system. Elsewhere it is
+/// called as `service` would: with a clean environment, in the root folder.
+pub fn service<const N: usize>(paths: &ProjectPaths, sudo: bool, args: [&str; N]) -> Command {
+    let mut command = script(paths, args);
+    if paths.roots.etc_is_the_systems() {
+        command.args.insert(0, paths.name.to_string());
+        "service".clone_into(&mut command.program);
+        command = command.as_root(sudo);
+    }
+    command
+}
+
+/// A call of the init script itself, which needs no rights but those of the app's user.
+fn script<const N: usize>(paths: &ProjectPaths, args: [&str; N]) -> Command {
+    let mut command = Command::new(&paths.init_script().display().to_string(), args, Path::new("/"));
+    command.environment = Environment::Only(&["LANG", "PATH", "TERM"]);
+    // Between stopping one release and starting another it must not die with Gatling.
+    command.finishes_alone = true;
+    command
+}
+
+pub(crate) fn install_init_script(facts: &Facts) -> Result<Vec<Action>> {
+    if facts.server.init_script.as_ref().is_some_and(|text| !text.contains(&templates::marker(&facts.paths.name))) {
+        bail!(
+            "{} is there already, and is not this project's: if nothing needs it, move it away; otherwise load the \
+             project under another name",
+            facts.etc_path.display()
+        );
+    }
+    let staged = facts.deploy_dir.join("init-script");
+    let mut install = vec![place(facts, &staged, &facts.etc_path, "755")];
+    if facts.paths.roots.etc_is_the_systems() {
+        install.push(Action::run(system(facts, "update-rc.d", [&facts.project, "defaults"])));
+        install.extend(reload_systemd(facts));
+    }
+    // An init script that is only newer than the one before it does no harm.
+    let undo = if facts.server.init_script.is_none() { uninstall(facts) } else { Vec::new() };
+    Ok(vec![
+        Action::WriteFile { path: staged, contents: facts.script_template.clone(), mode: 0o755 },
+        Action::change(Change::Service, facts.etc_path.display().to_string(), install, undo),
+    ])
+}
+
+/// The step of the first deployment: the init script, and the rotation of the log that it writes.
+pub(crate) fn install(facts: &Facts) -> Result<Vec<Action>> {
+    let mut actions = install_init_script(facts)?;
+    actions.extend(logs::install(facts));
+    Ok(actions)
+}
+
+pub(crate) fn start(facts: &Facts) -> Result<Vec<Action>> {
+    // A first deployment that was killed may have left its release running. A systemd that takes
+    // the service for started would do nothing on `start`.
+    let start = if facts.server.was_started { "restart" } else { "start" };
+    let marker = facts.paths.deployed_marker();
+    let start = vec![
+        Action::run(service(&facts.paths, facts.server.sudo, [start])),
+        Action::ProveServing(Box::new(proof(facts))),
+        Action::WriteFile { path: marker, contents: format!("{}\n", facts.version), mode: 0o644 },
+    ];
+    Ok(vec![Action::change(Change::Release, facts.release(), start, Vec::new()), keep(facts)])
+}
+
+pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
+    let mut actions = Vec::new();
+    let script = facts.server.init_script.as_ref();
+    let is_own = script.is_none_or(|text| text.contains(&templates::marker(&facts.paths.name)));
+    if is_own && script != Some(&facts.script_template) {
+        // It was written by another version of Gatling, or it is gone.
+        actions.extend(install_init_script(facts)?);
+    }
+    actions.extend(logs::install(facts));
+    actions.extend(migrate::from_release(facts));
+    let back = facts.previous_version.as_ref().filter(|previous| **previous != facts.release());
+    let switch = vec![
+        Action::run(service(&facts.paths, facts.server.sudo, ["upgrade", &facts.release()])),
+        Action::ProveServing(Box::new(proof(facts))),
+        Action::ProveSite(Box::new(nginx::in_use(facts)?)),
+    ];
+    let back = back.map(|previous| Action::run(service(&facts.paths, facts.server.sudo, ["upgrade", previous])));
+    actions.push(Action::change(Change::Release, facts.release(), switch, back.into_iter().collect()));
+    actions.push(keep(facts));
+    Ok(actions)
+}
+
+/// The latest releases that served stay, for whoever wants to go back; without an end the disk would
+/// fill.
+fn keep(facts: &Facts) -> Action {
+    let needed = [Some(facts.release()), facts.previous_version.clone()].into_iter().flatten().collect();
+    Action::KeepReleases { paths: facts.paths.clone(), serves: facts.release(), needed }
+}
+
+pub(crate) fn stop(facts: &Facts) -> Result<Vec<Action>> {
+    // Without its folder the script can't tell what runs, and an `unload` that was cut short, or a
+    // folder that somebody removed, must not be in the way of the rest.
+    let there =
+        [(&facts.etc_path, facts.server.init_script.is_some()), (&facts.deploy_dir, facts.server.has_deploy_dir)];
+    if let Some((missing, _)) = there.into_iter().find(|(_, is_there)| !is_there) {
+        return Ok(vec![Action::skip(format!("{} is not there", missing.display()))]);
+    }
+    let mut stop = vec![Action::run(service(&facts.paths, facts.server.sudo, ["stop"]))];
+    if facts.paths.roots.etc_is_the_systems() {
+        // A systemd that does not know that the app runs stops nothing.
+        stop.push(Action::run(script(&facts.paths, ["stop"])));
+    }
+    stop.push(Action::EndEpmd { paths: facts.paths.clone() });
+    Ok(vec![Action::change(Change::Project, "not running", stop, Vec::new())])
+}
+
+pub(crate) fn remove_init_script(facts: &Facts) -> Result<Vec<Action>> {
+    let is_ours =
+        facts.server.init_script.as_ref().is_some_and(|text| text.contains(&templates::marker(&facts.paths.name)));
+    if !is_ours {
+        return Ok(vec![Action::skip(format!("{} is not there", facts.etc_path.display()))]);
+    }
+    let mut actions = uninstall(facts);
+    actions.extend(logs::remove(facts));
+    Ok(vec![Action::change(Change::Service, "no init script", actions, Vec::new())])
+}
+
+fn uninstall(facts: &Facts) -> Vec<Action> {
+    let mut actions = vec![Action::run(system(facts, "rm", ["-f", &facts.etc_path.display().to_string()]))];
+    if facts.paths.roots.etc_is_the_systems() {
+        actions.push(Action::run(system(facts, "update-rc.d", [&facts.project, "remove"])));
+        actions.extend(reload_systemd(facts));
+    }
+    actions
+}
+
+pub(crate) fn proof(facts: &Facts) -> ReleaseProof {
+    ReleaseProof {
+        paths: facts.paths.clone(),
+        release: facts.release(),
+        port: facts.available_port,
+        endpoints: facts.mix.endpoints.iter().map(|endpoint| endpoint.module.clone()).collect(),
+        hosts: facts.site.hosts.clone(),
+        domains: facts.domains.clone(),
+    }
+}
+
+fn reload_systemd(facts: &Facts) -> Option<Action> {
+    // systemd made its unit for the script when it last looked, and doesn't look by itself.
+    facts.server.has_systemd.then(|| Action::run(system(facts, "systemctl", ["daemon-reload"])))
+}

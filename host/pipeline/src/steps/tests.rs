@@ -1,0 +1,301 @@
+//! What the steps would do, told from their env alone: the exact commands.
+
+use std::path::PathBuf;
+
+use gatling_config::roots::Roots;
+use gatling_process::Environment;
+use gatling_templates::{self as templates, SiteText};
+
+use super::{mix, nginx, release, removal, service};
+use crate::facts::mix::{MixCall, MixFacts};
+use crate::facts::server::{Link, ServerFacts, SiteInPlace};
+use crate::facts::{Facts, Site};
+use crate::{Action, Pipeline, Plan};
+
+/// The facts of a project in a home that isn't there, as for an upgrade from 0.1.0 to 0.2.0.
+fn facts() -> Facts {
+    let home = PathBuf::from("/nonexistent");
+    let roots = Roots {
+        etc_dir: home.join("init.d"),
+        nginx_dir: home.join("nginx"),
+        logrotate_dir: None,
+        lib_dir: None,
+        config: home.join("gatling.toml"),
+        home,
+    };
+    let paths = roots.project(&"hello".parse().expect("a name"));
+    let upgrade_dir = paths.releases_dir().join("0.2.0");
+    let mut facts = Facts {
+        available_port: 20_123,
+        available_tasks: Vec::new(),
+        build_dir: paths.build_dir(),
+        built_release_path: "/b/rel/hello".into(),
+        deploy_callback_module: None,
+        deploy_dir: paths.deploy_dir(),
+        deploy_path: paths.deploy_dir().join("hello.tar.gz"),
+        domains: vec!["www.example.com".to_owned()],
+        etc_dir: paths.roots.etc_dir.clone(),
+        etc_path: paths.init_script(),
+        git_hook_path: paths.git_hook(),
+        nginx_available_path: paths.nginx_available(),
+        nginx_dir: paths.roots.nginx_dir.clone(),
+        nginx_enabled_path: paths.nginx_enabled(),
+        nginx_template: String::new(),
+        project: "hello".to_owned(),
+        releases: vec!["0.1.0".to_owned()],
+        script_template: templates::init_script(&paths).expect("it renders"),
+        upgrade_callback_module: None,
+        upgrade_path: upgrade_dir.join("hello"),
+        upgrade_dir,
+        version: "0.2.0".to_owned(),
+        pipeline: Pipeline::Upgrade,
+        commit: String::new(),
+        branch: "main".to_owned(),
+        previous_version: Some("0.1.0".to_owned()),
+        strategy: "restart",
+        unload_callback_module: None,
+        settings: Default::default(),
+        operator: Default::default(),
+        mix: MixFacts { release: "hello".to_owned(), release_path: "/b/rel/hello".into(), ..MixFacts::default() },
+        variables: Default::default(),
+        mix_call: MixCall { dir: paths.build_dir(), env: "prod".to_owned(), ..MixCall::default() },
+        site: Site::default(),
+        server: ServerFacts { has_deploy_dir: true, ..ServerFacts::default() },
+        warnings: Vec::new(),
+        paths,
+    };
+    render_site(&mut facts);
+    facts
+}
+
+/// Gatling's site for what the facts say by now.
+fn render_site(facts: &mut Facts) {
+    let site = SiteText::new(&facts.operator.nginx, &facts.settings.nginx, &facts.domains, facts.available_port, None);
+    let (text, proof) = (site.render(&facts.paths.name).expect("it renders"), site.proof());
+    facts.site = Site::new(&text, &facts.domains, Some(proof));
+    facts.nginx_template = text;
+}
+
+/// The actions as `plan` shows them, with the folder's own path left out.
+fn texts(actions: anyhow::Result<Vec<Action>>, facts: &Facts) -> Vec<String> {
+    let home = facts.paths.roots.home.display().to_string();
+    let actions = actions.expect("it can be told");
+    actions
+        .iter()
+        .flat_map(|action| action.to_string().lines().map(|l| l.replace(&home, "~")).collect::<Vec<_>>())
+        .collect()
+}
+
+#[test]
+fn mix_fetches_and_compiles_in_the_build_dir_with_the_projects_variables() {
+    let mut facts = facts();
+    assert_eq!(texts(mix::deps_get(&facts), &facts), ["$ mix deps.get --only prod"]);
+    assert_eq!(texts(mix::compile(&facts), &facts), ["$ mix compile"]);
+    facts.settings.mix.force_compile = true;
+    assert_eq!(texts(mix::compile(&facts), &facts), ["$ mix compile --force"]);
+    facts.mix_call.variables = [("MIX_ENV", "prod"), ("SECRET", "s")].into_iter().collect();
+    let actions = mix::compile(&facts).expect("it can be told");
+    let command = actions[0].commands()[0];
+    assert_eq!(command.dir, facts.build_dir);
+    assert_eq!(command.env, facts.mix_call.variables);
+    assert!(!command.to_string().contains("SECRET"), "secrets are not shown");
+}
+
+#[test]
+fn assets_are_built_with_the_alias_or_digested_or_left_alone() {
+    let mut facts = facts();
+    assert_eq!(
+        texts(mix::digest(&facts), &facts),
+        ["nothing to do: the project has no mix task phx.digest and no alias assets.deploy"]
+    );
+    facts.mix.dependencies = vec!["phoenix".to_owned()];
+    assert_eq!(texts(mix::digest(&facts), &facts), ["$ mix phx.digest  (if there is a mix task phx.digest by then)"]);
+    facts.mix.tasks = vec!["phx.digest".to_owned()];
+    assert_eq!(texts(mix::digest(&facts), &facts), ["$ mix phx.digest"]);
+    facts.mix.tasks.insert(0, "assets.deploy".to_owned());
+    assert_eq!(texts(mix::digest(&facts), &facts), ["$ mix assets.deploy"]);
+}
+
+#[test]
+fn a_release_counts_only_when_mix_wrote_it_anew() {
+    let facts = facts();
+    let marker = PathBuf::from("/b/rel/hello/releases/start_erl.data");
+    let actions = mix::release(&facts).expect("it can be told");
+    assert_eq!(actions[0], Action::Clear { path: marker.clone() });
+    assert_eq!(actions[1].to_string(), "$ mix release --overwrite --quiet");
+    assert_eq!(actions[2], Action::ProveRelease { marker, version: "0.2.0".to_owned() });
+}
+
+#[test]
+fn a_release_comes_into_its_folder_by_a_rename() {
+    let facts = facts();
+    assert_eq!(
+        texts(release::copy_to_upgrade(&facts), &facts),
+        [
+            "$ cp -a --reflink=auto /b/rel/hello ~/deployments/hello/releases/0.2.0/hello.partial",
+            "add to ~/deployments/hello/releases/0.2.0/hello.partial/releases/0.2.0/env.sh",
+            "$ mv -T -f ~/deployments/hello/releases/0.2.0/hello.partial ~/deployments/hello/releases/0.2.0/hello",
+        ]
+    );
+}
+
+#[test]
+fn the_service_is_called_as_service_calls_it() {
+    let mut facts = facts();
+    facts.server.init_script = Some(facts.script_template.clone());
+    let upgrade = service::upgrade(&facts).expect("it can be told");
+    assert_eq!(texts(Ok(upgrade.clone()), &facts)[0], "$ ~/init.d/hello upgrade 0.2.0");
+    let command = upgrade[0].commands()[0];
+    assert_eq!(command.environment, Environment::Only(&["LANG", "PATH", "TERM"]));
+    assert_eq!(command.dir, PathBuf::from("/"));
+    assert!(command.finishes_alone, "a kill between stop and start must not leave nothing running");
+
+    facts.paths.roots.etc_dir = "/etc/init.d".into();
+    assert_eq!(texts(service::upgrade(&facts), &facts)[0], "$ service hello upgrade 0.2.0");
+    facts.server.sudo = true;
+    assert_eq!(texts(service::upgrade(&facts), &facts)[0], "$ sudo -n service hello upgrade 0.2.0");
+}
+
+#[test]
+fn an_init_script_is_installed_for_boot_too_where_it_is_the_systems() {
+    let mut facts = facts();
+    let in_sandbox =
+        ["write ~/deployments/hello/init-script", "$ install -m 755 ~/deployments/hello/init-script ~/init.d/hello"];
+    assert_eq!(texts(service::install_init_script(&facts), &facts), in_sandbox);
+    facts.paths.roots.etc_dir = "/etc/init.d".into();
+    facts.etc_path = "/nowhere/hello".into();
+    assert_eq!(texts(service::install_init_script(&facts), &facts)[2], "$ update-rc.d hello defaults");
+}
+
+#[test]
+fn an_upgrade_brings_back_an_init_script_that_is_gone_or_old() {
+    let mut facts = facts();
+    let told = texts(service::upgrade(&facts), &facts);
+    assert_eq!(told[1], "$ install -m 755 ~/deployments/hello/init-script ~/init.d/hello");
+    assert_eq!(told[2], "$ ~/init.d/hello upgrade 0.2.0");
+    let older = format!("#!/bin/sh\n# {}\n", templates::marker(&facts.paths.name));
+    facts.server.init_script = Some(older);
+    assert_eq!(texts(service::upgrade(&facts), &facts), told);
+    facts.server.init_script = Some("#!/bin/sh\n# the operator's own\n".to_owned());
+    assert_eq!(texts(service::upgrade(&facts), &facts)[0], "$ ~/init.d/hello upgrade 0.2.0", "it is not to be lost");
+}
+
+#[test]
+fn the_app_takes_the_first_host_name_that_is_no_pattern_for_its_own() {
+    let mut facts = facts();
+    facts.domains = ["*.example.com", ".example.org", "www.example.com"].map(str::to_owned).to_vec();
+    let actions = release::make_upgrade_dir(&facts).expect("it can be told");
+    let Some(Action::WriteFile { path, contents, mode }) = actions.last() else { panic!("{actions:?}") };
+    assert!(path.ends_with(".env") && *mode == 0o600, "{}", path.display());
+    assert!(contents.contains("PHX_HOST='www.example.com'"), "{contents}");
+}
+
+#[test]
+fn the_init_script_of_somebody_else_is_left_alone() {
+    let mut facts = facts();
+    facts.server.init_script = Some("#!/bin/sh\n# ssh\n".to_owned());
+    let error = service::install_init_script(&facts).expect_err("it is not ours").to_string();
+    assert!(error.contains("not this project's"), "{error}");
+    assert_eq!(texts(service::remove_init_script(&facts), &facts).len(), 1, "nor is it removed");
+}
+
+#[test]
+fn nginx_is_asked_before_it_is_told_and_named_its_configuration() {
+    let mut facts = facts();
+    assert_eq!(
+        texts(nginx::configure(&facts), &facts),
+        [
+            "$ install -D -m 644 ~/deployments/hello/nginx-site ~/nginx/sites-available/hello",
+            "$ ln -sfn ~/nginx/sites-available/hello ~/nginx/sites-enabled/hello",
+            "$ nginx -c ~/nginx/nginx.conf -t",
+            "$ nginx -c ~/nginx/nginx.conf -s reload",
+            "check that nginx serves www.example.com at 127.0.0.1:80",
+            "visit / at www.example.com through nginx",
+        ]
+    );
+    facts.paths.roots.nginx_dir = "/etc/nginx".into();
+    assert_eq!(
+        texts(nginx::configure(&facts), &facts)[2..],
+        [
+            "$ nginx -t",
+            "$ nginx -s reload",
+            "check that nginx serves www.example.com at 127.0.0.1:80",
+            "visit / at www.example.com through nginx"
+        ]
+    );
+}
+
+#[test]
+fn nginx_is_asked_where_it_listens_without_tls() {
+    let mut facts = facts();
+    for (listen, asked) in [
+        (&["443 ssl", "80"][..], "127.0.0.1:80"),
+        (&["127.0.0.1:8080"], "127.0.0.1:8080"),
+        (&["*:8080 default_server"], "127.0.0.1:8080"),
+        (&["[::]:80"], "[::1]:80"),
+        (&["192.0.2.1"], "192.0.2.1:80"),
+    ] {
+        facts.operator.nginx.listen = listen.iter().map(|address| (*address).to_owned()).collect();
+        render_site(&mut facts);
+        let told = texts(nginx::configure(&facts), &facts);
+        let check = format!("check that nginx serves www.example.com at {asked}");
+        assert!(told.contains(&check), "{check} is not in {told:?}");
+    }
+    facts.nginx_template = "server {}".to_owned();
+    facts.site = Site::new(&facts.nginx_template, &facts.domains, None);
+    assert!(
+        !texts(nginx::configure(&facts), &facts).concat().contains("check that"),
+        "of their own site nothing is known"
+    );
+}
+
+#[test]
+fn a_site_that_is_as_it_was_is_left_alone_and_a_strangers_is_refused() {
+    let mut facts = facts();
+    facts.server.site = SiteInPlace { text: Some(facts.nginx_template.clone()), link: Link::Right };
+    assert!(texts(nginx::configure(&facts), &facts)[0].starts_with("nothing to do"));
+    facts.server.site.link = Link::Other;
+    let error = nginx::configure(&facts).expect_err("it is not ours").to_string();
+    assert!(error.contains("is not gatling's symlink"), "{error}");
+    facts.server.site.text = Some("server {}".to_owned());
+    let error = nginx::configure(&facts).expect_err("it is not ours").to_string();
+    assert!(error.contains("did not write it"), "{error}");
+}
+
+#[test]
+fn a_deploy_dir_that_is_gone_already_is_not_in_the_way_of_unloading() {
+    let mut facts = facts();
+    facts.server.init_script = Some(facts.script_template.clone());
+    let told = ["$ ~/init.d/hello stop", "end epmd, if no other app needs it"];
+    assert_eq!(texts(service::stop(&facts), &facts), told);
+    facts.server.has_deploy_dir = false;
+    assert_eq!(texts(service::stop(&facts), &facts), ["nothing to do: ~/deployments/hello is not there"]);
+}
+
+#[test]
+fn unloading_removes_both_folders_and_nothing_beside_them() {
+    let facts = facts();
+    assert_eq!(texts(removal::deploy_dir(&facts), &facts), ["remove ~/deployments/hello"]);
+    assert_eq!(texts(removal::build_dir(&facts), &facts), ["remove ~/hello"]);
+}
+
+#[test]
+fn what_failed_runs_left_of_releases_goes_before_a_new_one_comes() {
+    let mut facts = facts();
+    let below = |name: &str| facts.paths.releases_dir().join(name);
+    facts.server.half_made = vec![below("0.1.1"), below("0.2.0")];
+    let told = texts(release::make_upgrade_dir(&facts), &facts);
+    let expected = ["remove ~/deployments/hello/releases/0.1.1", "remove ~/deployments/hello/releases/0.2.0"];
+    assert_eq!(told[..2], expected);
+}
+
+#[test]
+fn a_plan_is_computed_from_facts_alone_and_names_what_cannot_be_done() {
+    let mut facts = facts();
+    let plan = Plan::new(&facts, &[]);
+    assert_eq!(Plan::new(&facts, &[]), plan, "nothing is looked at but the facts");
+    plan.check().expect("every step can be carried out");
+    facts.server.site.text = Some("server {}".to_owned());
+    let error = format!("{:#}", Plan::new(&facts, &[]).check().expect_err("the site is a stranger's"));
+    assert!(error.starts_with("the step upgrade_service: ") && error.contains("did not write it"), "{error}");
+}

@@ -1,0 +1,95 @@
+//! The table of steps. Everything that lists steps (plan, check, the docs, the SDK's check of names) reads it, and
+//! nothing else knows their names.
+
+use anyhow::Result;
+use gatling_names::{Hook, Name};
+
+use crate::action::Action;
+use crate::facts::Facts;
+use crate::pipeline::Pipeline;
+use crate::steps::{migrate, mix, nginx, release, removal, service};
+
+/// One named action of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its name, which its hooks are named after.
+    pub name: Name,
+    /// What it does by default, for people.
+    pub does: &'static str,
+    /// What it would do, given these facts.
+    pub actions: fn(&Facts) -> Result<Vec<Action>>,
+}
+
+const fn step(name: &'static str, does: &'static str, actions: fn(&Facts) -> Result<Vec<Action>>) -> Step {
+    Step { name: Name::literal(name), does, actions }
+}
+
+const DEPLOY: &[Step] = &[
+    step("mix_deps_get", "fetch the dependencies", mix::deps_get),
+    step("mix_compile", "compile the project", mix::compile),
+    step("mix_digest", "build and digest static assets", mix::digest),
+    step("mix_release", "build the release", mix::release),
+    step("make_deploy_dir", "make the folders of the deployed app", release::make_deploy_dir),
+    step("copy_release_to_deploy", "pack the release into the deploy dir", release::copy_to_deploy),
+    step("expand_release", "unpack it, and make it the current one", release::expand),
+    step("install_init_script", "install the service", service::install),
+    step("mix_ecto_setup", "create and migrate the database", migrate::ecto_setup),
+    step("start_service", "start the app, and wait until it answers", service::start),
+    step("configure_nginx", "serve the project's domains", nginx::configure),
+];
+
+const UPGRADE: &[Step] = &[
+    step("mix_deps_get", "fetch the dependencies", mix::deps_get),
+    step("mix_compile", "compile the project", mix::compile),
+    step("mix_digest", "build and digest static assets", mix::digest),
+    step("mix_release", "build the release", mix::release),
+    step("make_upgrade_dir", "make the folder of the new release", release::make_upgrade_dir),
+    step("copy_release_to_upgrade", "copy the release into it", release::copy_to_upgrade),
+    step("upgrade_service", "bring it to life, and prove that it answers", service::upgrade),
+    step("configure_nginx", "serve the project's domains", nginx::configure),
+];
+
+const UNLOAD: &[Step] = &[
+    step("stop_service", "stop the app", service::stop),
+    step("remove_init_script", "remove the service", service::remove_init_script),
+    step("unconfigure_nginx", "stop serving the project's domains", nginx::unconfigure),
+    step("remove_deploy_dir", "remove the deployed app", removal::deploy_dir),
+    step("remove_build_dir", "remove the repository", removal::build_dir),
+];
+
+impl Pipeline {
+    /// Its steps, in order.
+    #[must_use]
+    pub fn steps(self) -> &'static [Step] {
+        match self {
+            Self::Deploy => DEPLOY,
+            Self::Upgrade => UPGRADE,
+            Self::Unload => UNLOAD,
+        }
+    }
+
+    /// Its hooks, in the order in which they are called; last the one for a failure.
+    #[must_use]
+    pub fn hooks(self) -> Vec<Hook> {
+        Hook::of_pipeline(&self.name(), self.steps().iter().map(|step| step.name.clone())).collect()
+    }
+
+    /// The hooks of all pipelines.
+    #[must_use]
+    pub fn all_hooks() -> Vec<Hook> {
+        Self::ALL.into_iter().flat_map(Self::hooks).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sdk_knows_the_same_hooks_as_the_pipelines_in_the_same_order() {
+        let listed = include_str!("../../../guest-sdk/macros/hooks.txt");
+        let hooks: String =
+            Pipeline::all_hooks().iter().map(|hook| format!("{} {}\n", hook.pipeline, hook.name())).collect();
+        assert_eq!(listed, hooks, "guest-sdk/macros/hooks.txt is to hold the right-hand side");
+    }
+}
