@@ -8,7 +8,7 @@
 
 #include "upgrade.h"
 
-// A string of the contract as two values for "%.*s": it does not end with a zero.
+// A string of the contract as two arguments for "%.*s": it is not null-terminated.
 #define TEXT(string) (int)(string).len, (const char *)(string).ptr
 
 // As much of a line as is shown.

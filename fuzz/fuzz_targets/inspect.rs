@@ -11,6 +11,6 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     // Whoever reads the report reads all of it.
     assert!(inspection.problems.len() <= 100);
     assert!(inspection.problems.iter().all(|problem| problem.len() < 4096), "{:?}", inspection.problems);
-    assert!(inspection.callable().all(|(report, _)| report.task.is_some()));
+    assert!(inspection.callable().all(|(report, _)| report.pipeline.is_some()));
     Corpus::Keep
 });

@@ -1,4 +1,4 @@
-//! The host of a hook that is called by Gatling: the contract's imports, in this crate's types.
+//! The host in a component: calls the contract's imports, and converts to this crate's types.
 
 #[allow(missing_docs, unreachable_pub)]
 mod bindings {

@@ -1,5 +1,4 @@
-//! What is true just now, in this call. The [`Env`](crate::Env) says what is true of the whole
-//! deployment.
+//! Facts about this call of a hook. The [`Env`](crate::Env) has the facts about the whole deployment.
 //!
 //! ```
 //! use gatling_hooks::{deployment, info};
@@ -15,7 +14,7 @@ use crate::host;
 /// Before or after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The step has not begun.
+    /// The step has not started.
     Before,
     /// The step has succeeded.
     After,
@@ -30,24 +29,23 @@ impl fmt::Display for Phase {
     }
 }
 
-/// What ended a run, in short. The hook `on_failure` gets a [`Failure`](crate::Failure) that says more.
+/// A short form of what ended a run. The hook `on_failure` gets a [`Failure`](crate::Failure) with more details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The step that failed, or around which a hook failed; empty if the run failed before its first step.
+    /// The step that failed, or whose hook failed; empty if the run failed before its first step.
     pub step: String,
-    /// The hook that failed; none where the step itself did.
+    /// The hook that failed; `None` if the step itself failed.
     pub hook: Option<String>,
-    /// What Gatling says about it.
+    /// The error message.
     pub message: String,
 }
 
-/// The id of this run, as in the name of its log file.
+/// The id of this run, which is part of the name of its log file.
 pub fn run_id() -> String {
     host::run_id()
 }
 
-/// The step that this hook belongs to, by its name in the pipeline: `mix_compile`. In `on_failure`, the step
-/// of the failure.
+/// The name of the step that this hook belongs to: `mix_compile`. In `on_failure`, the step that failed.
 pub fn step() -> String {
     host::step()
 }
@@ -57,17 +55,17 @@ pub fn phase() -> Phase {
     host::phase()
 }
 
-/// Which attempt at this hook this is, from 1.
+/// The number of this attempt to call the hook, from 1.
 pub fn attempt() -> u32 {
     host::attempt()
 }
 
-/// When the run began.
+/// When the run started.
 pub fn started_at() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(host::started_at())
 }
 
-/// What failed, for `on_failure`; none in any other hook.
+/// What failed, in `on_failure`; `None` in any other hook.
 pub fn failed() -> Option<Failure> {
     host::failed()
 }

@@ -1,6 +1,6 @@
-//! The env and the failure, as they are in the contract.
+//! The env record and the failure record of the contract.
 
-/// The contract's types, which the bindings of every hooks file share.
+/// The contract's types, which are shared by the bindings of every hooks file.
 #[allow(missing_docs, unreachable_pub)]
 mod bindings {
     wit_bindgen::generate!({
@@ -24,7 +24,7 @@ pub use failures::Failure;
 pub use types::Env;
 
 impl Env {
-    /// The env of a made-up upgrade of an app `hello` from 0.1.0 to 0.2.0, for tests.
+    /// A sample env record for tests: an upgrade of the app `hello` from 0.1.0 to 0.2.0.
     ///
     /// ```
     /// use gatling_hooks::Env;
@@ -68,8 +68,8 @@ impl Env {
 }
 
 impl Failure {
-    /// A made-up failure of the upgrade of [`Env::sample`], for tests: the new release didn't answer, and
-    /// 0.1.0 goes on serving.
+    /// A sample failure of the upgrade of [`Env::sample`], for tests: the new release didn't answer, and 0.1.0 keeps
+    /// serving.
     ///
     /// ```
     /// use gatling_hooks::Failure;
@@ -88,7 +88,7 @@ impl Failure {
         }
     }
 
-    /// What failed, by its name: the hook, or else the step; none if the run failed before its first step.
+    /// The name of the hook or step that failed; `None` if the run failed before its first step.
     pub fn place(&self) -> Option<&str> {
         self.hook.as_deref().or(self.step.as_deref())
     }

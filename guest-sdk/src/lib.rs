@@ -1,7 +1,7 @@
 //! Gatling hooks, written in Rust.
 //!
-//! Gatling deploys an app on `git push`, and calls the hooks that the app's author wrote before
-//! and after each step. With this crate a hook is a function in a module:
+//! Gatling deploys an app on `git push`. Before and after each step it calls the hooks that the app's author has
+//! written. With this crate, a hook is a function in a module:
 //!
 //! ```
 //! #[gatling_hooks::hooks]
@@ -19,15 +19,15 @@
 //! # fn main() {}
 //! ```
 //!
-//! Built for `wasm32-wasip2` it is a component that exports these two hooks and no others. Built
-//! for any other target it is plain Rust, which `cargo test` tests: see [`testing`].
+//! For the target `wasm32-wasip2`, this builds a component that exports these two hooks. For any other target, it
+//! is plain Rust that you can test with `cargo test`: see [`testing`].
 //!
-//! - [`Env`] says everything about the deployment, and is the same for every hook of it.
-//! - [`info!`], [`debug!`], [`warn!`] and [`error!`] write to the log that whoever pushed sees.
+//! - [`Env`] is the env record, with all facts about the deployment. It is the same for every hook.
+//! - [`info!`], [`debug!`], [`warn!`] and [`error!`] write to the log.
 //! - [`bash`] runs a program that the project's `gatling.toml` grants.
-//! - [`variable`] is a variable of the project's `.env` that `gatling.toml` grants.
-//! - [`deployment`] says what is true of just this call.
-//! - An `Err`, or a panic, ends the deployment there, and the app goes on serving as it was.
+//! - [`variable`] returns a variable of the project's `.env` that `gatling.toml` grants.
+//! - [`deployment`] has the facts about this call.
+//! - An `Err` or a panic ends the deployment there, and the version that was serving keeps serving.
 //! - The hook `on_failure` is called when a run fails, with a [`Failure`] that says what failed.
 
 mod env;
@@ -47,7 +47,7 @@ use component as host;
 #[cfg(not(target_family = "wasm"))]
 use testing::host;
 
-/// Makes a module the hooks file of a task: each of its `pub fn`s is a hook.
+/// Turns a module into a hooks file: each of its `pub fn`s is a hook.
 ///
 /// A hook is named after a phase and a step, takes `&Env`, and returns `Result<()>` or nothing:
 ///
@@ -66,8 +66,8 @@ use testing::host;
 /// # fn main() {}
 /// ```
 ///
-/// One hook belongs to no step, and takes what failed too. What it returns changes nothing: the run has
-/// failed already.
+/// The hook `on_failure` belongs to no step, and also takes a [`Failure`]. Its result changes nothing, because the
+/// run has failed already.
 ///
 /// ```
 /// #[gatling_hooks::hooks]
@@ -81,13 +81,11 @@ use testing::host;
 /// # fn main() {}
 /// ```
 ///
-/// The component exports these functions and no others, so that Gatling calls just what is
-/// written. A function that is not `pub` is a helper. A `pub fn` that is named after no step
-/// doesn't compile.
+/// The component exports only these functions. A function that is not `pub` is a helper. A `pub fn` whose name
+/// matches no step doesn't compile.
 ///
-/// The module needs no `use` lines: everything in [`prelude`] is in scope. Its items stay what
-/// they are, with their comments and attributes. A crate has one such module, since it makes
-/// one component.
+/// The module needs no `use` lines: everything in [`prelude`] is in scope. Its items are not changed and keep their
+/// comments and attributes. A crate can only have one such module, because it builds one component.
 pub use gatling_hooks_macros::hooks;
 
 pub use anyhow::{Context, Error, Result, bail, ensure};
@@ -96,7 +94,7 @@ pub use log::{Level, log};
 pub use process::{Bash, Output, ProcessError, bash};
 pub use variable::{VariableError, variable};
 
-/// Everything that is in scope inside a module with the attribute [`hooks`].
+/// Everything that is in scope in a module with the attribute [`hooks`].
 pub mod prelude {
     pub use crate::{
         Bash, Context, Env, Error, Failure, Level, Output, ProcessError, Result, VariableError, bail, bash, debug,
@@ -104,12 +102,12 @@ pub mod prelude {
     };
 }
 
-/// The README's example is compiled with the examples of the documentation.
+/// Compiles the examples of the README together with those of the documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
 
-/// What the attribute's code names; no part of the interface.
+/// Used by the code that the attribute generates. Not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::env::{failures, types};

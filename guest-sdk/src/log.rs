@@ -1,19 +1,19 @@
-//! Lines in the log of the run.
+//! Writes to the log of the run.
 
 use std::fmt;
 
 use crate::host;
 
-/// How much a line of the log matters.
+/// The severity of a log message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For whoever looks for a fault in the hook; kept in the log file, not shown.
+    /// For debugging the hook. Written to the log file, but not shown.
     Debug,
-    /// For whoever pushed.
+    /// For the user who pushed.
     Info,
-    /// Something to look into, though the deployment goes on.
+    /// A problem that does not stop the deployment.
     Warn,
-    /// Something that went wrong.
+    /// An error.
     Error,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// Writes `message` to the log, where each of its lines becomes a line.
+/// Writes `message` to the log, line by line.
 ///
 /// The macros [`debug!`](crate::debug!), [`info!`](crate::info!), [`warn!`](crate::warn!) and
 /// [`error!`](crate::error!) are shorter to write.
@@ -36,13 +36,13 @@ pub fn log(level: Level, message: impl fmt::Display) {
     host::log(level, &message.to_string());
 }
 
-/// Writes to the log file, not to the screen of whoever pushed. Takes what `format!` takes.
+/// Writes to the log file only, not to the output of the push. Takes the same arguments as `format!`.
 #[macro_export]
 macro_rules! debug {
     ($($message:tt)+) => { $crate::log($crate::Level::Debug, ::core::format_args!($($message)+)) };
 }
 
-/// Writes to the log that whoever pushed sees. Takes what `format!` takes.
+/// Writes to the log, which the user who pushed sees. Takes the same arguments as `format!`.
 ///
 /// ```
 /// # use gatling_hooks::{Env, info};
@@ -54,14 +54,14 @@ macro_rules! info {
     ($($message:tt)+) => { $crate::log($crate::Level::Info, ::core::format_args!($($message)+)) };
 }
 
-/// Writes a warning to the log that whoever pushed sees. Takes what `format!` takes.
+/// Writes a warning to the log, which the user who pushed sees. Takes the same arguments as `format!`.
 #[macro_export]
 macro_rules! warn {
     ($($message:tt)+) => { $crate::log($crate::Level::Warn, ::core::format_args!($($message)+)) };
 }
 
-/// Writes an error to the log that whoever pushed sees, and no more than that: to end the
-/// deployment, return an `Err`. Takes what `format!` takes.
+/// Writes an error to the log, which the user who pushed sees. Does not end the deployment: for that, return an
+/// `Err`. Takes the same arguments as `format!`.
 #[macro_export]
 macro_rules! error {
     ($($message:tt)+) => { $crate::log($crate::Level::Error, ::core::format_args!($($message)+)) };

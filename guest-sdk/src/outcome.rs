@@ -1,15 +1,15 @@
-//! What a hook may return, and how it reaches Gatling.
+//! The return types of hooks, and their conversion to the contract's type.
 
 use crate::Error;
 
-/// What a hook returns: `Result<()>`, or nothing at all.
+/// The return type of a hook: `Result<()>`, or nothing.
 #[diagnostic::on_unimplemented(
     message = "a hook returns `Result<()>` or nothing, not `{Self}`",
     label = "write `Result<()>` here, or leave it out",
-    note = "a hook's result only says whether the deployment goes on"
+    note = "a hook's result only says whether the deployment continues"
 )]
 pub trait Outcome {
-    /// The outcome as the contract has it. An error carries its causes.
+    /// Converts the outcome to the contract's type. The text of an error includes its causes.
     fn finish(self) -> Result<(), String>;
 }
 
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_told_with_its_causes() {
+    fn the_text_of_an_error_includes_its_causes() {
         fn hook() -> crate::Result<()> {
             "many".parse::<u32>().context("reading the number of workers")?;
             Ok(())
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_can_be_made_of_words() {
+    fn an_error_can_be_created_from_a_message() {
         fn hook() -> crate::Result<()> {
             bail!("not on a {}", "Friday")
         }
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_may_have_an_error_type_of_its_own() {
+    fn a_hook_may_use_its_own_error_type() {
         let refused: Result<(), std::fmt::Error> = Err(std::fmt::Error);
         assert!(refused.finish().unwrap_err().contains("error"));
     }

@@ -5,11 +5,10 @@ use std::fmt;
 
 use crate::host;
 
-/// A program that is to run on the server, with [`run`](Bash::run) or [`output`](Bash::output).
+/// A command to run on the server, with [`run`](Bash::run) or [`output`](Bash::output).
 ///
-/// `program` is looked up on the `PATH`, or is a path. In spite of the name no shell is
-/// involved: each of `args` reaches the program as it is. The project's `gatling.toml` must
-/// grant the program:
+/// `program` is searched on the `PATH`, or is a path. In spite of the name, no shell is involved: `args` are passed
+/// to the program unchanged. The project's `gatling.toml` must grant the program:
 ///
 /// ```toml
 /// [hooks.grants]
@@ -30,17 +29,17 @@ pub fn bash<const N: usize>(program: impl Into<String>, args: [&str; N]) -> Bash
     Bash { program: program.into(), args: args.map(String::from).to_vec(), cd: None, env: Vec::new() }
 }
 
-/// A program that is to run: made by [`bash`].
+/// A command to run. Create it with [`bash`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "nothing runs until `.run()` or `.output()`"]
 pub struct Bash {
-    /// A name to look up on the `PATH`, or a path.
+    /// The name of a program on the `PATH`, or a path.
     pub program: String,
-    /// What it is called with.
+    /// Its arguments.
     pub args: Vec<String>,
-    /// The folder it runs in; none is the build dir.
+    /// The folder it runs in; `None` is the build dir.
     pub cd: Option<String>,
-    /// Its variables, beside `PATH`, `HOME` and `LANG`.
+    /// Its variables, in addition to `PATH`, `HOME` and `LANG`.
     pub env: Vec<(String, String)>,
 }
 
@@ -57,7 +56,7 @@ impl Bash {
         self
     }
 
-    /// Runs it in this folder, which is absolute or below the build dir.
+    /// Runs it in this folder: an absolute path, or one relative to the build dir.
     pub fn cd(mut self, folder: impl Into<String>) -> Self {
         self.cd = Some(folder.into());
         self
@@ -69,13 +68,13 @@ impl Bash {
         self
     }
 
-    /// Runs it, and takes a status other than 0 for an error.
+    /// Runs it. A status other than 0 is an error.
     pub fn run(&self) -> Result<Output, ProcessError> {
         let output = self.output()?;
         if output.status == 0 { Ok(output) } else { Err(ProcessError::Status { command: self.to_string(), output }) }
     }
 
-    /// Runs it, and leaves it to the caller what its status means.
+    /// Runs it. The caller decides what its status means.
     ///
     /// ```
     /// # use gatling_hooks::prelude::*;
@@ -89,7 +88,7 @@ impl Bash {
     }
 }
 
-/// The program and its arguments, with quotes where a shell would want them.
+/// The command line, quoted as for a shell.
 impl fmt::Display for Bash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_word(f, &self.program)?;
@@ -110,17 +109,17 @@ fn write_word(f: &mut fmt::Formatter<'_>, word: &str) -> fmt::Result {
     }
 }
 
-/// What came of a program that ran.
+/// The result of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// Its exit status; 128 and the signal's number where a signal ended it.
+    /// Its exit status; 128 plus the signal's number if a signal killed it.
     pub status: i32,
-    /// What it wrote to standard output and standard error, in the order it came.
+    /// Its standard output and standard error, in the order in which they were written.
     pub output: String,
 }
 
 impl Output {
-    /// The last lines that are not empty, at most `count` of them.
+    /// The last `count` lines that are not empty.
     fn last_lines(&self, count: usize) -> Vec<&str> {
         let lines = self.output.lines().filter(|line| !line.trim().is_empty());
         let mut last: Vec<_> = lines.rev().take(count).collect();
@@ -129,26 +128,26 @@ impl Output {
     }
 }
 
-/// How many lines of its output an error shows of a program that failed.
+/// How many lines of its output the error of a failed program shows.
 const LINES_SHOWN: usize = 5;
 
-/// Why a program did not run to a good end.
+/// Why a program could not be run, or failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProcessError {
     /// No grant allows it. The message names the line to add to `gatling.toml`.
     Denied(String),
-    /// There is no such program, or no such folder to run it in.
+    /// The program, or the folder to run it in, does not exist.
     NotFound(String),
-    /// It took longer than the hook may take, and was killed.
+    /// It exceeded the time limit of the hook, and was killed.
     TimedOut(String),
-    /// Starting it failed for another reason.
+    /// It could not be started for another reason.
     Failed(String),
-    /// It ran, and ended with a status other than 0. Only [`Bash::run`] makes an error of that.
+    /// It ended with a status other than 0. Only [`Bash::run`] returns this error.
     Status {
-        /// What ran.
+        /// The command line.
         command: String,
-        /// Its status and all it wrote.
+        /// Its status and output.
         output: Output,
     },
 }
@@ -165,10 +164,10 @@ impl fmt::Display for ProcessError {
         };
         write!(f, "`{command}` ended with status {}", output.status)?;
         match output.last_lines(LINES_SHOWN).as_slice() {
-            [] => f.write_str(" and wrote nothing"),
+            [] => f.write_str(" without any output"),
             [line] => write!(f, ": {line}"),
             lines => {
-                f.write_str("; it last wrote:")?;
+                f.write_str("; its last lines:")?;
                 lines.iter().try_for_each(|line| write!(f, "\n  {line}"))
             }
         }
@@ -186,37 +185,37 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_fails_is_an_error_with_its_status_and_last_line() {
+    fn the_error_of_a_failed_program_has_its_status_and_last_line() {
         assert_eq!(failure("no package.json\n\n"), "`npm install` ended with status 1: no package.json");
     }
 
     #[test]
-    fn of_much_output_an_error_shows_the_last_lines() {
+    fn the_error_of_a_failed_program_shows_only_the_last_lines() {
         assert_eq!(
             failure("1\n2\n3\n4\n5\n6\n7\n"),
-            "`npm install` ended with status 1; it last wrote:\n  3\n  4\n  5\n  6\n  7"
+            "`npm install` ended with status 1; its last lines:\n  3\n  4\n  5\n  6\n  7"
         );
     }
 
     #[test]
-    fn a_program_that_fails_silently_is_said_to() {
-        assert_eq!(failure(" \n"), "`npm install` ended with status 1 and wrote nothing");
+    fn the_error_says_if_a_failed_program_had_no_output() {
+        assert_eq!(failure(" \n"), "`npm install` ended with status 1 without any output");
     }
 
     #[test]
-    fn output_leaves_it_to_the_caller_what_a_status_means() {
+    fn output_returns_a_status_other_than_0_as_no_error() {
         let _host = FakeHost::new().answer("diff", 1, "");
         assert_eq!(bash("diff", []).output().unwrap().status, 1);
     }
 
     #[test]
-    fn a_command_is_shown_as_a_shell_would_want_it() {
+    fn a_command_is_displayed_with_shell_quoting() {
         let command = bash("sh", ["-c", "echo it's here", ""]);
         assert_eq!(command.to_string(), r"sh -c 'echo it'\''s here' ''");
     }
 
     #[test]
-    fn arguments_can_be_added_one_by_one_or_many_at_once() {
+    fn arguments_can_be_added_one_by_one_or_several_at_once() {
         let files = vec![String::from("a"), String::from("b")];
         let command = bash("tar", ["-c"]).args(files).arg("c");
         assert_eq!(command.to_string(), "tar -c a b c");

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::host;
 
-/// The value of a variable of the project's `.env`, which `gatling config` sets: a token, say.
+/// The value of a variable of the project's `.env`, such as a token, which `gatling config` sets.
 /// The project's `gatling.toml` must grant it by its name:
 ///
 /// ```toml
@@ -15,7 +15,7 @@ use crate::host;
 ///
 /// ```
 /// # use gatling_hooks::prelude::*;
-/// fn tell(env: &Env) -> Result<()> {
+/// fn notify(env: &Env) -> Result<()> {
 ///     let token = variable("SLACK_TOKEN")?;
 ///     bash("curl", ["--silent", "--header"]).arg(format!("Authorization: Bearer {token}")).run()?;
 ///     Ok(())
@@ -23,17 +23,17 @@ use crate::host;
 /// ```
 ///
 /// # Errors
-/// When it isn't granted or isn't set: each has a message that says what to do.
+/// When it isn't granted or isn't set. The message says what to do.
 pub fn variable(name: &str) -> Result<String, VariableError> {
     host::variable(name)
 }
 
-/// Why there is no value.
+/// Why a variable can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VariableError {
     /// No grant allows it. The message names the line to add to `gatling.toml`.
     Denied(String),
-    /// It is granted, and the project's `.env` doesn't set it.
+    /// It is granted, but the project's `.env` doesn't set it.
     NotSet(String),
 }
 

@@ -1,8 +1,7 @@
-//! Hooks that are written wrongly don't compile, and the compiler says why at the right place.
+//! Invalid hooks don't compile, and the compiler reports the error at the right place.
 //!
-//! Each file in `tests/misuse` is compiled as it is. A comment `//~ TEXT` in it says that an
-//! error with this text is reported on its line. Only the SDK's own words stand there: what
-//! rustc adds to them changes from version to version.
+//! Each file in `tests/misuse` is compiled unchanged. A comment `//~ TEXT` in it means that an error with this text is
+//! reported on its line. These texts are the SDK's own: rustc's texts differ between versions.
 
 use std::env;
 use std::fs;
@@ -11,21 +10,21 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// An error, or what is expected of one: its line, and text that is in it.
+/// A reported or expected error: its line, and its text or a part of it.
 type Report = (usize, String);
 
 #[test]
-fn a_pub_fn_named_after_no_step_is_reported_with_the_nearest_hook() {
+fn a_pub_fn_that_is_not_a_hook_is_reported_with_the_nearest_hook() {
     check("unknown_name");
 }
 
 #[test]
-fn wrong_parameters_are_reported_where_they_stand() {
+fn wrong_parameters_are_reported_at_the_parameter() {
     check("parameters");
 }
 
 #[test]
-fn a_wrong_result_is_reported_where_it_stands() {
+fn a_wrong_result_is_reported_at_the_result() {
     check("result");
 }
 
@@ -35,11 +34,11 @@ fn a_hook_that_gatling_could_not_call_is_reported() {
 }
 
 #[test]
-fn a_module_that_holds_no_hooks_is_reported() {
+fn a_module_without_hooks_is_reported() {
     check("module");
 }
 
-/// Compiles one file, and holds its errors against what its comments expect.
+/// Compiles one file, and compares its errors with those that its comments expect.
 fn check(case: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/misuse/{case}.rs"));
     let expected = expected(&fs::read_to_string(&file).unwrap());
@@ -47,18 +46,18 @@ fn check(case: &str) {
 
     let matches =
         |(line, text): &Report, (reported_line, message): &Report| line == reported_line && message.contains(text);
-    for wanted in &expected {
+    for expected_error in &expected {
         assert!(
-            reported.iter().any(|report| matches(wanted, report)),
-            "{case}.rs:{}: nothing reports `{}`, but: {reported:#?}",
-            wanted.0,
-            wanted.1
+            reported.iter().any(|report| matches(expected_error, report)),
+            "{case}.rs:{}: `{}` is not reported, only: {reported:#?}",
+            expected_error.0,
+            expected_error.1
         );
     }
     for report in &reported {
         assert!(
-            expected.iter().any(|wanted| matches(wanted, report)),
-            "{case}.rs:{}: nobody expected: {}",
+            expected.iter().any(|expected_error| matches(expected_error, report)),
+            "{case}.rs:{}: unexpected error: {}",
             report.0,
             report.1
         );
@@ -70,7 +69,7 @@ fn expected(source: &str) -> Vec<Report> {
     lines.filter_map(|(index, line)| Some((index + 1, line.split_once("//~ ")?.1.into()))).collect()
 }
 
-/// The errors that rustc reports in a crate that is just this file.
+/// The errors that rustc reports for a crate that consists of this file.
 fn compile(file: &Path) -> Vec<Report> {
     let sdk = sdk();
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
@@ -90,7 +89,7 @@ fn compile(file: &Path) -> Vec<Report> {
     messages.lines().filter_map(report).collect()
 }
 
-/// The error in a line of rustc's JSON, unless it is about no place: "aborting due to ...".
+/// The error in a line of rustc's JSON, unless it has no position, such as "aborting due to ...".
 fn report(line: &str) -> Option<Report> {
     let message: Value = serde_json::from_str(line).ok()?;
     if message["level"] != "error" {
@@ -102,7 +101,7 @@ fn report(line: &str) -> Option<Report> {
     Some((line as usize, message["message"].as_str()?.into()))
 }
 
-/// The compiled SDK, as cargo names it. There is hardly anything left to build: the tests use it.
+/// The path of the compiled SDK. Building it is quick, because the tests depend on it.
 fn sdk() -> PathBuf {
     let output = Command::new(env!("CARGO"))
         .args(["build", "--package=gatling-hooks", "--lib", "--offline"])
@@ -120,5 +119,5 @@ fn sdk() -> PathBuf {
     });
     artifacts
         .next_back()
-        .unwrap_or_else(|| panic!("cargo build named no library: {}", String::from_utf8_lossy(&output.stderr)))
+        .unwrap_or_else(|| panic!("cargo build printed no library: {}", String::from_utf8_lossy(&output.stderr)))
 }

@@ -1,7 +1,6 @@
-//! A module of hooks is plain Rust here: it compiles as it is written, and its functions can be
-//! called.
+//! For this target, a module of hooks is plain Rust: it compiles, and its functions can be called.
 
-// Denied, so that losing an attribute that allows it is an error.
+// Denied, so that the test fails to compile if the macro drops an `allow` attribute.
 #![deny(non_snake_case, unused_variables)]
 
 use gatling_hooks::testing::FakeHost;
@@ -11,16 +10,16 @@ use gatling_hooks::{Env, Failure, bash};
 mod hooks {
     #![allow(non_snake_case)]
 
-    //! A module may have comments and attributes inside.
+    //! A module may contain inner comments and attributes.
 
     use std::collections::BTreeMap;
 
-    /// What a module holds beside functions stays there.
+    /// Items that are not functions are kept.
     pub const LIMIT: usize = 2;
 
     struct Count(usize);
 
-    /// A comment on a hook stays, and so does an attribute.
+    /// A comment on a hook is kept, and so is an attribute.
     #[allow(unused_variables)]
     pub fn before_mix_compile(env: &Env) -> Result<()> {
         let forgotten = 0;
@@ -69,8 +68,8 @@ mod hooks {
     }
 }
 
-/// Hooks may be written by a macro that writes the attribute too. Names and types come from
-/// outside it or from inside.
+/// Hooks may be written by a macro that also writes the attribute. Names and types come from the arguments of the
+/// macro or from its body.
 macro_rules! written_by_macro {
     ($($hook:ident($($env:tt)*) -> $result:ty)*) => {
         #[gatling_hooks::hooks]
@@ -86,7 +85,7 @@ macro_rules! written_by_macro {
 written_by_macro!(before_expand_release(&Env) -> Result<()> after_stop_service(&Env) -> Result<()>);
 
 #[test]
-fn a_hook_reads_its_env_and_logs() {
+fn a_hook_can_read_its_env_and_log() {
     let host = FakeHost::new();
 
     hooks::before_mix_compile(&Env::sample()).unwrap();
@@ -104,7 +103,7 @@ fn every_level_has_a_macro() {
 }
 
 #[test]
-fn a_hook_runs_the_program_that_it_says() {
+fn a_hook_runs_its_program() {
     let host = FakeHost::new().answer("npm", 0, "");
     let env = Env::sample();
 
@@ -115,7 +114,7 @@ fn a_hook_runs_the_program_that_it_says() {
 }
 
 #[test]
-fn a_program_that_fails_fails_its_hook() {
+fn a_failed_program_fails_its_hook() {
     let _host = FakeHost::new().answer("npm", 1, "no package.json\n");
 
     let error = hooks::before_mix_digest(&Env::sample()).unwrap_err();
@@ -124,20 +123,20 @@ fn a_program_that_fails_fails_its_hook() {
 }
 
 #[test]
-fn a_hook_fails_with_words_of_its_own() {
+fn a_hook_can_fail_with_a_message() {
     let error = hooks::before_mix_release(&Env::sample()).unwrap_err();
     assert_eq!(error.to_string(), "not on a Friday");
 }
 
 #[test]
-fn a_hook_fails_with_an_error_of_its_own() {
+fn a_hook_can_fail_with_its_own_error_type() {
     let env = Env { version: "1".into(), ..Env::sample() };
     assert!(hooks::after_mix_compile(&env).is_ok());
     assert!(hooks::after_mix_compile(&Env::sample()).is_err());
 }
 
 #[test]
-fn the_hook_for_a_failure_knows_what_failed() {
+fn on_failure_gets_what_failed() {
     let host = FakeHost::new();
     let env = Env::sample();
 
@@ -157,18 +156,18 @@ fn the_hook_for_a_failure_knows_what_failed() {
 }
 
 #[test]
-fn helpers_and_constants_stay_what_they_are() {
+fn helpers_and_constants_are_not_changed() {
     assert!(hooks::noHookAlthoughVisible());
     assert_eq!(hooks::LIMIT, 2);
 }
 
 #[test]
-fn a_hook_outside_any_host_knows_a_step() {
+fn a_hook_without_a_fake_host_gets_a_default_step() {
     hooks::after_mix_release(&Env::sample());
 }
 
 #[test]
-fn hooks_written_by_a_macro_are_hooks() {
+fn hooks_can_be_written_by_a_macro() {
     let host = FakeHost::new();
 
     written::before_expand_release(&Env::sample()).unwrap();

@@ -1,4 +1,4 @@
-//! A real browser, as a visitor of an app has it: Chromium without a window, driven over WebDriver.
+//! A real browser for visiting an app: headless Chromium, controlled over WebDriver.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use tokio::runtime::{self, Runtime};
 
 use crate::{Certificate, HOST, Sandbox, processes, waiting};
 
-/// What keeps Chromium to itself: no window, no questions, no traffic but the test's own.
+/// Flags that isolate Chromium: no window, no dialogs, only the test's own traffic.
 const FLAGS: [&str; 13] = [
     "--headless",
     // Chromium refuses to run as root with its sandbox.
@@ -26,14 +26,14 @@ const FLAGS: [&str; 13] = [
     "--disable-component-update",
     "--disable-default-apps",
     "--disable-sync",
-    // Else it tries https first wherever a test says http.
+    // Otherwise it tries https first, even if a test says http.
     "--disable-features=HttpsUpgrades,HttpsFirstBalancedModeAutoEnable",
     "--no-first-run",
     "--no-proxy-server",
     "--window-size=1000,700",
 ];
 
-/// What a browser is to know before it starts.
+/// The settings of a browser that is not started yet.
 pub struct Builder<'s> {
     sandbox: &'s Sandbox,
     rules: Vec<String>,
@@ -43,7 +43,7 @@ pub struct Builder<'s> {
 }
 
 impl Builder<'_> {
-    /// Has pages that can be dark be so.
+    /// Prefers a dark color scheme.
     #[must_use]
     pub fn dark(mut self) -> Self {
         self.is_dark = true;
@@ -57,24 +57,23 @@ impl Builder<'_> {
         self
     }
 
-    /// Has `host:port`, as it stands in URLs, lead to `real_port` of 127.0.0.1. The host may be a
-    /// pattern: `*.example.com`.
+    /// Maps `host:port` in URLs to `real_port` on 127.0.0.1. The host may be a pattern: `*.example.com`.
     #[must_use]
     pub fn host(mut self, host: &str, port: u16, real_port: u16) -> Self {
         self.rules.push(format!("MAP {host}:{port} 127.0.0.1:{real_port}"));
         self
     }
 
-    /// Has the browser trust a certificate, as if a known authority had signed it.
+    /// Makes the browser trust a certificate, as if a known authority had signed it.
     pub fn trust(mut self, certificate: &Certificate) -> Result<Self> {
         self.trusted.push(certificate.key_hash()?);
         Ok(self)
     }
 
-    /// Starts chromedriver, and has it start the browser.
+    /// Starts chromedriver, which starts the browser.
     pub fn start(mut self) -> Result<Browser> {
         let folder = tempfile::Builder::new().prefix("browser-").tempdir_in(self.sandbox.root())?;
-        // Of several rules the first that fits counts. No other host is reached, or even looked up.
+        // The first matching rule applies. Other hosts are not even resolved.
         self.rules.extend(["EXCLUDE 127.0.0.1", "EXCLUDE localhost", "MAP * ~NOTFOUND"].map(str::to_owned));
         let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
         flags.push(format!("--user-data-dir={}", folder.path().join("profile").display()));
@@ -95,33 +94,33 @@ impl Builder<'_> {
     }
 }
 
-/// A browser with one page. Dropping it ends it.
+/// A browser with one page. It is closed when it is dropped.
 pub struct Browser {
     client: Option<Client>,
     runtime: Runtime,
     driver: Child,
-    /// Its profile and its temporary files. All its processes are known by it.
+    /// Its profile and its temporary files. This path also identifies its processes.
     folder: TempDir,
 }
 
 impl Browser {
-    /// A browser that finds the sandbox's nginx at `http://www.example.com`.
+    /// A browser that reaches the sandbox's nginx at `http://www.example.com`.
     pub fn start(sandbox: &Sandbox) -> Result<Self> {
         Self::builder(sandbox).host(HOST, 80, sandbox.nginx_port()).start()
     }
 
-    /// A browser that finds what the builder is told, and whatever listens on 127.0.0.1.
+    /// A browser that only reaches the hosts of the builder and 127.0.0.1.
     pub fn builder(sandbox: &Sandbox) -> Builder<'_> {
         Builder { sandbox, rules: Vec::new(), trusted: Vec::new(), is_dark: false, is_phone: false }
     }
 
-    /// Opens `url`, and waits until its page is loaded. Whatever the server answers is a page, and
-    /// so is the browser's warning of a certificate; that nothing answers is an error.
+    /// Opens `url` and waits until its page is loaded. Any answer of the server counts as a page, and so does the
+    /// browser's certificate warning. No answer is an error.
     pub fn open(&self, url: &str) -> Result<()> {
         self.runtime.block_on(self.client().goto(url)).with_context(|| format!("opening {url}"))
     }
 
-    /// The URL of the page: after a redirect, where it led.
+    /// The URL of the page, after redirects.
     pub fn url(&self) -> Result<String> {
         Ok(self.runtime.block_on(self.client().current_url())?.into())
     }
@@ -153,12 +152,12 @@ impl Browser {
         found.with_context(|| format!("the last text was {last:?}"))
     }
 
-    /// What the body of a JavaScript function returns: `return document.title`, say.
+    /// Runs the body of a JavaScript function, such as `return document.title`, and returns its result.
     pub fn run_js(&self, script: &str) -> Result<Value> {
         self.runtime.block_on(self.client().execute(script, Vec::new())).with_context(|| format!("running {script}"))
     }
 
-    /// Writes what a visitor sees to a file, as PNG.
+    /// Writes a screenshot to a PNG file.
     pub fn screenshot(&self, path: &Path) -> Result<()> {
         let png = self.runtime.block_on(self.client().screenshot())?;
         fs::write(path, png).with_context(|| format!("writing {}", path.display()))
@@ -176,7 +175,7 @@ impl Drop for Browser {
         }
         _ = self.driver.kill();
         _ = self.driver.wait();
-        // Chromium has ended with its session, unless something went wrong.
+        // Normally Chromium has already ended with its session.
         processes::end(self.folder.path());
     }
 }
@@ -187,7 +186,7 @@ fn start_driver(sandbox: &Sandbox, folder: &Path) -> Result<(Child, u16)> {
     let mut driver = sandbox
         .command("chromedriver", folder)
         .arg("--port=0")
-        // Chromium's files outside of its profile.
+        // For Chromium's files outside its profile.
         .env("HOME", folder)
         .env("TMPDIR", folder)
         .stdin(Stdio::null())
@@ -213,8 +212,8 @@ async fn connect(port: u16, capabilities: Value) -> Result<Client> {
     Ok(builder.capabilities(capabilities).connect(&format!("http://127.0.0.1:{port}")).await?)
 }
 
-/// What drives the client's futures while a method waits for them.
+/// The runtime of the client's futures.
 fn runtime() -> Result<Runtime> {
-    // Not of the caller's thread alone: the client works on after the last call, too.
+    // It needs its own thread: the client also works between calls.
     Ok(runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
 }

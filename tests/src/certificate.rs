@@ -1,4 +1,4 @@
-//! A certificate that nobody but a test trusts.
+//! A self-signed certificate for tests.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,12 +18,12 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Makes a certificate for `hosts`, which is valid from now on for some days.
+    /// Makes a certificate for `hosts` that is valid for 30 days from now.
     pub fn new(sandbox: &Sandbox, hosts: &[&str]) -> Result<Self> {
         Self::valid_for(sandbox, hosts, 30)
     }
 
-    /// Makes a certificate for `hosts`, which is valid from now on for `days`.
+    /// Makes a certificate for `hosts` that is valid for `days` from now.
     pub fn valid_for(sandbox: &Sandbox, hosts: &[&str], days: u32) -> Result<Self> {
         let name = hosts.first().context("a certificate is for at least one host")?;
         let folder = sandbox.root().join("certificates");
@@ -42,7 +42,7 @@ impl Certificate {
         Ok(this)
     }
 
-    /// The hash of its public key, by which a browser can be told to trust it.
+    /// The hash of its public key, for a browser's list of trusted keys.
     pub(crate) fn key_hash(&self) -> Result<String> {
         let script = "openssl pkey -in \"$1\" -pubout -outform der | openssl dgst -sha256 -binary | openssl base64";
         let mut sh = Command::new("sh");

@@ -1,4 +1,4 @@
-//! Components made from their WIT: whatever they export traps, or is written by hand.
+//! Components made from WIT. Their exports trap, or are written by hand.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use wit_parser::{ManglingAndAbi, Resolve, WorldId};
 
 use crate::places;
 
-/// What a world begins with whose hooks take the contract's env.
+/// The beginning of a world whose hooks take the contract's env record.
 pub const USE: &str = "use gatling:hooks/types@1.2.0.{env}; include gatling:hooks/imports@1.2.0;";
 
 /// The text of the contract.
@@ -21,8 +21,7 @@ pub fn component(world: &str, contract: &str) -> Vec<u8> {
     encoded(dummy_module(&resolve, world, ManglingAndAbi::Standard32), &resolve, world)
 }
 
-/// A component around a core module in the text format. `packages` are the texts of those that
-/// the world uses.
+/// A component around a core module in the text format. `packages` are the texts of the packages that the world uses.
 pub fn component_around(module: &str, world: &str, packages: &[&str]) -> Vec<u8> {
     let (resolve, world) = resolved(world, packages);
     encoded(wat::parse_str(module).unwrap(), &resolve, world)

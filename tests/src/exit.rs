@@ -1,4 +1,4 @@
-//! Work for the end of this program: what is shared by many tests is never dropped.
+//! Cleanup at the end of this program, because values that many tests share are never dropped.
 
 use std::ffi::c_int;
 use std::sync::{Mutex, PoisonError};
@@ -11,18 +11,18 @@ unsafe extern "C" {
     safe fn atexit(handler: extern "C" fn()) -> c_int;
 }
 
-/// Has `work` done when this program ends by itself, the latest first.
+/// Runs `work` when this program exits normally. The work that was added last runs first.
 pub(crate) fn at_exit(work: impl FnOnce() + Send + 'static) {
     let mut all = WORK.lock().unwrap_or_else(PoisonError::into_inner);
     if all.is_empty() {
-        assert_eq!(atexit(do_all), 0, "there is room for one");
+        assert_eq!(atexit(do_all), 0, "the handler can be registered");
     }
     all.push(Box::new(work));
 }
 
 extern "C" fn do_all() {
     loop {
-        // Not held while the work is done: it may leave more behind.
+        // The lock is not held while the work runs, because it may add more.
         let work = WORK.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let Some(work) = work else { break };
         work();

@@ -1,4 +1,4 @@
-//! A gate in a project's build: it waits there until the test lets it pass.
+//! A gate in a project's build: the build waits there until the test opens it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::waiting;
 
-/// A gate that the step `mix_digest` comes to.
+/// A gate in the step `mix_digest`.
 #[derive(Debug)]
 pub struct Gate {
     reached: PathBuf,
@@ -15,14 +15,13 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate of which files in `folder` tell whether it was reached and whether it is open.
+    /// A gate whose state is in files in `folder`.
     pub(crate) fn new(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         Ok(Self { reached: folder.join("reached"), open: folder.join("open") })
     }
 
-    /// An Elixir function that waits at the gate. It gives up in the end, so that nothing is left
-    /// waiting for a test that was killed.
+    /// An Elixir function that waits at the gate. It gives up after two minutes, in case the test was killed.
     pub(crate) fn function(&self, name: &str) -> String {
         format!(
             "  defp {name}(_args) do
@@ -35,12 +34,12 @@ impl Gate {
         )
     }
 
-    /// Waits until a build has come to the gate.
+    /// Waits until a build has reached the gate.
     pub fn wait(&self) -> Result<()> {
-        waiting::wait_for("a build to come to the gate", || self.reached.exists().then_some(()))
+        waiting::wait_for("a build to reach the gate", || self.reached.exists().then_some(()))
     }
 
-    /// Lets this build pass, and those that come after it.
+    /// Opens the gate for this build and all later ones.
     pub fn open(&self) -> Result<()> {
         fs::write(&self.open, "").with_context(|| format!("writing {}", self.open.display()))
     }

@@ -1,4 +1,4 @@
-//! Asking a web server on this machine.
+//! Requests to a web server on this machine.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -20,13 +20,13 @@ pub fn get(port: u16, host: &str, path: &str) -> Result<(u16, String)> {
     Ok((status, body.to_owned()))
 }
 
-/// A port on 127.0.0.1 that nothing listens on now.
+/// A free port on 127.0.0.1.
 pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?;
     Ok(listener.local_addr()?.port())
 }
 
-/// A port on 127.0.0.1 that this program listens on until it ends. Whoever connects is sent away.
+/// A port on 127.0.0.1 that this program listens on until it exits. It closes every connection.
 pub fn taken_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("taking a port")?;
     let port = listener.local_addr()?.port();

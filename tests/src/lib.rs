@@ -1,8 +1,7 @@
-//! A whole server in one folder, to try Gatling on: its home, its init scripts, its nginx.
+//! A complete server in one folder, to try Gatling on: its home, its init scripts, its nginx.
 //!
-//! The end-to-end tests run against it, and `cargo xtask demo` shows it. Nothing in it reaches
-//! the machine's own nginx, services or git settings, and dropping a [`Sandbox`] ends what runs
-//! in it and removes it.
+//! The end-to-end tests run against it, and `cargo xtask demo` shows it. Nothing in it touches the machine's own nginx,
+//! services or git settings. Dropping a [`Sandbox`] ends its processes and removes it.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
@@ -50,7 +49,7 @@ pub use running::Running;
 pub use sandbox::{HOST, Sandbox};
 pub use ssh::Sshd;
 
-/// The steps of an upgrade, as the tests know them: they are not taken from what is tested.
+/// The steps of an upgrade. This list is independent of the tested code.
 pub const UPGRADE: [&str; 8] = [
     "mix_deps_get",
     "mix_compile",

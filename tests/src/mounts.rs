@@ -1,4 +1,4 @@
-//! Commands that see other files than the rest of the machine.
+//! Commands with their own mounts.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,12 +7,12 @@ use rustix::process::{Pid, geteuid};
 
 use crate::Sandbox;
 
-/// `script` of a shell, to be run in `folder` where it may mount what it likes: nobody else will
-/// see it. None on a machine that doesn't allow that, as in some containers.
+/// A command that runs the shell script `script` in `folder`, where it may mount anything: only this command sees its
+/// mounts. None if this machine does not allow mounts, as in some containers.
 pub fn apart(sandbox: &Sandbox, folder: &Path, script: &str) -> Option<Command> {
     let allowed = unshare(Command::new("unshare")).arg("true").stderr(Stdio::null()).status();
     if !allowed.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: this machine does not let this user mount anything");
+        eprintln!("SKIPPED: this user cannot mount anything on this machine");
         return None;
     }
     let mut command = unshare(sandbox.command("unshare", folder));
@@ -20,8 +20,8 @@ pub fn apart(sandbox: &Sandbox, folder: &Path, script: &str) -> Option<Command> 
     Some(command)
 }
 
-/// `program`, to be run in `folder` with the files that the process `pid` sees.
-pub fn beside(pid: Pid, sandbox: &Sandbox, program: &str, folder: &Path) -> Command {
+/// A command that runs `program` in `folder` with the mounts of the process `pid`.
+pub fn with_mounts_of(pid: Pid, sandbox: &Sandbox, program: &str, folder: &Path) -> Command {
     let mut command = sandbox.command("nsenter", Path::new("/"));
     if !geteuid().is_root() {
         command.args(["--user", "--preserve-credentials"]);

@@ -1,4 +1,4 @@
-//! An nginx of the sandbox's own: its configuration, and starting it.
+//! The sandbox's own nginx: its configuration, and how it is started.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,10 +10,10 @@ use rustix::process::{Pid, geteuid};
 
 use crate::{Output, http, processes};
 
-/// How many ports to try: another program can take one between choosing it and nginx's start.
+/// How many ports to try: another program can take a port before nginx starts.
 const TRIES: usize = 5;
 
-/// An nginx that was started with everything of its own in one folder.
+/// An nginx with all its files in one folder.
 pub(crate) struct Nginx {
     pub(crate) folder: PathBuf,
     pub(crate) port: u16,
@@ -41,7 +41,7 @@ impl Nginx {
             Command::new("nginx")
                 .arg("-c")
                 .arg(&config)
-                // Without it nginx first opens a log that only root may write.
+                // Without it, nginx first opens a log that only root can write.
                 .arg("-e")
                 .arg(folder.join("error.log"))
                 .env("PATH", path),
@@ -51,7 +51,7 @@ impl Nginx {
         Ok(Self { folder: folder.to_path_buf(), port })
     }
 
-    /// Whether there is just the one worker: one of an older configuration answers too until it ends.
+    /// Whether there is only one worker: after a reload, the old one also answers until it ends.
     pub(crate) fn is_settled(&self) -> bool {
         let pid = fs::read_to_string(self.pid_file()).ok().and_then(|pid| Pid::from_raw(pid.trim().parse().ok()?));
         pid.is_some_and(|pid| processes::children(pid) == 1)
@@ -63,11 +63,11 @@ impl Nginx {
     }
 }
 
-/// An nginx.conf that keeps every file in `folder`, and serves the sites of `sites-enabled`.
+/// An nginx.conf that keeps every file in `folder` and serves the sites in `sites-enabled`.
 fn configuration(folder: &Path, port: u16) -> String {
     let folder = folder.display();
-    // root's workers would otherwise be another user, who may not enter the sandbox; anyone
-    // else's can't change their user, and nginx would warn of the line.
+    // Workers of root would otherwise run as another user, who cannot enter the sandbox. For other users nginx would
+    // warn about the line, because they cannot change the user.
     let user = if geteuid().is_root() { "user root;" } else { "" };
     format!(
         r#"{user}

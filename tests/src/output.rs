@@ -1,18 +1,18 @@
-//! What a program that was run to its end has said.
+//! The output of a program that has ended.
 
 use std::io::Write as _;
 use std::process::{self, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// The exit status and the text of a program that was run to its end.
+/// The exit status and the output of a program that has ended.
 #[derive(Debug)]
 pub struct Output {
     /// How it ended.
     pub status: ExitStatus,
-    /// What it wrote to its standard output.
+    /// Its standard output.
     pub stdout: String,
-    /// What it wrote to its standard error.
+    /// Its standard error.
     pub stderr: String,
 }
 
@@ -35,12 +35,12 @@ impl Output {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {}", command.get_program().display()))?;
-        // A program that doesn't read it may have ended by now.
+        // A program that does not read it may have ended already.
         _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
         Ok(child.wait_with_output()?.into())
     }
 
-    /// This output, or an error that shows all of it when the program has failed.
+    /// This output, or an error with all of it if the program failed.
     pub fn expect_success(self) -> Result<Self> {
         if !self.status.success() {
             bail!("{}\n{}{}", self.status, self.stdout, self.stderr);
@@ -48,10 +48,10 @@ impl Output {
         Ok(self)
     }
 
-    /// Its lines. Those that a server wrote to whoever pushes are without git's `remote: `.
+    /// Its lines, without the prefix `remote: ` that git adds to a server's output.
     pub fn lines(&self) -> Vec<&str> {
         let lines = self.stdout.lines().chain(self.stderr.lines());
-        // git ends them with spaces, to write over what may stand on a terminal.
+        // git adds spaces at the end, to overwrite what is on the terminal.
         lines
             .map(|line| {
                 line.strip_prefix("remote:").map_or(line, |rest| rest.strip_prefix(' ').unwrap_or(rest)).trim_end()
@@ -59,19 +59,19 @@ impl Output {
             .collect()
     }
 
-    /// Whether it contains `text`, in one line or in one that was broken into several.
+    /// Whether it contains `text`, which may be wrapped over several lines.
     pub fn says(&self, text: &str) -> bool {
         let lines = self.lines();
-        lines.iter().any(|line| line.contains(text)) || unbroken(&lines).contains(&unbroken(&[text]))
+        lines.iter().any(|line| line.contains(text)) || unwrapped(&lines).contains(&unwrapped(&[text]))
     }
 }
 
 /// Lines as one, with single spaces.
-fn unbroken(lines: &[&str]) -> String {
+fn unwrapped(lines: &[&str]) -> String {
     lines.iter().flat_map(|line| line.split_whitespace()).collect::<Vec<_>>().join(" ")
 }
 
-/// What somebody reads past: the bar before each line that a program or a hook wrote.
+/// Removes the bar before each line that a program or a hook wrote.
 fn without_bars(text: &str) -> String {
     let line = |line: &str| {
         let remote = if line.starts_with("remote: ") { "remote: " } else { "" };
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_said_is_read_without_what_git_adds_to_it() {
+    fn the_output_of_a_server_is_read_without_gits_prefix() {
         let stderr =
             "remote: mix_compile        \nremote:     $ mix compile        \nremote:         \nTo /home/hello\n";
         let output = Output { status: ExitStatus::default(), stdout: "done\n".to_owned(), stderr: stderr.to_owned() };

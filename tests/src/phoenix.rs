@@ -1,4 +1,4 @@
-//! A project in the shape that `mix phx.new` gives an app, with a database, and ways to change it.
+//! A project like those of `mix phx.new`, with a database, and methods to change it.
 
 use std::fs;
 use std::ops::Deref;
@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 
 use crate::{HOST, Output, Postgres, Project, Sandbox};
 
-/// Long enough to sign sessions with.
+/// A secret that is long enough to sign sessions.
 const SECRET_KEY_BASE: &str = "a secret of this test alone, which is at least as long as 64 bytes";
 
-/// What to add to config/prod.exs, as phx.new writes it from 1.8 on.
+/// The lines that phx.new writes into config/prod.exs since 1.8.
 const FORCE_SSL: &str = "
 config :shop, ShopWeb.Endpoint,
   force_ssl: [
@@ -22,7 +22,7 @@ config :shop, ShopWeb.Endpoint,
   ]
 ";
 
-/// What moves where when the app becomes an umbrella.
+/// The moves that turn the app into an umbrella.
 const UMBRELLA_MOVES: [(&str, &str); 7] = [
     ("lib/shop.ex", "apps/shop/lib/shop.ex"),
     ("lib/shop", "apps/shop/lib/shop"),
@@ -42,21 +42,21 @@ impl<'s> PhoenixApp<'s> {
     pub(crate) fn new(sandbox: &'s Sandbox) -> Result<Self> {
         let project = Project::without_files(sandbox, "shop");
         project.copy("tests/apps/shop", "", &[])?;
-        // In the repository, so that a push carries them.
+        // In the repository, so that a push includes them.
         project.copy("tests/apps/deps", "vendor", &["_build"])?;
         project.write("domains", &format!("{HOST}\n"))?;
         project.make_repository("An app as it was generated")?;
         Ok(Self { project })
     }
 
-    /// The app's variables that have no default: `DATABASE_URL`, for a database of the app's
-    /// name, and `SECRET_KEY_BASE`.
+    /// The app's variables without a default: `DATABASE_URL`, for a database with the app's name, and
+    /// `SECRET_KEY_BASE`.
     pub fn variables(&self, postgres: &Postgres) -> [(&'static str, String); 2] {
         [("DATABASE_URL", postgres.url("shop")), ("SECRET_KEY_BASE", SECRET_KEY_BASE.to_owned())]
     }
 
-    /// Sets [`Self::variables`] in the project's `.env`, through `gatling config`. The release
-    /// has no node name, so that no epmd stays behind.
+    /// Sets [`Self::variables`] in the project's `.env` with `gatling config`. The release has no node name, so that
+    /// no epmd is left running.
     pub fn configure(&self, postgres: &Postgres) -> Result<()> {
         let variables = self.variables(postgres).map(|(name, value)| format!("{name}={value}"));
         let mut arguments = vec!["config", "set", self.name(), "RELEASE_DISTRIBUTION=none"];
@@ -65,25 +65,25 @@ impl<'s> PhoenixApp<'s> {
         Ok(())
     }
 
-    /// As [`Self::configure`], for an app without a database.
+    /// Like [`Self::configure`], for an app without a database.
     pub fn configure_without_database(&self) -> Result<()> {
         self.sandbox().run(&["config", "set", self.name(), "RELEASE_DISTRIBUTION=none"])?.expect_success()?;
         Ok(())
     }
 
-    /// `mix` with `args` in the project, for production, to be run by the caller.
+    /// A command that runs `mix` with `args` in the project, for production.
     pub fn mix_command(&self, args: &[&str]) -> Command {
         let mut command = self.sandbox().command("mix", self.dir());
         command.args(args).env("MIX_ENV", "prod");
         command
     }
 
-    /// Runs `mix` with `args` in the project, for production, and fails when it does.
+    /// Runs `mix` with `args` in the project, for production. Fails if mix fails.
     pub fn mix(&self, args: &[&str]) -> Result<Output> {
         Output::of(&mut self.mix_command(args))?.expect_success().with_context(|| format!("mix {}", args.join(" ")))
     }
 
-    /// Sets the version, in an umbrella that of every app.
+    /// Sets the version; in an umbrella, also that of every app.
     pub fn set_version(&self, version: &str) -> Result<()> {
         self.project.set_version(version)?;
         if self.is_umbrella() {
@@ -94,7 +94,7 @@ impl<'s> PhoenixApp<'s> {
         Ok(())
     }
 
-    /// Adds a migration that runs `sql`, after those that are there. It isn't committed.
+    /// Adds a migration that runs `sql`, after the existing ones. Does not commit it.
     pub fn add_migration(&self, name: &str, sql: &str) -> Result<()> {
         let folder = self.dir().join(self.domain_app()).join("priv/repo/migrations");
         let count = fs::read_dir(&folder)?.count();
@@ -108,13 +108,13 @@ impl<'s> PhoenixApp<'s> {
         )
     }
 
-    /// Has `listeners: [Phoenix.CodeReloader]`, as phx.new writes it from 1.8 on.
+    /// Adds `listeners: [Phoenix.CodeReloader]`, as phx.new writes it since 1.8.
     pub fn with_listeners(self) -> Result<Self> {
         self.add_to_project("listeners: [Phoenix.CodeReloader]")?;
         self.committed("Listeners")
     }
 
-    /// Has requests redirected to https, as phx.new writes it from 1.8 on.
+    /// Redirects requests to https, as phx.new configures it since 1.8.
     pub fn with_force_ssl(self) -> Result<Self> {
         let app = if self.is_umbrella() { ":shop_web, ShopWeb" } else { ":shop, ShopWeb" };
         let text = self.read("config/prod.exs")?;
@@ -122,24 +122,23 @@ impl<'s> PhoenixApp<'s> {
         self.committed("https only")
     }
 
-    /// Has `releases: [...]` with this text between the brackets: `shop: [applications: [shop: :permanent]]`,
-    /// say.
+    /// Adds `releases: [...]` with this text in the brackets, such as `shop: [applications: [shop: :permanent]]`.
     pub fn with_releases(self, releases: &str) -> Result<Self> {
         self.add_to_project(&format!("releases: [{releases}]"))?;
         self.committed("Releases")
     }
 
-    /// Has what `mix phx.gen.release` writes: `bin/migrate` and `bin/server` for the release, and the
-    /// module that migrates.
+    /// Adds the files of `mix phx.gen.release`: `bin/migrate` and `bin/server` for the release, and the module that
+    /// migrates.
     pub fn with_release_overlays(self) -> Result<Self> {
         self.copy("tests/apps/release_overlays/rel", "rel", &[])?;
         self.copy("tests/apps/release_overlays/lib", &format!("{}lib", self.domain_app()), &[])?;
         self.committed("What phx.gen.release writes")
     }
 
-    /// Is an umbrella of the apps `shop` and `shop_web`, as `mix phx.new --umbrella` makes one: its
-    /// root has no `app:`, and no `releases:`, which `mix release` then asks for. To be called before
-    /// the methods that change mix.exs, which is written anew.
+    /// Turns it into an umbrella of the apps `shop` and `shop_web`, like `mix phx.new --umbrella`: its root has no
+    /// `app:` and no `releases:`, which `mix release` requires there. Call it before the methods that change mix.exs,
+    /// because it overwrites that file.
     pub fn as_umbrella(self) -> Result<Self> {
         for (from, to) in UMBRELLA_MOVES {
             let to = self.dir().join(to);
@@ -164,7 +163,7 @@ impl<'s> PhoenixApp<'s> {
         self.committed("An umbrella")
     }
 
-    /// Has no database, as `mix phx.new --no-ecto` makes an app. For one that isn't an umbrella.
+    /// Removes the database, as `mix phx.new --no-ecto` does. Not for an umbrella.
     pub fn without_ecto(self) -> Result<Self> {
         for folder in ["priv/repo", "vendor/ecto_sql"] {
             fs::remove_dir_all(self.dir().join(folder))?;
@@ -196,8 +195,7 @@ impl<'s> PhoenixApp<'s> {
         self.dir().join("apps").is_dir()
     }
 
-    /// The folder of the app with the database, with a slash behind it; empty where that is the
-    /// project's own.
+    /// The folder of the app with the database, with a final slash; empty if that is the project's root.
     fn domain_app(&self) -> &'static str {
         if self.is_umbrella() { "apps/shop/" } else { "" }
     }
@@ -207,7 +205,7 @@ impl<'s> PhoenixApp<'s> {
         Ok(self)
     }
 
-    /// Removes the text from the first `from` up to the `until` behind it.
+    /// Removes the text from the first `from` up to the next `until`.
     fn cut(&self, path: &str, from: &str, until: &str) -> Result<()> {
         let text = self.read(path)?;
         let found = text.find(from).and_then(|start| Some((start, start + text[start..].find(until)?)));

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of the sandbox's own.
+//! The sandbox's own PostgreSQL server.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -14,23 +14,23 @@ use tempfile::TempDir;
 use crate::exit::at_exit;
 use crate::{Output, Sandbox, http, waiting};
 
-/// Who apps connect as: a user who may create databases.
+/// The database user of apps, who may create databases.
 pub const USER: &str = "shop";
 
 /// The password of [`USER`].
 pub const PASSWORD: &str = "right-password";
 
-/// Where Debian's packages keep the programs of each major version.
+/// The folder where Debian's packages install the programs of each major version.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
-/// Who runs the server where the caller is root, as whom it refuses to run: Debian's package makes
-/// this user.
+/// The user that runs the server if the caller is root, because PostgreSQL refuses to run as root. Debian's package
+/// creates this user.
 const SYSTEM_USER: &str = "postgres";
 
-/// How many ports to try: another program can take one between choosing it and the start.
+/// How many ports to try: another program can take a port before the server starts.
 const TRIES: usize = 5;
 
-/// Where speed matters more than what a power cut leaves.
+/// Settings that prefer speed to durability.
 const CONFIGURATION: &str = "
 listen_addresses = '127.0.0.1'
 fsync = off
@@ -42,15 +42,14 @@ wal_level = minimal
 autovacuum = off
 ";
 
-/// A PostgreSQL server on 127.0.0.1, with a cluster of its own. Dropping it stops it and removes
-/// the cluster.
+/// A PostgreSQL server on 127.0.0.1, with its own cluster. Dropping it stops it and removes the cluster.
 pub struct Postgres {
-    /// Not in the sandbox's folder, which only its owner may enter.
+    /// The cluster's folder, outside the sandbox's folder, which only its owner can enter.
     folder: TempDir,
     programs: PathBuf,
-    /// The user id and the group id of [`SYSTEM_USER`], where the caller is root.
+    /// The user id and the group id of [`SYSTEM_USER`], if the caller is root.
     run_as: Option<(u32, u32)>,
-    /// The sandbox's variables: they make the server a process of the sandbox, which ends it.
+    /// The sandbox's variables: they make the server a process of the sandbox, so that it is stopped with it.
     variables: Vec<(&'static str, OsString)>,
     port: u16,
     server: Option<Child>,
@@ -84,23 +83,23 @@ impl Postgres {
     pub fn shared(sandbox: &'static Sandbox) -> Result<Self> {
         let postgres = Self::start(sandbox)?;
         let folder = postgres.folder.path().to_owned();
-        // It is as good as gone when it can't be removed.
+        // An error is ignored.
         at_exit(move || _ = fs::remove_dir_all(folder));
         Ok(postgres)
     }
 
-    /// The port on 127.0.0.1 that it listens on.
+    /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The URL of `database`, as it stands in an app's `DATABASE_URL`.
+    /// The URL of `database`, for an app's `DATABASE_URL`.
     pub fn url(&self, database: &str) -> String {
         format!("ecto://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// What `sql` returns in `database`: a line for each row, and `|` between columns. The database
-    /// `postgres` is there from the beginning.
+    /// The result of `sql` in `database`: one line per row, with `|` between columns. The database `postgres` always
+    /// exists.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
         let url = self.url(database).replacen("ecto:", "postgresql:", 1);
         let mut psql = Command::new("psql");
@@ -110,19 +109,19 @@ impl Postgres {
         Ok(output.stdout.trim_end().to_owned())
     }
 
-    /// Stops it: apps lose their connections, and can't connect.
+    /// Stops it: apps lose their connections and cannot connect.
     pub fn stop(&mut self) -> Result<()> {
         if let Some(mut server) = self.server.take() {
-            // What PostgreSQL calls a fast shutdown: it doesn't wait for its clients.
+            // A "fast shutdown": it does not wait for clients.
             kill_process(Pid::from_child(&server), Signal::INT).context("stopping PostgreSQL")?;
             server.wait()?;
         }
         Ok(())
     }
 
-    /// Starts it on the same port, with the data that it had.
+    /// Starts it again, on the same port and with the same data.
     pub fn start_again(&mut self) -> Result<()> {
-        ensure!(self.server.is_none(), "PostgreSQL runs already");
+        ensure!(self.server.is_none(), "PostgreSQL is already running");
         let path = self.folder.path().join("log");
         let mut command = self.program("postgres");
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
@@ -145,8 +144,8 @@ impl Postgres {
         Ok(())
     }
 
-    /// Leaves it running when it is dropped, and its cluster in place. Returns its process id, if it
-    /// runs, and the folder of the cluster.
+    /// Leaves it running and keeps its cluster when it is dropped. Returns its process id, if it is running, and the
+    /// folder of the cluster.
     pub fn keep(&mut self) -> (Option<u32>, &Path) {
         self.kept = true;
         self.folder.disable_cleanup(true);
@@ -192,7 +191,7 @@ impl Drop for Postgres {
         if self.kept {
             return;
         }
-        // It is gone already when it can't be stopped.
+        // An error means that it has already ended.
         _ = self.stop();
     }
 }

@@ -1,4 +1,4 @@
-//! Finding and ending the processes that belong to a folder.
+//! Finds and ends the processes that belong to a folder.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -10,12 +10,11 @@ use anyhow::Result;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
 /// How long a process may take to end before it is killed.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The processes that run in `folder`, or whose program, arguments or environment name something
-/// in it.
+/// The processes that run in `folder`, or whose program, arguments or environment contain a path in it.
 ///
-/// The folder's name has to be one that nothing else on the machine bears.
+/// The folder's name must be unique on the machine.
 pub fn of(folder: &Path) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -27,18 +26,18 @@ pub fn of(folder: &Path) -> Vec<Pid> {
         .collect()
 }
 
-/// Ends the processes of `folder`: asks them first, and kills those that don't go.
+/// Ends the processes of `folder`: first with SIGTERM, then with SIGKILL.
 pub fn end(folder: &Path) {
     for signal in [Signal::TERM, Signal::KILL] {
-        let deadline = Instant::now() + PATIENCE;
-        // Asked again and again: one that is ending may have started another just before.
+        let deadline = Instant::now() + TIMEOUT;
+        // Repeated, because a process may have started another one just before it ended.
         while Instant::now() < deadline {
             let pids = of(folder);
             if pids.is_empty() {
                 return;
             }
             for pid in pids {
-                // One that is gone by now is what is wanted.
+                // An error means that it has already ended.
                 _ = kill_process(pid, signal);
             }
             thread::sleep(Duration::from_millis(100));
@@ -46,22 +45,21 @@ pub fn end(folder: &Path) {
     }
 }
 
-/// The program and the arguments that a process was started with; none when it is gone.
+/// The program and the arguments of a process; empty if it has ended.
 pub fn arguments(pid: Pid) -> Vec<String> {
     let text = fs::read(process(pid).join("cmdline")).unwrap_or_default();
     let words = text.split(|byte| *byte == 0).filter(|word| !word.is_empty());
     words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
-/// The variables that a process was started with, each as `NAME=value`; none when it is gone.
+/// The environment of a process, each variable as `NAME=value`; empty if it has ended.
 pub fn environment(pid: Pid) -> Vec<String> {
     let text = fs::read(process(pid).join("environ")).unwrap_or_default();
     let words = text.split(|byte| *byte == 0).filter(|word| !word.is_empty());
     words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
-/// Where a process listens for TCP connections, as the kernel writes addresses: `0100007F:0FA0` is
-/// port 4000 of 127.0.0.1.
+/// The TCP addresses where a process listens, in the kernel's notation: `0100007F:0FA0` is port 4000 of 127.0.0.1.
 pub fn listening(pid: Pid) -> Result<Vec<String>> {
     const LISTEN: &str = "0A";
     let sockets: Vec<String> = fs::read_dir(process(pid).join("fd"))?
@@ -71,7 +69,7 @@ pub fn listening(pid: Pid) -> Result<Vec<String>> {
         .collect();
     let mut addresses = Vec::new();
     for table in ["net/tcp", "net/tcp6"] {
-        // A kernel without IPv6 lacks the second.
+        // A kernel without IPv6 does not have the second table.
         let table = fs::read_to_string(process(pid).join(table)).unwrap_or_default();
         let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let own =
@@ -81,7 +79,7 @@ pub fn listening(pid: Pid) -> Result<Vec<String>> {
     Ok(addresses)
 }
 
-/// How many processes there are whose parent is `pid`.
+/// The number of child processes of `pid`.
 pub(crate) fn children(pid: Pid) -> usize {
     let Ok(entries) = fs::read_dir("/proc") else {
         return 0;
@@ -113,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_found_to_listen_where_it_does() {
+    fn the_listening_addresses_of_a_process_are_found() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let addresses = listening(getpid()).unwrap();

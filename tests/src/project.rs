@@ -1,4 +1,4 @@
-//! A project in the sandbox: the repository of whoever pushes.
+//! A project in the sandbox: the repository that the tests push from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{Gate, Output, Running, Sandbox, places};
 
-/// What building leaves in the example app's folder.
+/// Build results in the example app's folder.
 const BUILT: [&str; 7] = ["_build", "deps", "target", "static", "erl_crash.dump", "upgrade.wasm", "deploy.wasm"];
 
 /// A repository with an app, and the remote `server` to push it to.
@@ -30,13 +30,13 @@ impl<'s> Project<'s> {
         Ok(project)
     }
 
-    /// A project that is not there yet.
+    /// A project without any files.
     pub(crate) fn without_files(sandbox: &'s Sandbox, name: &str) -> Self {
         Self { sandbox, name: name.to_owned(), dir: sandbox.root().join("work").join(name) }
     }
 
-    /// Copies the files of `source`, a folder of the workspace, to `target` in the project, except
-    /// those with a name of `except`.
+    /// Copies the files of `source`, a folder of the workspace, to `target` in the project, except those whose name is
+    /// in `except`.
     pub fn copy(&self, source: &str, target: &str, except: &[&str]) -> Result<()> {
         let source = places::workspace().join(source);
         copy(&source, &self.dir.join(target), except).with_context(|| format!("copying {}", source.display()))
@@ -49,7 +49,7 @@ impl<'s> Project<'s> {
         self.commit(message)
     }
 
-    /// The sandbox that it is in.
+    /// Its sandbox.
     pub(crate) fn sandbox(&self) -> &'s Sandbox {
         self.sandbox
     }
@@ -79,7 +79,7 @@ impl<'s> Project<'s> {
         fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))
     }
 
-    /// Replaces the only or first `old` in a file by `new`; it is an error if there is none.
+    /// Replaces the first `old` in a file with `new`. It is an error if there is none.
     pub fn replace(&self, path: &str, old: &str, new: &str) -> Result<()> {
         let text = self.read(path)?;
         if !text.contains(old) {
@@ -108,26 +108,26 @@ impl<'s> Project<'s> {
         self.replace(file, old, &format!("{}\"{version}\"{}", parts[0], parts[2]))
     }
 
-    /// Copies a built component to `file`: `upgrade.wasm`, say.
+    /// Copies a built component to `file`, such as `upgrade.wasm`.
     pub fn copy_hooks(&self, component: &Path, file: &str) -> Result<()> {
         fs::copy(component, self.dir.join(file)).with_context(|| format!("copying {}", component.display()))?;
         Ok(())
     }
 
-    /// Commits all that was changed; a commit without a change is one too.
+    /// Commits all changes. Also makes a commit if there are none.
     pub fn commit(&self, message: &str) -> Result<()> {
         self.git(&["add", "--all"])?;
         self.git(&["commit", "--quiet", "--allow-empty", "--message", message])?;
         Ok(())
     }
 
-    /// Pushes `main` to the server. A push that failed is an [`Output`] too.
+    /// Pushes `main` to the server. A failed push also returns an [`Output`].
     pub fn push(&self) -> Result<Output> {
         self.push_refs(&["main"])
     }
 
-    /// Pushes `main` to the server, and fails with all that was said unless the new version
-    /// serves in the end: git takes the push for a success however the run ends.
+    /// Pushes `main` to the server. Fails with the output unless the new version serves: for git, the push succeeds
+    /// independent of the run's outcome.
     pub fn deploy(&self) -> Result<Output> {
         let output = self.push()?;
         ensure!(output.says(" is serving at "), "it was not deployed:\n{}", output.lines().join("\n"));
@@ -139,7 +139,7 @@ impl<'s> Project<'s> {
         Output::of(&mut self.push_command(refs))
     }
 
-    /// The `git push` of `refs`, to be run by the caller.
+    /// The command that pushes `refs`.
     pub fn push_command(&self, refs: &[&str]) -> Command {
         let mut command = self.sandbox.command("git", &self.dir);
         command.args(["push", "server"]).args(refs);
@@ -151,7 +151,7 @@ impl<'s> Project<'s> {
         self.sandbox.start(&mut self.push_command(refs))
     }
 
-    /// Puts a gate into mix.exs, which the build comes to before it digests the assets.
+    /// Adds a gate to mix.exs, where the build waits before it digests the assets.
     pub fn add_gate(&self) -> Result<Gate> {
         let gate = Gate::new(&self.sandbox.root().join("gate"))?;
         self.replace("mix.exs", "\"assets.deploy\": [", "\"assets.deploy\": [&wait_at_gate/1, ")?;
@@ -164,13 +164,12 @@ impl<'s> Project<'s> {
         Ok(self.git(&["rev-parse", "HEAD"])?.stdout.trim_end().to_owned())
     }
 
-    /// Runs git with `args` in this repository, and fails when git does.
+    /// Runs git with `args` in this repository. Fails if git fails.
     pub fn git(&self, args: &[&str]) -> Result<Output> {
         self.sandbox.git(&self.dir, args)
     }
 
-    /// Somebody else's clone of this repository, in a folder of the given name, that pushes to
-    /// the same project.
+    /// Another user's clone of this repository, in a folder with the given name. It pushes to the same project.
     pub fn clone_as(&self, folder: &str) -> Result<Project<'s>> {
         let dir = self.sandbox.root().join("work").join(folder);
         self.git(&["clone", "--quiet", ".", &dir.to_string_lossy()])?;
@@ -185,7 +184,7 @@ impl<'s> Project<'s> {
         Ok(())
     }
 
-    /// Names the app like the project, wherever the example names it.
+    /// Renames the example's app to the project's name.
     fn rename_app(&self) -> Result<()> {
         self.replace("mix.exs", "app: :hello", &format!("app: :{}", self.name))?;
         for file in ["config/runtime.exs", "lib/hello/application.ex", "lib/hello/router.ex"] {
@@ -195,7 +194,7 @@ impl<'s> Project<'s> {
     }
 }
 
-/// Copies a folder without what bears a name of `except`.
+/// Copies a folder, except entries whose name is in `except`.
 fn copy(from: &Path, to: &Path, except: &[&str]) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {

@@ -1,4 +1,4 @@
-//! A program that runs while the test does something else.
+//! A program that runs in the background of a test.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::{Output, waiting};
 
-/// A program in a process group of its own, whose output is read while it runs.
+/// A program in its own process group, whose output can be read while it runs.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -18,7 +18,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts `command`; what it writes is kept in the file `output`.
+    /// Starts `command`, with its output in the file `output`.
     pub(crate) fn start(command: &mut Command, output: PathBuf) -> Result<Self> {
         let file = File::create_new(&output).with_context(|| format!("making {}", output.display()))?;
         let child = command
@@ -31,7 +31,7 @@ impl Running {
         Ok(Self { child, output })
     }
 
-    /// What it has written until now.
+    /// Its output so far.
     pub fn said(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.output).unwrap_or_default()).into_owned()
     }
@@ -42,7 +42,7 @@ impl Running {
             .with_context(|| self.said())
     }
 
-    /// Kills it and what it has started, as far as that is in its process group.
+    /// Kills its process group.
     pub fn kill(mut self) -> Result<()> {
         let group = Pid::from_child(&self.child);
         kill_process_group(group, Signal::KILL).context("killing a process group")?;
@@ -50,7 +50,7 @@ impl Running {
         Ok(())
     }
 
-    /// Waits for its end. All that it wrote is in the output's `stdout`.
+    /// Waits for its end. All its output is in `stdout`.
     pub fn end(mut self) -> Result<Output> {
         let status = self.child.wait()?;
         Ok(Output { status, stdout: self.said(), stderr: String::new() })

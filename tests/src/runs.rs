@@ -1,4 +1,4 @@
-//! Gatling's runs in a sandbox: what was written down of them, and the one that is under way.
+//! Gatling's runs in a sandbox: their journals, and the run that is in progress.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use crate::{Sandbox, processes, waiting};
 
-/// What is written of the journal's format.
+/// The documentation of the journal's format.
 const FORMAT: &str = include_str!("../../docs/journal.md");
 
 impl Sandbox {
-    /// The folders of a project's runs, in the order in which they were asked for.
+    /// The folders of a project's runs, the oldest first.
     pub fn run_folders(&self, project: &str) -> Vec<PathBuf> {
         let folder = self.home().join(".gatling").join(project).join("runs");
         let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
@@ -28,32 +28,32 @@ impl Sandbox {
         events(&folders.last().context("there was no run")?.join("journal.jsonl"))
     }
 
-    /// A project's runs in short, in the order in which they were asked for.
+    /// Summaries of a project's runs, the oldest first.
     pub fn runs(&self, project: &str) -> Result<Vec<Value>> {
-        self.run_folders(project).iter().map(|folder| Ok(in_short(&events(&folder.join("journal.jsonl"))?))).collect()
+        self.run_folders(project).iter().map(|folder| Ok(summary(&events(&folder.join("journal.jsonl"))?))).collect()
     }
 
-    /// All that is known of a project's latest run, as text.
+    /// The verbose log of a project's latest run.
     pub fn log_of_run(&self, project: &str) -> Result<String> {
         let output = self.run(&["log", project, "--verbose"])?;
         ensure!(output.status.success(), "{output:?}");
         Ok(output.stdout)
     }
 
-    /// Waits until the latest run has ended, and returns it in short.
+    /// Waits until the latest run has ended, and returns its summary.
     pub fn wait_for_end_of_run(&self, project: &str) -> Result<Value> {
         waiting::wait_for("the run to end", || {
             self.runs(project).ok()?.pop().filter(|run| run["finished_at"].is_string())
         })
     }
 
-    /// The process that carries out a run, if there is one just now.
+    /// The process that carries out the current run, if there is one.
     pub fn worker(&self) -> Option<Pid> {
         let is_worker = |pid: &Pid| processes::arguments(*pid).get(1).is_some_and(|argument| argument == "worker");
         processes::of(self.root()).into_iter().find(is_worker)
     }
 
-    /// Fails unless every journal is as docs/journal.md says.
+    /// Fails unless every journal matches docs/journal.md.
     pub fn check_journals(&self) -> Result<()> {
         let projects = fs::read_dir(self.home().join(".gatling")).into_iter().flatten().flatten();
         for project in projects.filter_map(|entry| entry.file_name().into_string().ok()) {
@@ -68,7 +68,7 @@ impl Sandbox {
     }
 }
 
-/// The whole lines of a journal.
+/// The complete lines of a journal.
 fn events(journal: &Path) -> Result<Vec<Value>> {
     let text = fs::read_to_string(journal).with_context(|| format!("cannot read {}", journal.display()))?;
     let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
@@ -76,7 +76,7 @@ fn events(journal: &Path) -> Result<Vec<Value>> {
     lines.map(|line| serde_json::from_str(line).with_context(|| format!("{line} is not JSON"))).collect()
 }
 
-fn in_short(events: &[Value]) -> Value {
+fn summary(events: &[Value]) -> Value {
     let mut run = json!({ "outcome": "running", "steps": [] });
     for event in events {
         let step = |name: &str, hook: bool| json!({ "name": event[name], "hook": hook, "ok": event["ok"], "seconds": event["seconds"] });
@@ -108,20 +108,20 @@ fn push(run: &mut Value, step: Value) {
     }
 }
 
-/// Fails unless an event and its fields are written of.
+/// Fails unless an event and its fields are documented.
 fn check(event: &Value) -> Result<()> {
     let fields = event.as_object().context("an event is an object")?;
     let kind = event["event"].as_str().context("an event has a kind")?;
     ensure!(event["v"] == 1 && event["at"].is_string(), "an event has a version and a time");
     let text = FORMAT.split_once("## Events").context("there is a list of events")?.1;
     let text =
-        text.split("\n### ").find(|text| text.starts_with(&format!("`{kind}`\n"))).context("it is not written of")?;
+        text.split("\n### ").find(|text| text.starts_with(&format!("`{kind}`\n"))).context("it is not documented")?;
     let text = text.split("\n## ").next().unwrap_or(text);
-    let written: Vec<(&str, bool)> = text.split("\n- `").skip(1).filter_map(field).collect();
+    let documented: Vec<(&str, bool)> = text.split("\n- `").skip(1).filter_map(field).collect();
     for name in fields.keys().filter(|name| !["v", "at", "event"].contains(&name.as_str())) {
-        ensure!(written.iter().any(|(written, _)| written == name), "its field {name} is not written of");
+        ensure!(documented.iter().any(|(documented, _)| documented == name), "its field {name} is not documented");
     }
-    let missing = written.iter().find(|(name, always)| *always && !fields.contains_key(*name));
+    let missing = documented.iter().find(|(name, always)| *always && !fields.contains_key(*name));
     ensure!(missing.is_none(), "its field {missing:?} is missing");
     Ok(())
 }

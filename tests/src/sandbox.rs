@@ -25,7 +25,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Variables of the caller that would change what git, mix or a release do.
 const FOREIGN_PREFIXES: [&str; 5] = ["GIT_", "MIX_", "RELEASE_", "PHX_", "GATLING_"];
 
-/// The git settings of whoever pushes; the machine's own are not read.
+/// The git settings of the pushing user. The machine's own settings are not read.
 const GIT_CONFIG: &str = "\
 [user]
     name = Ada
@@ -36,7 +36,7 @@ const GIT_CONFIG: &str = "\
     detachedHead = false
 ";
 
-/// A server in a folder. Dropping it ends everything that was started in it and removes it.
+/// A server in a folder. Dropping it ends its processes and removes it.
 pub struct Sandbox {
     root: TempDir,
     nginx: Nginx,
@@ -45,7 +45,7 @@ pub struct Sandbox {
     /// Variables that the caller has added.
     added: Vec<(OsString, OsString)>,
     kept: bool,
-    /// How many programs were started to run beside the test.
+    /// How many background programs were started.
     started: AtomicU32,
 }
 
@@ -55,7 +55,7 @@ impl Sandbox {
         Self::with_program(places::gatling()?)
     }
 
-    /// A sandbox for several tests to share, which is gone when the program ends.
+    /// A sandbox for several tests to share. It is removed when the program exits.
     pub fn shared() -> Result<&'static Self> {
         let sandbox: &'static Self = Box::leak(Box::new(Self::new()?));
         at_exit(|| sandbox.end());
@@ -82,7 +82,7 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// The folder that holds everything else.
+    /// The folder that contains everything else.
     pub fn root(&self) -> &Path {
         self.root.path()
     }
@@ -97,12 +97,12 @@ impl Sandbox {
         self.root().join("etc")
     }
 
-    /// `GATLING_LIB_DIR`: what nginx reads of the projects.
+    /// `GATLING_LIB_DIR`: the projects' files that nginx reads.
     pub fn lib(&self) -> PathBuf {
         self.root().join("lib")
     }
 
-    /// `GATLING_LOGROTATE_DIR`: what logrotate is told of the apps' logs.
+    /// `GATLING_LOGROTATE_DIR`: logrotate's settings for the apps' logs.
     pub fn logrotate(&self) -> PathBuf {
         self.root().join("logrotate")
     }
@@ -139,8 +139,8 @@ impl Sandbox {
         ]
     }
 
-    /// Gives every command in this sandbox, and every session of an [`Sshd`](crate::Sshd) that is
-    /// started later, these variables too.
+    /// Adds these variables to every command in this sandbox, and to every session of an [`Sshd`](crate::Sshd) that is
+    /// started later.
     pub fn add_variables(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
         self.added.extend(variables);
     }
@@ -155,10 +155,10 @@ impl Sandbox {
         self.root().join("gitconfig")
     }
 
-    /// `program`, to be run in `folder` as on the sandbox's server.
+    /// A command that runs `program` in `folder` with the environment of the sandbox's server.
     ///
-    /// A push needs that too: over a path instead of ssh, git hands its own environment to the
-    /// hooks of the repository it pushes to.
+    /// A push needs it too: if the remote is a path, git passes its own environment to the git hooks of the repository
+    /// that it pushes to.
     pub fn command(&self, program: impl AsRef<OsStr>, folder: &Path) -> Command {
         let mut command = Command::new(program);
         for (name, _) in env::vars_os() {
@@ -174,45 +174,45 @@ impl Sandbox {
             .env("GIT_CONFIG_GLOBAL", self.git_config())
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
-            // Long lines stay whole, for tests that look for one.
+            // Long lines are not wrapped, so that tests can find them.
             .env("COLUMNS", "1000000")
             .envs(self.added.iter().map(|(name, value)| (name, value)));
         command
     }
 
-    /// `gatling` with `args`, to be run by the caller.
+    /// A command that runs `gatling` with `args`.
     pub fn gatling(&self, args: &[&str]) -> Command {
         let mut command = self.command(&self.program, self.root());
         command.args(args);
         command
     }
 
-    /// Runs `gatling` with `args` to its end.
+    /// Runs `gatling` with `args`.
     pub fn run(&self, args: &[&str]) -> Result<Output> {
         Output::of(&mut self.gatling(args))
     }
 
-    /// Starts `command` and lets it run while the test does something else.
+    /// Starts `command` in the background.
     pub fn start(&self, command: &mut Command) -> Result<Running> {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         Running::start(command, self.root().join(format!("output-{number}")))
     }
 
-    /// Runs git with `args` in `folder`, and fails when git does.
+    /// Runs git with `args` in `folder`. Fails if git fails.
     pub fn git(&self, folder: &Path, args: &[&str]) -> Result<Output> {
         Output::of(self.command("git", folder).args(args))?
             .expect_success()
             .with_context(|| format!("git {} in {}", args.join(" "), folder.display()))
     }
 
-    /// The example app as the project `name`, in a repository of its own: committed, and with
-    /// the remote `server`. Once it answers it is not watched any longer, so that tests are quick.
+    /// The example app as the project `name`, in its own repository: committed, and with the remote `server`. It is not
+    /// watched after its first good answer, so that tests are quick.
     pub fn project(&self, name: &str) -> Result<Project<'_>> {
         Project::from_example(self, name)
     }
 
-    /// The example app as the project `name`, loaded and ready for its first push. Its release
-    /// has no node name, so that no epmd stays behind.
+    /// The example app as the project `name`, loaded and ready for its first push. Its release has no node name, so
+    /// that no epmd is left running.
     pub fn load(&self, name: &str) -> Result<Project<'_>> {
         let project = self.project(name)?;
         self.run(&["load", name])?.expect_success()?;
@@ -220,24 +220,23 @@ impl Sandbox {
         Ok(project)
     }
 
-    /// A project that has no files yet: the caller makes its folder, its files and its repository.
+    /// A project without files: the caller makes its folder, its files and its repository.
     pub fn empty_project(&self, name: &str) -> Project<'_> {
         Project::without_files(self, name)
     }
 
-    /// The app `shop` in the shape that `mix phx.new` gives an app, in a repository of its own:
-    /// committed, and with the remote `server`.
+    /// The app `shop`, like those of `mix phx.new`, in its own repository: committed, and with the remote `server`.
     pub fn phoenix_app(&self) -> Result<PhoenixApp<'_>> {
         PhoenixApp::new(self)
     }
 
-    /// What nginx answers at `path` on the example app's host name.
+    /// nginx's answer to a request for `path` on the example app's host name.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
         self.get_as(HOST, path)
     }
 
-    /// Waits until nginx answers `/` with `status` and `body`: it takes a moment to take notice of
-    /// a new site, and of one that is gone.
+    /// Waits until nginx answers `/` with `status` and `body`: after a reload, nginx takes a moment to use its new
+    /// configuration.
     pub fn wait_for_answer(&self, status: u16, body: &str) -> Result<()> {
         self.wait_for_answer_at("/", status, body)
     }
@@ -246,14 +245,14 @@ impl Sandbox {
     pub fn wait_for_answer_at(&self, path: &str, status: u16, body: &str) -> Result<()> {
         let mut last = None;
         let wanted = (status, body.to_owned());
-        let answered = waiting::wait_for("nginx to answer otherwise", || {
+        let answered = waiting::wait_for("the expected answer of nginx", || {
             last = self.get(path).ok();
             (last.as_ref() == Some(&wanted) && self.nginx.is_settled()).then_some(())
         });
         answered.with_context(|| format!("wanted {wanted:?}, last was {last:?}"))
     }
 
-    /// Has nginx read its configuration again.
+    /// Reloads nginx's configuration.
     pub fn reload_nginx(&self) -> Result<()> {
         let config = self.nginx_dir().join("nginx.conf");
         let mut nginx = self.command("nginx", self.root());
@@ -261,32 +260,32 @@ impl Sandbox {
         Ok(())
     }
 
-    /// What nginx answers at `path` on `host`.
+    /// nginx's answer to a request for `path` on `host`.
     pub fn get_as(&self, host: &str, path: &str) -> Result<(u16, String)> {
         http::get(self.nginx_port(), host, path)
     }
 
-    /// What an app answers at `path` on its own `port`, without nginx.
+    /// An app's answer to a request for `path` on its own `port`, without nginx.
     pub fn get_direct(&self, port: u16, path: &str) -> Result<(u16, String)> {
         http::get(port, HOST, path)
     }
 
-    /// Leaves everything running and in place when the sandbox is dropped.
+    /// Leaves everything running and keeps the files when the sandbox is dropped.
     pub fn keep(&mut self) {
         self.root.disable_cleanup(true);
         self.kept = true;
     }
 
-    /// Keeps the files, so that somebody can look for what went wrong, but ends what runs.
+    /// Keeps the files for debugging, but still ends the processes.
     pub fn keep_files(&mut self) {
         self.root.disable_cleanup(true);
     }
 
-    /// Ends everything that was started in the sandbox and removes it, where nobody will drop it.
+    /// Ends all processes of the sandbox and removes it, for one that is never dropped.
     fn end(&self) {
         self.stop_apps();
         processes::end(self.root());
-        // What is left is a few files in the folder for temporary ones.
+        // An error is ignored: it only leaves a few temporary files.
         _ = fs::remove_dir_all(self.root());
     }
 
@@ -296,7 +295,7 @@ impl Sandbox {
         };
         for script in scripts.flatten() {
             let mut stop = self.command(script.path(), self.root());
-            // A script that can't stop its app is no reason to leave the rest running.
+            // If a script cannot stop its app, the other apps must still be stopped.
             _ = run_within(STOP_TIMEOUT, stop.arg("stop"));
         }
     }
@@ -311,14 +310,14 @@ impl Drop for Sandbox {
         if !std::thread::panicking()
             && let Err(error) = self.check_journals()
         {
-            panic!("a journal is not as docs/journal.md says: {error:#}");
+            panic!("a journal does not match docs/journal.md: {error:#}");
         }
     }
 }
 
-/// The caller's search path, with the folder of `gatling` before it and those of daemons behind.
+/// The caller's `PATH`, with the folder of `gatling` before it and those of daemons after it.
 fn search_path(program: &Path) -> Result<OsString> {
-    let own = program.parent().context("gatling lies in no folder")?.to_path_buf();
+    let own = program.parent().context("gatling has no parent folder")?.to_path_buf();
     let callers = env::var_os("PATH").unwrap_or_default();
     let daemons = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     let folders = std::iter::once(own).chain(env::split_paths(&callers)).chain(daemons);

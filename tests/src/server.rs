@@ -1,5 +1,5 @@
-//! A server on which hello 0.1.0 serves, for the tests of one program to share: deploying it
-//! takes seconds, and what most of them do comes to nothing, if all is well.
+//! A server where hello 0.1.0 serves, which the tests of one program share: deploying it takes seconds, and most tests
+//! change nothing if they succeed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,63 +11,62 @@ use anyhow::{Context, Result};
 
 use crate::{Output, Project, Sandbox};
 
-/// The release that serves whenever a test gets the server.
+/// The release that serves when a test gets the server.
 pub const VERSION: &str = "0.1.0";
 
-/// What stands in hello's `.env` by then: without a node name no epmd stays behind.
+/// The text of hello's `.env`. Without a node name, no epmd is left running.
 const DOTENV: &str = "RELEASE_DISTRIBUTION='none'\n";
 
-/// git's hook, which notes what the one that `gatling load` wrote has returned: git itself drops it.
-const NOTING_HOOK: &str = "#!/bin/sh\n\"$0.gatling\" \"$@\"\necho $? >\"$0.code\"\n";
+/// A git hook that records the exit code of the one that `gatling load` wrote: git itself ignores it.
+const RECORDING_GIT_HOOK: &str = "#!/bin/sh\n\"$0.gatling\" \"$@\"\necho $? >\"$0.code\"\n";
 
-/// A server that tests share, one after the other. The first to ask has it made, and it is gone
-/// when the program ends.
+/// A server that tests use one after the other. The first use creates it, and it is removed when the program exits.
 pub struct Shared(OnceLock<Mutex<Server>>);
 
-/// The server while one test has it.
+/// The server, while one test uses it.
 pub struct Server {
     /// The folders, nginx and `gatling`.
     pub sandbox: &'static Sandbox,
-    /// The repository of whoever pushes.
+    /// The repository that tests push from.
     pub hello: Project<'static>,
     commit: String,
     config: String,
 }
 
-/// What came of something that Gatling was to do.
+/// The result of a Gatling command or a push.
 #[derive(Debug)]
 pub struct Run {
-    /// Gatling's exit code; none when it wasn't called, or was killed.
+    /// Gatling's exit code; none if it was not called, or was killed.
     pub code: Option<i32>,
-    /// What was said.
+    /// The output.
     pub output: Output,
 }
 
-/// The process that serves, and what it answers.
+/// The process that serves, and its answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Serving {
     /// Its id.
     pub pid: u32,
-    /// The status and the body that nginx answers at `/`.
+    /// The status and the body of nginx's answer at `/`.
     pub answer: (u16, String),
 }
 
 impl Shared {
-    /// A server that isn't made yet.
+    /// A server that is not created yet.
     #[expect(clippy::new_without_default, reason = "a static needs a const fn")]
     pub const fn new() -> Self {
         Self(OnceLock::new())
     }
 
-    /// The server, as it was when it was made, for this test alone.
+    /// The server in its original state, for this test only.
     ///
     /// # Panics
-    /// When hello can't be deployed, or not be brought back to what it was.
+    /// If hello cannot be deployed, or the original state cannot be restored.
     pub fn lock(&self) -> MutexGuard<'_, Server> {
         let server = self.0.get_or_init(|| Mutex::new(Server::deploy().expect("hello can be deployed")));
-        // The test that failed before this one leaves nothing that `restore` doesn't set right.
+        // `restore` also undoes the changes of a failed test.
         let server = server.lock().unwrap_or_else(PoisonError::into_inner);
-        server.restore().expect("the server can be set right");
+        server.restore().expect("the server can be restored");
         server
     }
 }
@@ -79,7 +78,7 @@ impl Server {
         sandbox.run(&["load", "hello"])?.expect_success()?;
         let hook = sandbox.home().join("hello/.git/hooks/post-update");
         fs::rename(&hook, hook.with_extension("gatling"))?;
-        fs::write(&hook, NOTING_HOOK)?;
+        fs::write(&hook, RECORDING_GIT_HOOK)?;
         fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;
         let server = Self { sandbox, commit: hello.head()?, config: fs::read_to_string(sandbox.config())?, hello };
         fs::write(server.dotenv(), DOTENV)?;
@@ -88,7 +87,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Makes everything as it was: the pushing repository, the build dir, the settings, the app.
+    /// Restores everything: the pushing repository, the build dir, the settings, the app.
     fn restore(&self) -> Result<()> {
         restore_repositories(&self.hello, &self.commit)?;
         fs::write(self.dotenv(), DOTENV)?;
@@ -116,7 +115,7 @@ impl Server {
         self.deploy_dir().join(".env")
     }
 
-    /// Commits all that was changed and pushes it to `main`.
+    /// Commits all changes and pushes them to `main`.
     pub fn push(&self) -> Result<Run> {
         self.hello.commit("Something else")?;
         self.push_refs(&["+main"])
@@ -127,8 +126,7 @@ impl Server {
         self.push_with(&mut self.hello.push_command(refs))
     }
 
-    /// Runs a command that pushes. The exit code is that of `gatling receive`, which git doesn't
-    /// pass on.
+    /// Runs a command that pushes. The exit code is that of `gatling receive`, which git does not return.
     pub fn push_with(&self, push: &mut Command) -> Result<Run> {
         let noted = self.build_dir().join(".git/hooks/post-update.code");
         _ = fs::remove_file(&noted);
@@ -160,13 +158,13 @@ impl Server {
 }
 
 impl Run {
-    /// This, or an error that shows all that was said when Gatling has returned another code.
+    /// This, or an error with the output if Gatling returned another code.
     pub fn expect_code(self, code: i32) -> Result<Self> {
         anyhow::ensure!(self.code == Some(code), "the exit code is {:?}, not {code}:\n{}", self.code, self.text());
         Ok(self)
     }
 
-    /// All that was said.
+    /// The output, as text.
     pub fn text(&self) -> String {
         self.output.lines().join("\n")
     }
@@ -178,7 +176,7 @@ impl From<Output> for Run {
     }
 }
 
-/// Makes the pushing repository and the build dir as they were at `commit`, but for what git ignores.
+/// Restores the pushing repository and the build dir to `commit`, except ignored files.
 pub(crate) fn restore_repositories(project: &Project<'_>, commit: &str) -> Result<()> {
     project.git(&["checkout", "--quiet", "--force", "main"])?;
     project.git(&["reset", "--quiet", "--hard", commit])?;
@@ -193,7 +191,7 @@ pub(crate) fn restore_repositories(project: &Project<'_>, commit: &str) -> Resul
     Ok(())
 }
 
-/// What hello of this version answers at `/`.
+/// The answer of this version of hello at `/`.
 pub fn answer(version: &str) -> String {
     format!("hello {version}\n")
 }

@@ -1,5 +1,4 @@
-//! A server on which shop 0.1.0 serves, for the tests of one program to share: building and
-//! deploying it takes seconds.
+//! A server where shop 0.1.0 serves, which the tests of one program share: building and deploying it takes seconds.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,10 +10,10 @@ use serde_json::Value;
 use crate::server::{VERSION, restore_repositories};
 use crate::{HOST, Output, PhoenixApp, Postgres, Sandbox};
 
-/// The second of the host names that shop is served at.
+/// The second host name of shop.
 pub const OTHER_HOST: &str = "shop.example.com";
 
-/// Its settings. The app isn't watched for long, so that tests are quick.
+/// Its settings. The app is only watched for a second, so that tests are quick.
 pub const SETTINGS: &str = "\
 [health]
 path = \"/health\"
@@ -24,21 +23,20 @@ watch = \"1s\"
 body_size = \"2MB\"
 ";
 
-/// The database as it is after the first deployment.
+/// A copy of the database after the first deployment.
 const PRISTINE: &str = "shop_pristine";
 
-/// A server that tests share, one after the other. The first to ask has it made, and it is gone
-/// when the program ends.
+/// A server that tests use one after the other. The first use creates it, and it is removed when the program exits.
 pub struct SharedShop {
     has_database: bool,
     server: OnceLock<Mutex<Shop>>,
 }
 
-/// The server while one test has it.
+/// The server, while one test uses it.
 pub struct Shop {
     /// The folders, nginx and `gatling`.
     pub sandbox: &'static Sandbox,
-    /// The repository of whoever pushes.
+    /// The repository that tests push from.
     pub app: PhoenixApp<'static>,
     /// Its database, if it has one.
     pub postgres: Option<Postgres>,
@@ -48,35 +46,35 @@ pub struct Shop {
     site: String,
 }
 
-/// What serves, and the process that does.
+/// The process that serves, and its answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Serving {
     /// Its id.
     pub pid: String,
-    /// The status and the body that nginx answers at `/version`.
+    /// The status and the body of nginx's answer at `/version`.
     pub answer: (u16, String),
 }
 
 impl SharedShop {
-    /// A server of an app with a database that isn't made yet.
+    /// A server, not created yet, of an app with a database.
     pub const fn with_database() -> Self {
         Self { has_database: true, server: OnceLock::new() }
     }
 
-    /// A server of an app without a database that isn't made yet.
+    /// A server, not created yet, of an app without a database.
     pub const fn without_database() -> Self {
         Self { has_database: false, server: OnceLock::new() }
     }
 
-    /// The server, as it was when it was made, for this test alone.
+    /// The server in its original state, for this test only.
     ///
     /// # Panics
-    /// When shop can't be deployed, or not be brought back to what it was.
+    /// If shop cannot be deployed, or the original state cannot be restored.
     pub fn lock(&self) -> MutexGuard<'_, Shop> {
         let make = || Mutex::new(Shop::deploy(self.has_database).expect("shop can be deployed"));
-        // The test that failed before this one leaves nothing that `restore` doesn't set right.
+        // `restore` also undoes the changes of a failed test.
         let mut shop = self.server.get_or_init(make).lock().unwrap_or_else(PoisonError::into_inner);
-        shop.restore().expect("the server can be set right");
+        shop.restore().expect("the server can be restored");
         shop
     }
 }
@@ -115,7 +113,7 @@ impl Shop {
         Ok(shop)
     }
 
-    /// Makes everything as it was.
+    /// Restores the original state.
     fn restore(&mut self) -> Result<()> {
         restore_repositories(&self.app, &self.commit)?;
         fs::write(self.deploy_dir().join(".env"), &self.dotenv)?;
@@ -141,19 +139,18 @@ impl Shop {
     /// The database's server.
     ///
     /// # Panics
-    /// When the app has none.
+    /// If the app has none.
     pub fn postgres(&mut self) -> &mut Postgres {
         self.postgres.as_mut().expect("it is a server with a database")
     }
 
-    /// Commits all that was changed and pushes it to `main`.
+    /// Commits all changes and pushes them to `main`.
     pub fn push(&self) -> Result<Output> {
         self.app.commit("Something else")?;
         self.app.push_refs(&["+main"])
     }
 
-    /// Commits all that was changed as `version` and pushes it, and fails with all that was said unless
-    /// it serves in the end.
+    /// Commits all changes as `version` and pushes them. Fails with the output unless that version serves.
     pub fn deploy_version(&self, version: &str) -> Result<Output> {
         self.app.set_version(version)?;
         let output = self.push()?;
@@ -162,12 +159,12 @@ impl Shop {
         Ok(output)
     }
 
-    /// Runs `gatling` with `args`, which is to succeed.
+    /// Runs `gatling` with `args`. Fails if it fails.
     pub fn gatling(&self, args: &[&str]) -> Result<Output> {
         self.sandbox.run(args)?.expect_success().with_context(|| format!("gatling {}", args.join(" ")))
     }
 
-    /// Runs the init script with `args`, which is to succeed.
+    /// Runs the init script with `args`. Fails if it fails.
     pub fn script(&self, args: &[&str]) -> Result<Output> {
         let mut script = self.sandbox.command(self.sandbox.etc().join("shop"), "/".as_ref());
         Output::of(script.args(args))?.expect_success().with_context(|| format!("the script with {args:?}"))
@@ -188,11 +185,11 @@ impl Shop {
         self.sandbox.nginx_dir().join("sites-available/shop")
     }
 
-    /// The port on 127.0.0.1 that the release that serves listens on.
+    /// The port of the current release on 127.0.0.1.
     pub fn port(&self) -> Result<u16> {
-        let noted = fs::read_to_string(self.deploy_dir().join("current/service.env"))?;
-        let port = noted.lines().find_map(|line| line.strip_prefix("GATLING_PORT='")?.strip_suffix('\''));
-        Ok(port.context("no port is noted")?.parse()?)
+        let settings = fs::read_to_string(self.deploy_dir().join("current/service.env"))?;
+        let port = settings.lines().find_map(|line| line.strip_prefix("GATLING_PORT='")?.strip_suffix('\''));
+        Ok(port.context("service.env has no port")?.parse()?)
     }
 
     /// What serves now.
@@ -207,7 +204,7 @@ impl Shop {
     }
 }
 
-/// What shop of this version answers at `/version`.
+/// The answer of this version of shop at `/version`.
 pub fn answer_of(version: &str) -> String {
     format!("shop {version}\n")
 }

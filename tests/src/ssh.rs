@@ -1,4 +1,4 @@
-//! An ssh server of the sandbox's own, which the caller's own user can log in to with a key.
+//! The sandbox's own ssh server. The current user can log in with a key.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
@@ -11,11 +11,11 @@ use rustix::process::geteuid;
 
 use crate::{Output, Sandbox, http, waiting};
 
-/// The folder that root's sshd locks its unprivileged part into. Debian makes it when it starts
-/// the system's sshd, which may never have been.
+/// The folder that root's sshd uses as the root of its unprivileged part. Debian creates it when it starts the
+/// system's sshd, which may never have happened.
 const PRIVILEGE_SEPARATION: &str = "/run/sshd";
 
-/// How many ports to try: another program can take one between choosing it and sshd's start.
+/// How many ports to try: another program can take a port before sshd starts.
 const TRIES: usize = 5;
 
 /// An sshd on 127.0.0.1. Dropping it stops it.
@@ -58,7 +58,7 @@ impl Sshd {
         let child = Command::new(program()?)
             .args(["-D", "-e", "-f"])
             .arg(&config)
-            // Nothing of the sandbox's environment comes to the sessions by another way than ssh.
+            // Sessions get the sandbox's variables only through ssh.
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -88,7 +88,7 @@ impl Sshd {
         self.child.id()
     }
 
-    /// The ssh that git is to call: `GIT_SSH_COMMAND`. It has a key, and reads nobody's settings.
+    /// The value of `GIT_SSH_COMMAND`: an ssh with a key that reads no user's settings.
     pub fn client(&self) -> String {
         let folder = self.folder.display();
         format!(
@@ -103,7 +103,7 @@ impl Drop for Sshd {
         if self.kept {
             return;
         }
-        // It is gone already when it can't be killed.
+        // An error means that it has already ended.
         _ = self.child.kill();
         _ = self.child.wait();
     }
@@ -118,7 +118,7 @@ PidFile {folder}/sshd.pid
 AuthorizedKeysFile {folder}/authorized_keys
 AuthenticationMethods publickey
 PermitRootLogin prohibit-password
-# The sandbox lies below a folder that everybody may write to.
+# The sandbox is below a folder that every user can write to.
 StrictModes no
 UsePAM no
 "
@@ -133,7 +133,7 @@ fn session_variables(sandbox: &Sandbox) -> String {
     if words.is_empty() { words } else { format!("SetEnv{words}\n") }
 }
 
-/// sshd starts itself anew for every connection, and so has to be called by its full path.
+/// The full path of sshd. sshd restarts itself for every connection, and needs the full path for that.
 fn program() -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);

@@ -1,4 +1,4 @@
-//! The cache of compiled hooks, and compiling beside the first steps.
+//! The cache of compiled hooks, and compiling during the first steps.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use gatling_tests::{Sandbox, places, waiting};
 
 use gatling_tests::component::{USE, component_around, contract};
 
-/// Calls a hook that does nothing else than to log, and returns whether it was compiled for that.
+/// Calls a hook that only logs, and returns whether it was compiled for the call.
 fn was_compiled(sandbox: &Sandbox, file: &Path) -> bool {
     let args = ["hooks", "run", &file.display().to_string(), "before_mix_compile", "--json"];
     let output = sandbox.run(&args).unwrap().expect_success().unwrap();
@@ -30,7 +30,7 @@ fn entries(sandbox: &Sandbox, extension: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_is_damaged_in_the_cache_is_made_anew() {
+fn damaged_files_in_the_cache_are_compiled_again() {
     let sandbox = Sandbox::new().unwrap();
     let file = hooks_file(&sandbox);
     assert!(was_compiled(&sandbox, &file));
@@ -56,7 +56,7 @@ fn what_is_damaged_in_the_cache_is_made_anew() {
 }
 
 #[test]
-fn without_a_cache_that_can_be_trusted_hooks_are_compiled_each_time_and_that_is_said() {
+fn without_a_trusted_cache_hooks_are_compiled_each_time_with_a_warning() {
     let sandbox = Sandbox::new().unwrap();
     let file = hooks_file(&sandbox);
     let cache = sandbox.home().join(".gatling/cache");
@@ -66,11 +66,11 @@ fn without_a_cache_that_can_be_trusted_hooks_are_compiled_each_time_and_that_is_
         assert!(was_compiled(&sandbox, &file));
     }
     let args = ["hooks", "run", &file.display().to_string(), "before_mix_compile"];
-    assert!(sandbox.run(&args).unwrap().says("compiled hooks cannot be kept"));
+    assert!(sandbox.run(&args).unwrap().says("cannot store compiled hooks: the folder "));
 }
 
 #[test]
-fn a_file_that_changes_is_looked_at_again() {
+fn a_changed_hooks_file_is_compiled_again() {
     let sandbox = Sandbox::new().unwrap();
     let file = hooks_file(&sandbox);
     for _ in 0..2 {
@@ -82,13 +82,13 @@ fn a_file_that_changes_is_looked_at_again() {
     assert!(output.says("does not export before_mix_compile"), "{output:?}");
 }
 
-/// A component that takes its time to compile, with a hook after `mix_compile`.
+/// A component that takes long to compile, with a hook after `mix_compile`.
 fn slow() -> Vec<u8> {
     let body = "i32.const 42 drop i32.const 7 ".to_owned() + &"local.get 0 i32.mul local.get 0 i32.add ".repeat(20);
     with_functions(&format!("(func (param i32) (result i32) {body})\n").repeat(40_000))
 }
 
-/// A component with a hook after `mix_compile`, and these functions that nothing calls.
+/// A component with a hook after `mix_compile`, and these unused functions.
 fn with_functions(functions: &str) -> Vec<u8> {
     let module = format!(
         r#"(module
@@ -105,7 +105,7 @@ fn with_functions(functions: &str) -> Vec<u8> {
 }
 
 #[test]
-fn compiling_goes_on_beside_the_first_steps_and_is_told_only_where_it_is_waited_for() {
+fn compiling_runs_beside_the_first_steps_and_is_only_reported_when_a_step_waits_for_it() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     fs::write(hello.dir().join("deploy.wasm"), slow()).unwrap();
@@ -117,19 +117,19 @@ fn compiling_goes_on_beside_the_first_steps_and_is_told_only_where_it_is_waited_
     let at = |text: &str| lines.iter().position(|line| line.starts_with(text));
     let step = at("mix_deps_get").unwrap_or_else(|| panic!("{output:?}"));
     assert!(at("after_mix_compile").unwrap() > step);
-    if let Some(wait) = at("    waiting until deploy.wasm is compiled") {
+    if let Some(wait) = at("    compiling deploy.wasm: ") {
         assert!(wait > step, "no step waits for it: {output:?}");
     }
     let log = sandbox.runs("hello").unwrap();
     assert_eq!(log.len(), 1);
-    // The next run finds it.
+    // The next run uses the compiled code.
     hello.set_version("0.1.1").unwrap();
     hello.commit("0.1.1").unwrap();
-    assert!(!hello.deploy().unwrap().says("waiting until"));
+    assert!(!hello.deploy().unwrap().says("compiling deploy.wasm"));
 }
 
 #[test]
-fn hooks_that_are_pushed_while_a_run_is_under_way_are_compiled_meanwhile() {
+fn hooks_pushed_during_a_run_are_compiled_while_they_wait() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     let gate = hello.add_gate().unwrap();
@@ -162,7 +162,7 @@ fn a_component_with_invalid_code_ends_the_run_before_its_first_step() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     let mut bytes = slow();
-    // The last `end` of the last function's body: without it the function has none.
+    // Without the last `end`, the last function's body is incomplete.
     let at = bytes.windows(4).position(|bytes| bytes == [0x41, 0x2a, 0x1a, 0x41]).unwrap();
     bytes[at + 2] = 0x6a;
     fs::write(hello.dir().join("deploy.wasm"), bytes).unwrap();
@@ -176,10 +176,10 @@ fn a_component_with_invalid_code_ends_the_run_before_its_first_step() {
 }
 
 #[test]
-fn what_takes_too_long_or_too_much_memory_to_compile_is_stopped() {
+fn compiling_is_stopped_if_it_takes_too_long_or_too_much_memory() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
-    // What this takes to compile grows with the square of its size.
+    // The compile time and memory of this grow with the square of its size.
     let body = "local.get 1 if local.get 2 local.set 3 end ".repeat(40_000);
     let function = format!("(func (param i32) (local i32 i32 i32 i32) {body})");
     fs::write(hello.dir().join("deploy.wasm"), with_functions(&function)).unwrap();
@@ -193,21 +193,21 @@ fn what_takes_too_long_or_too_much_memory_to_compile_is_stopped() {
         let output = hello.push().unwrap();
         assert!(output.says("the hooks file deploy.wasm cannot be compiled"), "{output:?}");
         assert!(output.says(words), "{key}: {output:?}");
-        assert!(output.says("hello is not deployed: nothing serves"), "{output:?}");
+        assert!(output.says("hello is not deployed: no release is running"), "{output:?}");
     }
     let compilers =
         fs::read_dir("/proc").unwrap().filter_map(|process| fs::read(process.ok()?.path().join("cmdline")).ok());
     let home = sandbox.home().display().to_string();
     let left = compilers.filter(|line| String::from_utf8_lossy(line).contains(&format!("compile\0{home}")));
-    assert_eq!(left.count(), 0, "nothing goes on compiling");
+    assert_eq!(left.count(), 0, "no compiler is left running");
 }
 
 #[test]
-fn a_file_without_hooks_of_the_task_is_not_compiled() {
+fn a_file_without_hooks_of_the_pipeline_is_not_compiled() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.copy_hooks(&places::guest("recorder-unload").unwrap(), "deploy.wasm").unwrap();
-    hello.commit("Hooks of another task").unwrap();
+    hello.commit("Hooks of another pipeline").unwrap();
 
     let output = hello.deploy().unwrap();
 

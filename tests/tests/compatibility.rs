@@ -1,4 +1,4 @@
-//! Hooks as they were built against older contracts go on saying what they said.
+//! Hooks that were built against older contracts still work.
 
 use gatling_tests::server::{Run, Server, Shared};
 use gatling_tests::{UPGRADE, places};
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 static SERVER: Shared = Shared::new();
 
-/// What the hooks in C and in JavaScript run.
+/// The script that the hooks in C and in JavaScript run.
 const SCRIPT: &str = r#"printf 'from %s in %s' "$WHO" "${PWD##*/}"; exit 3"#;
 
-/// Pushes a version whose upgrade hooks were built against the contract 1.0.0 in some language.
+/// Pushes a version whose upgrade hooks were built against the contract 1.0.0 in this language.
 fn push(server: &Server, language: &str, version: &str) -> Run {
     let file = places::workspace().join("tests/compatibility/1.0.0").join(language).with_extension("wasm");
     server
@@ -21,32 +21,32 @@ fn push(server: &Server, language: &str, version: &str) -> Run {
     server.push().unwrap()
 }
 
-/// The lines that a hook wrote, and how it ended.
-fn said_by<'a>(run: &'a Run, hook: &str) -> Vec<&'a str> {
+/// The lines that a hook wrote, and its outcome.
+fn output_of<'a>(run: &'a Run, hook: &str) -> Vec<&'a str> {
     let mut lines =
         run.output.lines().into_iter().skip_while(|line| *line != format!("{hook}  (upgrade.wasm)")).skip(1);
-    // What ends a line of an empty text is trimmed away.
+    // A line with an empty text is trimmed to nothing.
     let is_its = |line: &&str| line.is_empty() || line.starts_with("    ");
     let said: Vec<_> = lines.by_ref().take_while(is_its).map(|line| line.get(4..).unwrap_or_default()).collect();
     assert!(!said.is_empty(), "{hook} said nothing:\n{}", run.text());
     said
 }
 
-/// The record of the latest run.
+/// The summary of the latest run.
 fn record(server: &Server) -> Value {
     server.sandbox.runs("hello").unwrap().pop().unwrap()
 }
 
-/// That hooks which use all of the contract 1.0.0 find all of it.
-fn assert_finds_all_of_1_0_0(language: &str) {
+/// Asserts that hooks can use all of the contract 1.0.0.
+fn assert_supports_all_of_1_0_0(language: &str) {
     let server = SERVER.lock();
 
     let run = push(&server, language, "0.2.0").expect_code(0).unwrap();
 
     let record = record(&server);
-    let mut said = said_by(&run, "before_mix_deps_get");
-    // On a slow machine its code isn't ready when its turn comes.
-    said.retain(|line| !line.starts_with("waiting until upgrade.wasm is compiled"));
+    let mut said = output_of(&run, "before_mix_deps_get");
+    // On a slow machine, its code may not be compiled yet.
+    said.retain(|line| !line.starts_with("compiling upgrade.wasm: "));
     let (started, said): (Vec<_>, Vec<_>) = said.into_iter().partition(|line| line.starts_with("started at "));
     let build_dir = server.build_dir().display().to_string();
     let denied = "hooks may not run \"cat\": to grant it, write into gatling.toml, under [hooks.grants]: run = [\"sh\", \"no-such-program\", \"cat\"]";
@@ -77,7 +77,7 @@ fn assert_finds_all_of_1_0_0(language: &str) {
     let [started] = &started[..] else { panic!("{started:?}") };
     let milliseconds: u64 = started["started at ".len()..].parse().unwrap();
     assert!(milliseconds > 1_700_000_000_000, "{started}");
-    assert_eq!(said_by(&run, "after_configure_nginx"), ["after configure_nginx"]);
+    assert_eq!(output_of(&run, "after_configure_nginx"), ["after configure_nginx"]);
     let log = server.sandbox.log_of_run("hello").unwrap();
     assert!(log.contains("a line to debug with") && !run.text().contains("a line to debug with"), "{log}");
 
@@ -88,13 +88,13 @@ fn assert_finds_all_of_1_0_0(language: &str) {
 }
 
 #[test]
-fn hooks_in_c_find_all_of_the_contract_1_0_0() {
-    assert_finds_all_of_1_0_0("c");
+fn hooks_in_c_can_use_all_of_the_contract_1_0_0() {
+    assert_supports_all_of_1_0_0("c");
 }
 
 #[test]
-fn hooks_in_javascript_find_all_of_the_contract_1_0_0() {
-    assert_finds_all_of_1_0_0("javascript");
+fn hooks_in_javascript_can_use_all_of_the_contract_1_0_0() {
+    assert_supports_all_of_1_0_0("javascript");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn hooks_in_rust_are_called_around_every_step_with_the_env_of_the_contract_1_0_0
     for step in UPGRADE {
         for phase in ["before", "after"] {
             let hook = format!("{phase}_{step}");
-            let [recorded, calls, called] = said_by(&run, &hook)[..] else { panic!("{hook}:\n{}", run.text()) };
+            let [recorded, calls, called] = output_of(&run, &hook)[..] else { panic!("{hook}:\n{}", run.text()) };
             let env = recorded.strip_prefix(&format!("recorded {hook} ")).unwrap();
             let env: Value = serde_json::from_str(env).unwrap();
             assert_eq!(env.as_object().unwrap().len(), 28, "{env}");
@@ -119,12 +119,12 @@ fn hooks_in_rust_are_called_around_every_step_with_the_env_of_the_contract_1_0_0
 }
 
 #[test]
-fn hooks_that_import_nothing_but_types_of_the_contract_1_0_0_are_called() {
+fn hooks_that_only_import_types_of_the_contract_1_0_0_are_called() {
     let server = SERVER.lock();
 
     let run = push(&server, "types", "0.2.0").expect_code(1).unwrap();
 
     assert!(run.text().contains("hooks: upgrade.wasm with before_mix_deps_get, before_mix_compile"), "{}", run.text());
-    assert!(run.text().contains("\nmix_deps_get\n"), "the first hook was no success:\n{}", run.text());
+    assert!(run.text().contains("\nmix_deps_get\n"), "the first hook failed:\n{}", run.text());
     assert!(run.text().contains("it returned an error: said with types alone"), "{}", run.text());
 }

@@ -1,5 +1,4 @@
-//! What hooks may do and what they may not, asked for by a hook that is tried with
-//! `gatling hooks run`.
+//! What grants allow and refuse, tested with a hook that `gatling hooks run` calls.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -11,8 +10,7 @@ use std::thread;
 use gatling_tests::{Output, Sandbox, places};
 use serde_json::{Value, json};
 
-/// A project's folder with the hook in it, its settings and its files, in a sandbox without a
-/// server.
+/// A project's folder with the hook, its settings and its files, without a server.
 struct Trial {
     sandbox: Sandbox,
 }
@@ -41,9 +39,9 @@ impl Trial {
         self.sandbox.home().join("deployments/hello")
     }
 
-    fn run(&self, wishes: &[&str], flags: &[&str]) -> Output {
+    fn run(&self, requests: &[&str], flags: &[&str]) -> Output {
         let env = self.sandbox.root().join("env.json");
-        fs::write(&env, json!({ "domains": wishes }).to_string()).unwrap();
+        fs::write(&env, json!({ "domains": requests }).to_string()).unwrap();
         let file = self.build_dir().join("upgrade.wasm");
         let (file, env) = (file.to_string_lossy(), env.to_string_lossy());
         let mut args = vec!["hooks", "run", &file, "before_mix_compile", "--env", &env];
@@ -51,29 +49,32 @@ impl Trial {
         self.sandbox.run(&args).unwrap().expect_success().unwrap()
     }
 
-    /// What came of a wish.
-    fn ask(&self, wish: &str) -> String {
-        let output = self.run(&[wish], &[]);
-        let prefix = format!("    {wish} -> ");
+    /// The answer to a request of the hook.
+    fn ask(&self, request: &str) -> String {
+        let output = self.run(&[request], &[]);
+        let prefix = format!("    {request} -> ");
         let answer = output.lines().iter().find_map(|line| Some(line.strip_prefix(&prefix)?.to_owned()));
-        answer.unwrap_or_else(|| panic!("{wish}: {output:?}"))
+        answer.unwrap_or_else(|| panic!("{request}: {output:?}"))
     }
 
-    /// What is said of a wish that is not granted: the grant's line.
+    /// Asserts that a request is refused, and that the error names this line to add.
     #[track_caller]
-    fn assert_denied(&self, wish: &str, line: &str) {
-        let output = self.run(&[wish], &[]);
+    fn assert_denied(&self, request: &str, line: &str) {
+        let output = self.run(&[request], &[]);
         let lines = output.lines();
-        assert!(lines.iter().any(|said| said.starts_with(&format!("    {wish} -> error: "))), "{wish}: {output:?}");
+        assert!(
+            lines.iter().any(|said| said.starts_with(&format!("    {request} -> error: "))),
+            "{request}: {output:?}"
+        );
         let denied = lines.iter().find(|said| said.trim_start().starts_with("denied: "));
-        assert!(denied.is_some_and(|said| said.contains(line)), "{wish}: {line} is not in {output:?}");
+        assert!(denied.is_some_and(|said| said.contains(line)), "{request}: {line} is not in {output:?}");
     }
 }
 
 #[test]
-fn without_a_grant_a_hook_sees_no_file_and_is_told_what_to_add() {
+fn without_a_grant_a_hook_reads_no_file_and_the_error_names_the_line_to_add() {
     let trial = Trial::new("");
-    for (wish, line) in [
+    for (request, line) in [
         ("read mix.exs", r#"read = ["mix.exs"]"#),
         ("list priv", r#"read = ["priv"]"#),
         ("write priv/new", r#"write = ["priv/new"]"#),
@@ -81,14 +82,14 @@ fn without_a_grant_a_hook_sees_no_file_and_is_told_what_to_add() {
         ("make tmp", r#"write = ["tmp"]"#),
         ("read deploy:log/hello.log", r#"read = ["$deploy_dir/log/hello.log"]"#),
     ] {
-        trial.assert_denied(wish, line);
+        trial.assert_denied(request, line);
     }
     assert_eq!(fs::read_to_string(trial.build_dir().join("mix.exs")).unwrap(), "the project");
     assert!(!trial.build_dir().join("tmp").exists() && !trial.build_dir().join("priv/new").exists());
 }
 
 #[test]
-fn what_is_granted_to_read_is_read_and_not_written() {
+fn a_file_granted_for_reading_can_be_read_but_not_written() {
     let trial = Trial::new(r#"read = ["priv", "mix.exs", "$deploy_dir/log"]"#);
     assert_eq!(trial.ask("read priv/static/app.css"), "body {}");
     assert_eq!(trial.ask("read mix.exs"), "the project");
@@ -98,20 +99,20 @@ fn what_is_granted_to_read_is_read_and_not_written() {
     trial.assert_denied("write priv/note", r#"write = ["priv/note"]"#);
     trial.assert_denied("append mix.exs", r#"write = ["mix.exs"]"#);
     trial.assert_denied("read gatling.toml", r#"read = ["priv", "mix.exs", "$deploy_dir/log", "gatling.toml"]"#);
-    // The folder that it is in may be passed, and not be listed.
+    // Its parent folder can be traversed, but not listed.
     trial.assert_denied("list deploy:.", r#""$deploy_dir"]"#);
     assert!(trial.run(&["read priv/note"], &[]).says("debug: reads "), "each use is in the log");
 }
 
 #[test]
-fn what_is_granted_to_write_is_written_and_nothing_else() {
+fn only_files_granted_for_writing_can_be_written() {
     let trial = Trial::new(r#"write = ["priv/static", "tmp", "VERSION.txt"]"#);
     let read = |path: &str| fs::read_to_string(trial.build_dir().join(path)).unwrap();
     assert_eq!(trial.ask("write priv/static/new.css"), "written");
     assert_eq!(trial.ask("append priv/static/app.css"), "appended");
     assert_eq!((read("priv/static/new.css"), read("priv/static/app.css")), ("written".into(), "body {}more".into()));
     assert_eq!(trial.ask("make tmp/a/b"), "made");
-    assert!(trial.build_dir().join("tmp/a/b").is_dir(), "a granted folder that isn't there can be made");
+    assert!(trial.build_dir().join("tmp/a/b").is_dir(), "a granted folder that does not exist can be made");
     assert_eq!(trial.ask("rename priv/static/new.css tmp/a/moved.css"), "renamed");
     assert_eq!(read("tmp/a/moved.css"), "written");
     assert_eq!(trial.ask("link tmp/a/moved.css tmp/linked.css"), "linked");
@@ -126,7 +127,7 @@ fn what_is_granted_to_write_is_written_and_nothing_else() {
 }
 
 #[test]
-fn nothing_leads_out_of_what_is_granted() {
+fn no_path_leads_out_of_a_granted_folder() {
     let trial = Trial::new("read = ['priv', 'out', 'out.txt', 'beside']\nwrite = ['priv', 'beside']");
     let outside = trial.sandbox.root().join("outside");
     fs::create_dir(&outside).unwrap();
@@ -139,7 +140,7 @@ fn nothing_leads_out_of_what_is_granted() {
     fs::create_dir(trial.build_dir().join(".git")).unwrap();
 
     let secret = outside.join("secret").display().to_string();
-    for wish in [
+    for request in [
         "read out/secret",
         "read out.txt",
         "list out",
@@ -157,47 +158,47 @@ fn nothing_leads_out_of_what_is_granted() {
         "symlink ../mix.exs priv/mine",
         "symlink /etc/passwd priv/mine",
     ] {
-        let answer = trial.ask(wish);
-        assert!(answer.starts_with("error: "), "{wish}: {answer}");
+        let answer = trial.ask(request);
+        assert!(answer.starts_with("error: "), "{request}: {answer}");
     }
     assert_eq!(fs::read_to_string(trial.build_dir().join("mix.exs")).unwrap(), "the project");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
     assert_eq!(fs::read_dir(trial.build_dir().join(".git")).unwrap().count(), 0);
     assert!(trial.build_dir().join("priv/mine").symlink_metadata().is_err());
-    // Within what is granted, `..` is as good as any other way.
+    // Inside a granted folder, `..` is allowed.
     assert_eq!(trial.ask("raw priv/static/../note"), "opened");
 }
 
 #[test]
-fn the_secrets_of_a_project_are_not_among_the_files_of_its_folder() {
+fn a_grant_of_the_projects_folder_does_not_include_its_secrets() {
     let trial = Trial::new("read = ['.', '$deploy_dir']\nwrite = ['.', '$deploy_dir']");
     fs::create_dir_all(trial.build_dir().join(".git/hooks")).unwrap();
     trial.assert_denied("read deploy:.env", "`env`");
-    trial.assert_denied("write .git/hooks/post-update", "git would run");
+    trial.assert_denied("write .git/hooks/post-update", "git could run files from there, outside of the sandbox");
     assert_eq!(trial.ask("write lib.ex"), "written");
 }
 
 #[test]
-fn what_is_on_the_way_to_a_grant_is_no_grant() {
-    // There is nothing below a file, and a grant that says so grants nothing of it.
+fn the_parents_of_a_granted_path_are_not_granted() {
+    // A grant of a path below a file grants nothing.
     let trial = Trial::new("read = ['priv/note/x', 'priv/static/app.css']\nwrite = ['mix.exs/x']");
-    for wish in ["read priv/note", "read mix.exs", "list priv", "exists priv/note", "raw priv/note"] {
-        assert!(trial.ask(wish).starts_with("error: "), "{wish}");
+    for request in ["read priv/note", "read mix.exs", "list priv", "exists priv/note", "raw priv/note"] {
+        assert!(trial.ask(request).starts_with("error: "), "{request}");
     }
-    assert_eq!(trial.ask("exists priv"), "true", "the way itself is no secret");
+    assert_eq!(trial.ask("exists priv"), "true", "the parent folder is visible");
     assert_eq!(trial.ask("read priv/static/app.css"), "body {}");
 
     let trial = Trial::new("read = ['mix.exs/x', 'lib/x']");
     let caps = fs::read_to_string(trial.sandbox.config()).unwrap() + "[hooks.grants]\nread = ['priv']\n";
     fs::write(trial.sandbox.config(), caps).unwrap();
     fs::create_dir(trial.build_dir().join("lib")).unwrap();
-    for wish in ["read mix.exs", "exists lib"] {
-        assert!(trial.ask(wish).starts_with("error: "), "{wish}: the operator's file doesn't lead there");
+    for request in ["read mix.exs", "exists lib"] {
+        assert!(trial.ask(request).starts_with("error: "), "{request}: the operator's file does not allow it");
     }
 }
 
 #[test]
-fn the_dotenv_is_not_read_by_another_name() {
+fn the_dotenv_cannot_be_read_under_another_name() {
     let trial = Trial::new("read = ['$deploy_dir', 'priv']\nwrite = ['priv', '$deploy_dir']");
     let deploy_dir = trial.deploy_dir();
     symlink(".env", deploy_dir.join("link")).unwrap();
@@ -205,13 +206,13 @@ fn the_dotenv_is_not_read_by_another_name() {
     fs::hard_link(deploy_dir.join(".env"), deploy_dir.join("hard")).unwrap();
     symlink(".env", trial.build_dir().join("priv/x")).unwrap();
 
-    for wish in
+    for request in
         ["read deploy:link", "read deploy:log/up/.env", "read deploy:hard", "append deploy:hard", "write deploy:hard"]
     {
-        let answer = trial.ask(wish);
-        assert!(answer.starts_with("error: "), "{wish}: {answer}");
+        let answer = trial.ask(request);
+        assert!(answer.starts_with("error: "), "{request}: {answer}");
     }
-    // A link that came with the push stays where it leads to nothing.
+    // A symlink from the push stays, but has no target.
     assert!(trial.ask("rename priv/x deploy:moved").starts_with("error: "));
     assert!(trial.ask("link priv/x deploy:moved").starts_with("error: "));
     assert!(deploy_dir.join("moved").symlink_metadata().is_err());
@@ -219,29 +220,29 @@ fn the_dotenv_is_not_read_by_another_name() {
 }
 
 #[test]
-fn a_link_grants_nothing_of_what_it_leads_to() {
+fn a_symlink_does_not_grant_its_target() {
     let trial = Trial::new("read = ['pub', 'priv']\nwrite = ['hooks']");
     symlink(".", trial.build_dir().join("pub")).unwrap();
     fs::create_dir_all(trial.build_dir().join(".git/hooks")).unwrap();
     symlink(".git/hooks", trial.build_dir().join("hooks")).unwrap();
-    for wish in ["read pub/mix.exs", "list pub", "write hooks/post-update", "make hooks/x"] {
-        assert!(trial.ask(wish).starts_with("error: "), "{wish}");
+    for request in ["read pub/mix.exs", "list pub", "write hooks/post-update", "make hooks/x"] {
+        assert!(trial.ask(request).starts_with("error: "), "{request}");
     }
     assert_eq!(fs::read_dir(trial.build_dir().join(".git/hooks")).unwrap().count(), 0);
 }
 
 #[test]
-fn a_dry_run_follows_no_link_and_copies_nothing() {
+fn a_dry_run_follows_no_symlink_and_copies_nothing() {
     let trial = Trial::new("write = ['priv']");
     symlink("/etc/passwd", trial.build_dir().join("priv/passwd")).unwrap();
     symlink("/etc", trial.build_dir().join("priv/etc")).unwrap();
     fs::File::create(trial.build_dir().join("priv/large")).unwrap().set_len(6 << 30).unwrap();
-    let wishes = ["append priv/passwd", "read priv/passwd", "append priv/etc/passwd", "read priv/etc/passwd"];
+    let requests = ["append priv/passwd", "read priv/passwd", "append priv/etc/passwd", "read priv/etc/passwd"];
     let begun = std::time::Instant::now();
-    let output = trial.run(&wishes, &["--dry-run"]);
+    let output = trial.run(&requests, &["--dry-run"]);
     assert!(trial.run(&["append priv/large"], &["--dry-run"]).says("append priv/large -> appended"));
-    for wish in wishes {
-        assert!(output.says(&format!("{wish} -> error: ")), "{wish}: {output:?}");
+    for request in requests {
+        assert!(output.says(&format!("{request} -> error: ")), "{request}: {output:?}");
     }
     assert!(!output.says("root:"), "{output:?}");
     assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
@@ -259,12 +260,12 @@ fn a_folder_with_too_many_files_is_not_listed() {
 }
 
 #[test]
-fn the_folders_on_the_way_to_what_may_be_written_are_made() {
+fn missing_parent_folders_of_a_path_granted_for_writing_are_made() {
     let trial = Trial::new("write = ['deep/er/still', 'some/file.txt']");
-    for wish in ["remove some/file.txt", "remove-folder deep/er/still", "rename some/file.txt deep/er/still/file"] {
-        assert!(trial.ask(wish).starts_with("error: "), "{wish}");
+    for request in ["remove some/file.txt", "remove-folder deep/er/still", "rename some/file.txt deep/er/still/file"] {
+        assert!(trial.ask(request).starts_with("error: "), "{request}");
     }
-    assert!(!trial.build_dir().join("some").exists(), "nothing was to be made");
+    assert!(!trial.build_dir().join("some").exists(), "no folder should be made");
     assert_eq!(trial.ask("make deep/er/still/x"), "made");
     assert_eq!(trial.ask("write some/file.txt"), "written");
     assert!(trial.build_dir().join("deep/er/still/x").is_dir());
@@ -280,9 +281,9 @@ fn a_hook_that_holds_too_many_files_is_ended() {
 }
 
 impl Trial {
-    fn run_to_failure(&self, wish: &str) -> Output {
+    fn run_to_failure(&self, request: &str) -> Output {
         let env = self.sandbox.root().join("env.json");
-        fs::write(&env, json!({ "domains": [wish] }).to_string()).unwrap();
+        fs::write(&env, json!({ "domains": [request] }).to_string()).unwrap();
         let file = self.build_dir().join("upgrade.wasm");
         let args = ["hooks", "run", &file.to_string_lossy(), "before_mix_compile", "--env", &env.to_string_lossy()];
         let output = self.sandbox.run(&args).unwrap();
@@ -292,20 +293,20 @@ impl Trial {
 }
 
 #[test]
-fn variables_are_known_by_name_and_no_others() {
+fn only_granted_variables_can_be_read() {
     let trial = Trial::new("env = ['SLACK_TOKEN', 'UNSET']");
-    // The hook says the value itself: it is left out where the hook's words are shown.
+    // The hook logs the value itself: it is redacted in the output.
     assert_eq!(trial.ask("variable SLACK_TOKEN"), "[SLACK_TOKEN]");
     assert_eq!(trial.ask("getenv SLACK_TOKEN"), "[SLACK_TOKEN]");
     assert_eq!(trial.ask("environment"), "SLACK_TOKEN", "nothing of Gatling's own environment");
-    assert!(trial.run(&["getenv SLACK_TOKEN"], &[]).says("debug: has in its environment: SLACK_TOKEN"));
+    assert!(trial.run(&["getenv SLACK_TOKEN"], &[]).says("debug: gets the environment variables SLACK_TOKEN"));
     assert!(trial.run(&["variable SLACK_TOKEN"], &[]).says("debug: gets the variable SLACK_TOKEN"));
     assert!(trial.ask("variable UNSET").contains("gatling config set hello UNSET=..."));
     trial.assert_denied("variable SECRET", r#"env = ["SLACK_TOKEN", "UNSET", "SECRET"]"#);
     assert!(trial.ask("getenv SECRET").starts_with("error: "));
 }
 
-/// A server that answers every request with what it was sent last.
+/// A server that answers every request with the body of the last one.
 fn echo() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -334,7 +335,7 @@ fn echo() -> u16 {
 }
 
 #[test]
-fn what_a_hook_writes_shows_and_does_nothing_else_to_a_terminal() {
+fn a_hooks_output_cannot_send_control_sequences_to_the_terminal() {
     let trial = Trial::new("");
     let output = trial.run(&["\u{1b}[2J\u{1b}[31mred\u{1b}[0m\rgatling: all is well"], &[]);
     assert!(output.lines().contains(&"    \\u{1b}[2Jred\\u{d}gatling: all is well -> no such wish"), "{output:?}");
@@ -342,7 +343,7 @@ fn what_a_hook_writes_shows_and_does_nothing_else_to_a_terminal() {
 }
 
 #[test]
-fn requests_go_to_servers_that_are_granted_and_to_no_others() {
+fn requests_are_only_sent_to_granted_servers() {
     let port = echo();
     let trial = Trial::new(&format!("http = ['127.0.0.1:{port}']"));
     let output = trial.run(&[&format!("post http://127.0.0.1:{port}/services/T0/secret")], &[]);
@@ -357,11 +358,11 @@ fn requests_go_to_servers_that_are_granted_and_to_no_others() {
         output.says("POST http://hooks.slack.com") && !output.stdout.contains("    POST http://user"),
         "{output:?}"
     );
-    // By another name it is another server.
+    // Another name for the same address counts as another server.
     trial.assert_denied(&format!("post http://localhost:{port}/"), &format!(r#""localhost:{port}"]"#));
     let output = trial.run(&["post https://hooks.slack.com/x"], &[]);
     let message = r#"InternalError(Some("hooks may not send requests to \"hooks.slack.com\""#;
-    assert!(output.says(&message[..60]), "the hook itself is told: {output:?}");
+    assert!(output.says(&message[..60]), "the hook gets the error: {output:?}");
 }
 
 #[test]
@@ -372,7 +373,7 @@ fn a_request_that_is_never_answered_ends_with_the_hook() {
     let begun = std::time::Instant::now();
     let output = trial.run_to_failure(&format!("post http://127.0.0.1:{port}/"));
     assert!(output.says("time limit (1.0 s) exceeded"), "{output:?}");
-    assert!(output.says(&format!("debug: sends POST http://127.0.0.1:{port}")), "it may have arrived: {output:?}");
+    assert!(output.says(&format!("debug: sends POST http://127.0.0.1:{port}")), "the request is logged: {output:?}");
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
 
@@ -385,10 +386,10 @@ fn the_arguments_of_programs_are_granted_too() {
 }
 
 #[test]
-fn what_a_hook_gets_of_a_programs_output_is_cut_and_said_to_be() {
+fn long_output_of_a_program_is_cut_with_a_note_for_the_hook() {
     let trial = Trial::new("run = ['echo']\n[hooks]\noutput = '8B'");
     assert_eq!(trial.ask("run echo abc"), "abc");
-    assert_eq!(trial.ask("run echo abcdefghijkl"), "… (cut here: there is more in the log)");
+    assert_eq!(trial.ask("run echo abcdefghijkl"), "… (truncated: the log has more of it)");
 }
 
 #[test]
@@ -399,32 +400,32 @@ fn the_operators_file_caps_every_grant() {
     fs::write(trial.sandbox.config(), operators).unwrap();
     let file = trial.sandbox.config().display().to_string();
     assert_eq!(trial.ask("read priv/note"), "a note");
-    for wish in ["read mix.exs", "write priv/note", "post http://127.0.0.1:1/", "variable SECRET", "run echo a"] {
-        trial.assert_denied(wish, &file);
+    for request in ["read mix.exs", "write priv/note", "post http://127.0.0.1:1/", "variable SECRET", "run echo a"] {
+        trial.assert_denied(request, &file);
     }
 }
 
 #[test]
-fn what_may_be_written_is_read_only_where_the_operator_lets_it_be() {
+fn a_write_grant_includes_reading_only_if_the_operator_allows_reading() {
     let trial = Trial::new("write = ['.']");
     assert_eq!(trial.ask("read mix.exs"), "the project");
     let caps = fs::read_to_string(trial.sandbox.config()).unwrap() + "[hooks.grants]\nread = ['priv']\n";
     fs::write(trial.sandbox.config(), caps).unwrap();
     assert_eq!(trial.ask("read priv/note"), "a note");
-    for wish in ["read mix.exs", "list .", "rename mix.exs priv/mine", "link mix.exs priv/mine"] {
-        assert!(trial.ask(wish).starts_with("error: "), "{wish}");
+    for request in ["read mix.exs", "list .", "rename mix.exs priv/mine", "link mix.exs priv/mine"] {
+        assert!(trial.ask(request).starts_with("error: "), "{request}");
     }
     assert_eq!(trial.ask("write new.txt"), "written");
     assert_eq!(fs::read_to_string(trial.build_dir().join("mix.exs")).unwrap(), "the project");
 }
 
 #[test]
-fn a_dry_run_lists_what_a_hook_asks_for_and_does_nothing_of_it() {
+fn a_dry_run_lists_what_a_hook_asks_for_and_does_none_of_it() {
     let port = echo();
     let trial =
         Trial::new(&format!("run = ['touch']\nread = ['.']\nwrite = ['priv', 'tmp']\nhttp = ['127.0.0.1:{port}']"));
     let url = format!("post http://127.0.0.1:{port}/hook");
-    let wishes = [
+    let requests = [
         "run touch made-by-a-program",
         "write priv/note",
         "read priv/note",
@@ -439,7 +440,7 @@ fn a_dry_run_lists_what_a_hook_asks_for_and_does_nothing_of_it() {
         "write mix.exs",
         &url,
     ];
-    let output = trial.run(&wishes, &["--dry-run", "--json"]);
+    let output = trial.run(&requests, &["--dry-run", "--json"]);
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
 
     let build_dir = trial.build_dir().canonicalize().unwrap();
@@ -448,14 +449,14 @@ fn a_dry_run_lists_what_a_hook_asks_for_and_does_nothing_of_it() {
         { "run": "touch made-by-a-program" },
         file("write", "priv/note"),
         file("write", "priv/static/app.css"),
-        file("make the folder", "tmp"),
+        file("create the folder", "tmp"),
         file("write", "tmp/new"),
         file(&format!("rename {} to", build_dir.join("tmp/new").display()), "tmp/newer"),
         file("remove", "priv/note"),
         { "request": format!("POST http://127.0.0.1:{port}/hook") },
     ]);
     assert_eq!(report["asked_for"], expected, "{output:?}");
-    // Each is said to have been done, and what is read is what was there before.
+    // Each change succeeds, and reads still return the old contents.
     let log = report["log"].as_array().unwrap();
     for line in [
         "write priv/note -> written",

@@ -1,4 +1,4 @@
-//! What hooks do, and what becomes of a run when one of them fails.
+//! What hooks can do, and how a run ends if one of them fails.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn upgrade_with(hello: &Project<'_>, guest: &str) -> Output {
     hello.push().unwrap()
 }
 
-/// Whether a run ended at `hook`, and 0.1.0 goes on serving.
+/// Asserts that a run ended at `hook`, and that 0.1.0 still serves.
 fn assert_ended_at(sandbox: &Sandbox, hook: &str, step: &str) {
     let runs = sandbox.runs("hello").unwrap();
     let run = runs.last().unwrap();
@@ -33,7 +33,7 @@ fn assert_ended_at(sandbox: &Sandbox, hook: &str, step: &str) {
 }
 
 #[test]
-fn a_hook_that_returns_an_error_ends_the_run_and_the_old_version_serves_on() {
+fn a_hook_that_returns_an_error_ends_the_run_and_the_old_version_keeps_serving() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
 
@@ -43,7 +43,7 @@ fn a_hook_that_returns_an_error_ends_the_run_and_the_old_version_serves_on() {
     assert!(output.says(failure), "{output:?}");
     assert!(output.says("it returned an error: not on a Friday"), "{output:?}");
     assert!(output.says("hello 0.1.0 is serving."), "{output:?}");
-    // The step has the hook before it, and never begins.
+    // The hook runs before the step, which never begins.
     assert!(!output.lines().iter().any(|line| line.starts_with("mix_release")), "{output:?}");
     assert_ended_at(&sandbox, "before_mix_release", "mix_release");
 
@@ -53,7 +53,7 @@ fn a_hook_that_returns_an_error_ends_the_run_and_the_old_version_serves_on() {
     assert!(again.says("not on a Friday"), "{again:?}");
     assert_ended_at(&sandbox, "before_mix_release", "mix_release");
 
-    // What failed leaves nothing behind that the next push would stumble over.
+    // The failure does not affect the next push.
     hello.remove("upgrade.wasm").unwrap();
     hello.commit("No hooks").unwrap();
     hello.deploy().unwrap();
@@ -61,7 +61,7 @@ fn a_hook_that_returns_an_error_ends_the_run_and_the_old_version_serves_on() {
 }
 
 #[test]
-fn a_hook_that_traps_ends_the_run_with_its_last_words_and_a_backtrace() {
+fn a_hook_that_traps_ends_the_run_with_its_last_output_and_a_backtrace() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
 
@@ -75,7 +75,7 @@ fn a_hook_that_traps_ends_the_run_with_its_last_words_and_a_backtrace() {
 }
 
 #[test]
-fn a_hook_runs_what_gatling_toml_grants_and_is_told_what_it_lacks() {
+fn a_hook_runs_granted_programs_and_gets_an_error_for_others() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.write("gatling.toml", "[hooks.grants]\nrun = [\"sh\", \"no-such-program\"]\n").unwrap();
@@ -103,7 +103,7 @@ fn a_hook_runs_what_gatling_toml_grants_and_is_told_what_it_lacks() {
 }
 
 #[test]
-fn a_hook_runs_nothing_that_the_project_or_the_operator_has_not_granted() {
+fn a_hook_runs_only_programs_that_the_project_and_the_operator_grant() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.write("gatling.toml", "").unwrap();
@@ -113,9 +113,9 @@ fn a_hook_runs_nothing_that_the_project_or_the_operator_has_not_granted() {
     let output = hello.push().unwrap();
 
     assert!(output.says(r#"under [hooks.grants]: run = ["sh"]"#), "{output:?}");
-    assert_was_not_run(&sandbox, &output);
+    assert_not_run(&sandbox, &output);
 
-    // What the project grants is no more than the operator allows.
+    // The project cannot grant more than the operator allows.
     let operators = fs::read_to_string(sandbox.config()).unwrap() + "[hooks.grants]\nrun = [\"npm\"]\n";
     fs::write(sandbox.config(), operators).unwrap();
     hello.write("gatling.toml", "[hooks.grants]\nrun = [\"sh\"]\n").unwrap();
@@ -124,14 +124,14 @@ fn a_hook_runs_nothing_that_the_project_or_the_operator_has_not_granted() {
 
     let denied = format!("{}, under [hooks.grants]: run = [\"npm\", \"sh\"]", sandbox.config().display());
     assert!(output.says(r#"hooks may not run "sh" on this server"#) && output.says(&denied), "{output:?}");
-    assert_was_not_run(&sandbox, &output);
+    assert_not_run(&sandbox, &output);
 }
 
-/// Whether `sh` was denied, and the hook that needs it has ended the run.
-fn assert_was_not_run(sandbox: &Sandbox, output: &Output) {
+/// Asserts that `sh` was denied, and that the hook that needs it has ended the run.
+fn assert_not_run(sandbox: &Sandbox, output: &Output) {
     assert!(!output.lines().contains(&"    one"), "sh was run: {output:?}");
     assert!(output.says("the hook before_mix_compile of deploy.wasm"), "{output:?}");
-    assert!(output.says("hello is not deployed: nothing serves"), "{output:?}");
+    assert!(output.says("hello is not deployed: no release is running"), "{output:?}");
     let runs = sandbox.runs("hello").unwrap();
     assert_eq!(runs.last().unwrap()["outcome"], "failed");
 }

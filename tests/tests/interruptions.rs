@@ -1,4 +1,4 @@
-//! Runs whose pusher or worker is killed.
+//! Runs whose pushing process or worker is killed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use gatling_tests::{Gate, Project, Running, Sandbox, processes, waiting};
 use rustix::process::{Signal, kill_process};
 
-/// Commits a build that waits at a gate and pushes it. Returns when it has come to the gate.
+/// Commits a build that waits at a gate and pushes it. Returns when the build has reached the gate.
 fn push_to_gate(hello: &Project<'_>) -> (Running, Gate) {
     let gate = hello.add_gate().unwrap();
     hello.commit("A build that waits").unwrap();
@@ -15,9 +15,9 @@ fn push_to_gate(hello: &Project<'_>) -> (Running, Gate) {
     (push, gate)
 }
 
-/// Kills the worker, and waits until nothing of its run is at work any more.
+/// Kills the worker, and waits until all processes of its run have ended.
 fn kill_worker(sandbox: &Sandbox, push: Running) {
-    let worker = sandbox.worker().expect("a run is under way");
+    let worker = sandbox.worker().expect("a run is in progress");
     kill_process(worker, Signal::KILL).unwrap();
     push.end().unwrap();
     let build_dir = sandbox.home().join("hello");
@@ -25,14 +25,14 @@ fn kill_worker(sandbox: &Sandbox, push: Running) {
     waiting::wait_for("an idle build dir", is_idle).unwrap();
 }
 
-/// The patches that were kept of what killed runs have left.
+/// The patches with the changes of killed runs.
 fn leftovers(sandbox: &Sandbox) -> Vec<PathBuf> {
     let folders = sandbox.run_folders("hello").into_iter();
     folders.map(|folder| folder.join("leftovers.patch")).filter(|file| file.is_file()).collect()
 }
 
 #[test]
-fn a_run_goes_on_when_whoever_pushed_is_killed() {
+fn a_run_continues_when_the_pushing_process_is_killed() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     let (push, gate) = push_to_gate(&hello);
@@ -45,7 +45,7 @@ fn a_run_goes_on_when_whoever_pushed_is_killed() {
 }
 
 #[test]
-fn a_killed_worker_leaves_the_old_version_serving_and_the_next_push_sets_its_files_right() {
+fn after_a_killed_worker_the_old_version_serves_and_the_next_push_restores_its_files() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();
@@ -69,7 +69,7 @@ fn a_killed_worker_leaves_the_old_version_serving_and_the_next_push_sets_its_fil
     let [patch] = patches.as_slice() else { panic!("{patches:?}") };
     assert!(fs::read_to_string(patch).unwrap().contains("+half of it"));
     let named = format!(
-        "left changed files: assets/robots.txt. They are set right; the changes are kept in {}",
+        "left changed files: assets/robots.txt. They were restored; the changes are saved in {}",
         patch.display()
     );
     assert!(output.says(&named), "{output:?}");
@@ -79,19 +79,19 @@ fn a_killed_worker_leaves_the_old_version_serving_and_the_next_push_sets_its_fil
 }
 
 #[test]
-fn whoever_pushed_is_told_when_the_worker_was_killed() {
+fn the_output_of_a_push_reports_that_the_worker_was_killed() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     let (push, _gate) = push_to_gate(&hello);
 
-    kill_process(sandbox.worker().expect("a run is under way"), Signal::KILL).unwrap();
+    kill_process(sandbox.worker().expect("a run is in progress"), Signal::KILL).unwrap();
 
     let output = push.end().unwrap();
     assert!(output.says("killed") || output.says("signal 9"), "{output:?}");
 }
 
 #[test]
-fn the_files_of_a_killed_run_are_set_right_also_when_another_request_failed_in_between() {
+fn the_files_of_a_killed_run_are_restored_even_if_another_command_failed_in_between() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     let (push, gate) = push_to_gate(&hello);
@@ -111,11 +111,11 @@ fn the_files_of_a_killed_run_are_set_right_also_when_another_request_failed_in_b
 }
 
 #[test]
-fn a_worker_killed_while_it_brings_out_the_first_files_is_no_obstacle_to_the_next_push() {
+fn the_next_push_completes_an_interrupted_first_checkout() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
-    push_and_kill_while_files_are_brought_out(&sandbox, &hello);
-    assert!(sandbox.home().join("hello/domains").exists(), "some files were brought out");
+    push_and_kill_during_checkout(&sandbox, &hello);
+    assert!(sandbox.home().join("hello/domains").exists(), "some files were checked out");
 
     hello.commit("Another try").unwrap();
     hello.deploy().unwrap();
@@ -124,7 +124,7 @@ fn a_worker_killed_while_it_brings_out_the_first_files_is_no_obstacle_to_the_nex
 }
 
 #[test]
-fn a_worker_killed_while_it_brings_out_changed_files_is_no_obstacle_to_the_next_push() {
+fn the_next_push_completes_an_interrupted_checkout_of_changed_files() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();
@@ -132,8 +132,8 @@ fn a_worker_killed_while_it_brings_out_changed_files_is_no_obstacle_to_the_next_
     hello.replace("lib/hello/router.ex", "hello #{", "good morning #{").unwrap();
     hello.write("assets/new.css", "body {}\n").unwrap();
     hello.commit("A changed file, and a new one").unwrap();
-    push_and_kill_while_files_are_brought_out(&sandbox, &hello);
-    assert!(sandbox.home().join("hello/assets/new.css").exists(), "some files were brought out");
+    push_and_kill_during_checkout(&sandbox, &hello);
+    assert!(sandbox.home().join("hello/assets/new.css").exists(), "some files were checked out");
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
 
     hello.set_version("0.2.0").unwrap();
@@ -143,20 +143,19 @@ fn a_worker_killed_while_it_brings_out_changed_files_is_no_obstacle_to_the_next_
     assert_eq!(sandbox.get("/").unwrap(), (200, "good morning 0.2.0\n".to_owned()));
 }
 
-/// Pushes a commit with a new or changed `lib/hello/router.ex`, and kills the worker when that is
-/// the next file that it would bring out.
-fn push_and_kill_while_files_are_brought_out(sandbox: &Sandbox, hello: &Project<'_>) {
+/// Pushes a commit with a new or changed `lib/hello/router.ex`, and kills the worker before it checks out that file.
+fn push_and_kill_during_checkout(sandbox: &Sandbox, hello: &Project<'_>) {
     let repository = sandbox.home().join("hello");
     let (reached, open) = (sandbox.root().join("reached"), sandbox.root().join("open"));
-    // git calls the filter for just that file, when those before it are there.
+    // git calls the filter only for that file, after it has checked out those before it.
     let filter = format!("touch {}; until [ -e {} ]; do sleep 0.02; done; cat", reached.display(), open.display());
     sandbox.git(&repository, &["config", "filter.wait.smudge", &filter]).unwrap();
     fs::create_dir_all(repository.join(".git/info")).unwrap();
     fs::write(repository.join(".git/info/attributes"), "lib/hello/router.ex filter=wait\n").unwrap();
     let push = hello.start_push(&["main"]).unwrap();
-    waiting::wait_for("git to come to router.ex", || reached.exists().then_some(())).unwrap();
+    waiting::wait_for("git to reach router.ex", || reached.exists().then_some(())).unwrap();
 
-    kill_process(sandbox.worker().expect("a run is under way"), Signal::KILL).unwrap();
+    kill_process(sandbox.worker().expect("a run is in progress"), Signal::KILL).unwrap();
     push.end().unwrap();
     fs::write(&open, "").unwrap();
 }

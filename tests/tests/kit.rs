@@ -1,16 +1,16 @@
-//! The kit that the tests of Phoenix apps rely on: a database, a browser, and the apps themselves.
+//! The helpers for tests of Phoenix apps: a database, a browser, and the apps.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use gatling_tests::{Browser, Certificate, HOST, Output, PhoenixApp, Postgres, Running, Sandbox, Sshd, http, waiting};
 
-/// A sandbox in which `gatling` does nothing: these tests are not about it.
+/// A sandbox in which `gatling` does nothing, because these tests do not need it.
 fn sandbox() -> Sandbox {
     Sandbox::with_program(PathBuf::from("/bin/true")).unwrap()
 }
 
-/// Builds the app as it is built for production.
+/// Builds the app for production.
 fn build(app: &PhoenixApp) {
     app.mix(&["deps.get", "--only", "prod"]).unwrap();
     app.mix(&["compile"]).unwrap();
@@ -34,7 +34,7 @@ fn serve(sandbox: &Sandbox, app: &PhoenixApp, variables: &[(&str, String)]) -> (
 }
 
 #[test]
-fn postgres_answers_whoever_knows_the_password_and_keeps_its_data_while_it_is_stopped() {
+fn postgres_checks_the_password_and_keeps_its_data_while_it_is_stopped() {
     let sandbox = sandbox();
     let mut postgres = Postgres::start(&sandbox).unwrap();
     postgres.psql("postgres", "create database shop").unwrap();
@@ -54,7 +54,7 @@ fn postgres_answers_whoever_knows_the_password_and_keeps_its_data_while_it_is_st
 }
 
 #[test]
-fn variables_that_are_added_reach_commands_and_ssh_sessions() {
+fn added_variables_are_set_for_commands_and_ssh_sessions() {
     let mut sandbox = sandbox();
     let value = r#"a "quoted" \ 'value', and # more"#;
     sandbox.add_variables([("MIX_TRIED".into(), value.into()), ("HEX_TRIED".into(), "two".into())]);
@@ -70,7 +70,7 @@ fn variables_that_are_added_reach_commands_and_ssh_sessions() {
 }
 
 #[test]
-fn a_browser_finds_the_sandboxs_nginx_and_no_other_host() {
+fn a_browser_can_only_reach_the_sandboxs_nginx() {
     let sandbox = sandbox();
     let browser = Browser::start(&sandbox).unwrap();
 
@@ -90,7 +90,7 @@ fn a_browser_finds_the_sandboxs_nginx_and_no_other_host() {
 }
 
 #[test]
-fn a_browser_trusts_the_certificate_that_it_is_told_to() {
+fn a_browser_trusts_only_the_given_certificate() {
     let sandbox = sandbox();
     let certificate = Certificate::new(&sandbox, &[HOST]).unwrap();
     let port = http::free_port().unwrap();
@@ -113,7 +113,7 @@ fn a_browser_trusts_the_certificate_that_it_is_told_to() {
 }
 
 #[test]
-fn the_app_is_built_migrated_and_seen_in_a_browser() {
+fn the_app_is_built_migrated_and_works_in_a_browser() {
     let sandbox = sandbox();
     let postgres = Postgres::start(&sandbox).unwrap();
     let shop = sandbox.phoenix_app().unwrap().with_release_overlays().unwrap();
@@ -140,7 +140,7 @@ fn the_app_is_built_migrated_and_seen_in_a_browser() {
     let color = browser.run_js("return getComputedStyle(document.querySelector('h1')).color").unwrap();
     assert_eq!(color, "rgb(0, 100, 0)", "the digested style sheet");
 
-    // From another origin than PHX_HOST.
+    // From an origin other than PHX_HOST.
     browser.open(&format!("http://127.0.0.1:{port}/")).unwrap();
     browser.wait_for_text("#live", "refused").unwrap();
     server.wait_for("Could not check origin").unwrap();
@@ -169,7 +169,7 @@ fn an_umbrella_is_built_migrated_and_served() {
 }
 
 #[test]
-fn an_app_without_a_database_redirects_to_https_but_not_on_this_machine() {
+fn an_app_without_a_database_redirects_to_https_except_on_this_machine() {
     let sandbox = sandbox();
     let shop = sandbox.phoenix_app().unwrap().without_ecto().unwrap();
     let shop = shop.with_listeners().unwrap().with_force_ssl().unwrap();

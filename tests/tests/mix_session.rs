@@ -1,4 +1,4 @@
-//! One process runs all tasks of mix in a run, and each of them as a start of mix would.
+//! One process runs all mix tasks of a run, each as if mix had been started for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,15 +11,15 @@ use gatling_tests::{places, processes};
 
 static SERVER: Shared = Shared::new();
 
-/// In gatling.toml: steps are plain starts of mix.
+/// A gatling.toml that turns off the session.
 const PLAIN: &str = "[mix]\nsession = false\n[health]\npath = \"/health\"\n";
 
-/// The file in which each reading of mix.exs notes the id of its process.
+/// The file to which mix.exs appends the id of its process each time it is read.
 fn notes(server: &Server) -> PathBuf {
     server.sandbox.root().join("notes")
 }
 
-/// Makes a new version of which each process of mix is noted, and which asks something meanwhile.
+/// Makes a new version that records each mix process.
 fn prepare(server: &Server) {
     let hello = &server.hello;
     hello.set_version("0.2.0").unwrap();
@@ -28,22 +28,21 @@ fn prepare(server: &Server) {
     hello.replace("mix.exs", "defmodule", &format!("{note}\n{ask}\ndefmodule")).unwrap();
 }
 
-/// Has `mix assets.deploy` do this before it digests.
+/// Makes `mix assets.deploy` run this code before it digests.
 fn before_digest(server: &Server, code: &str) {
     let alias = format!("\"assets.deploy\": [fn _ -> {code} end, ");
     server.hello.replace("mix.exs", "\"assets.deploy\": [", &alias).unwrap();
 }
 
-/// Pushes, and returns how many processes of mix there were.
+/// Pushes, and returns how many mix processes there were.
 fn starts(server: &Server) -> usize {
     push(server).1
 }
 
-/// Pushes a version that can be deployed, and returns what was shown and how many processes of mix
-/// there were.
+/// Pushes a version that can be deployed, and returns the output and how many mix processes there were.
 fn push(server: &Server) -> (Run, usize) {
     _ = fs::remove_file(notes(server));
-    // The release that all tests begin with is kept where it is the one before.
+    // The original release of all tests is kept if it is the previous one.
     if !fs::read_link(server.deploy_dir().join("current")).unwrap().ends_with("0.1.0") {
         server.script(&["upgrade", "0.1.0"]).unwrap().expect_code(0).unwrap();
     }
@@ -68,7 +67,7 @@ fn mix_is_started_once_for_the_whole_run() {
     assert_eq!(starts(&server), 1);
     assert_eq!(server.serving().unwrap().answer.1, "hello 0.2.0\n");
 
-    // A hook that has only looked makes no difference.
+    // A hook that only reads makes no difference.
     server.hello.copy_hooks(&places::guest("recorder").unwrap(), "upgrade.wasm").unwrap();
     assert_eq!(starts(&server), 1);
 }
@@ -78,16 +77,16 @@ fn without_a_session_each_step_starts_mix() {
     let server = SERVER.lock();
     prepare(&server);
     server.hello.write("gatling.toml", PLAIN).unwrap();
-    // To ask it, to fetch, to compile, to digest and to release.
+    // For the facts, deps.get, compile, digest and release.
     assert_eq!(starts(&server), 5);
     assert_eq!(server.serving().unwrap().answer.1, "hello 0.2.0\n");
 }
 
 #[test]
-fn each_task_has_the_output_that_a_start_of_mix_has() {
+fn each_task_has_the_same_output_as_a_new_mix() {
     let server = SERVER.lock();
     prepare(&server);
-    // Lines that are left open on both outputs, an empty one, and some that come without a pause.
+    // Incomplete lines on both outputs, an empty line, and some lines without a pause.
     let more =
         "IO.write(:stderr, \"left open\"); IO.puts(\"\\n\\nafter\"); Enum.each(1..2000, &IO.puts/1); IO.write(\"end\")";
     before_digest(&server, more);
@@ -113,10 +112,10 @@ fn each_task_has_the_output_that_a_start_of_mix_has() {
 }
 
 #[test]
-fn the_release_is_the_one_that_starts_of_mix_build() {
+fn a_session_builds_the_same_release_as_separate_mix_processes() {
     let server = SERVER.lock();
     prepare(&server);
-    // What a task writes is compiled by the next one.
+    // The next task compiles the file that this task writes.
     before_digest(
         &server,
         "File.write!(\"lib/generated.ex\", \"defmodule Hello.Generated, do: (def text, do: :new)\")",
@@ -138,7 +137,7 @@ fn the_release_is_the_one_that_starts_of_mix_build() {
     assert!(session.keys().any(|path| path.ends_with("Elixir.Hello.Generated.beam")), "{:?}", names(&session));
 }
 
-/// All files of a release with their content, but for what is random.
+/// All files of a release with their content, except random ones.
 fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -156,7 +155,7 @@ fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn what_a_task_has_changed_in_its_process_is_not_there_for_the_next() {
+fn changes_that_a_task_makes_to_its_process_are_reset_for_the_next_task() {
     let server = SERVER.lock();
     prepare(&server);
     server.hello.replace("mix.exs", "defmodule", "IO.puts(\"#{File.cwd!() |> Path.basename()}#{System.get_env(\"LEFT\")}#{Application.get_env(:hello, :left)}#{Mix.env()}\")\ndefmodule").unwrap();
@@ -173,16 +172,16 @@ fn what_a_task_has_changed_in_its_process_is_not_there_for_the_next() {
 }
 
 #[test]
-fn what_cannot_be_undone_ends_the_process_and_not_the_run() {
+fn changes_that_cannot_be_reset_end_the_process_but_not_the_run() {
     let server = SERVER.lock();
     prepare(&server);
-    // A process that goes on is one that a start of mix would not have.
+    // A new mix would not have this running process.
     before_digest(&server, "spawn(fn -> Process.sleep(:infinity) end)");
     assert_eq!(starts(&server), 2);
 }
 
 #[test]
-fn a_task_that_ends_its_process_has_that_exit_status() {
+fn a_task_that_ends_its_process_has_the_exit_status_of_the_process() {
     let server = SERVER.lock();
     let before = server.serving().unwrap();
     let original = server.hello.read("mix.exs").unwrap();
@@ -202,19 +201,19 @@ fn a_task_that_ends_its_process_has_that_exit_status() {
         let failed = format!("`mix assets.deploy` exited with status {status} (in ");
         assert!(run.text().contains(&failed) && run.text().contains(said), "{code}: {run:?}");
         assert!(shown_below(&run, "mix assets.deploy").contains(&"before".to_owned()), "{code}: {run:?}");
-        assert_none_left(&server);
+        assert_no_processes_left(&server);
     }
     assert_eq!(server.serving().unwrap(), before);
 
-    // A good end is a good end. The next task gets a process of its own.
+    // If the process exits with 0, the task has succeeded. The next task gets a new process.
     server.hello.write("mix.exs", &original).unwrap();
     prepare(&server);
     server.hello.replace("mix.exs", "[\"hello.digest\"]", "[\"hello.digest\", fn _ -> System.halt(0) end]").unwrap();
     assert_eq!(starts(&server), 2);
 }
 
-/// Fails if processes of the build dir go on. Those that a process of mix has started end a moment after it.
-fn assert_none_left(server: &Server) {
+/// Asserts that no process of the build dir is left. Child processes of mix end a moment after it.
+fn assert_no_processes_left(server: &Server) {
     let begun = Instant::now();
     while !processes::of(&server.build_dir()).is_empty() {
         let left = processes::of(&server.build_dir());
@@ -225,7 +224,7 @@ fn assert_none_left(server: &Server) {
 }
 
 #[test]
-fn what_a_task_has_left_running_holds_nothing_up() {
+fn processes_that_a_task_leaves_running_do_not_block_the_run() {
     let server = SERVER.lock();
     prepare(&server);
     let left = format!("(while sleep 0.01; do echo tick >&2; : {}; done) >/dev/null &", server.build_dir().display());
@@ -235,15 +234,15 @@ fn what_a_task_has_left_running_holds_nothing_up() {
     push(&server);
 
     assert!(begun.elapsed() < Duration::from_secs(60));
-    // As with starts of mix, what has left its parents is nobody's.
+    // As with a plain mix, a daemonized process is not ended.
     processes::end(&server.build_dir());
 }
 
 #[test]
-fn mix_starts_anew_where_a_hook_has_done_something() {
+fn mix_is_restarted_after_a_hook_that_acted() {
     let server = SERVER.lock();
     prepare(&server);
-    // It runs a program, which could have changed anything.
+    // It runs a program, which could have changed any file.
     let runs_sh = places::workspace().join("tests/compatibility/1.0.0/c.wasm");
     server.hello.copy_hooks(&runs_sh, "upgrade.wasm").unwrap();
     server.hello.write("gatling.toml", "[hooks.grants]\nrun = [\"sh\"]\n[health]\npath = \"/health\"\n").unwrap();
@@ -251,7 +250,7 @@ fn mix_starts_anew_where_a_hook_has_done_something() {
 }
 
 #[test]
-fn mix_starts_anew_where_the_config_has_changed() {
+fn mix_is_restarted_after_the_config_changed() {
     let server = SERVER.lock();
     prepare(&server);
     server.hello.write("config/config.exs", "import Config\n").unwrap();
@@ -267,7 +266,7 @@ fn mix_starts_anew_where_the_config_has_changed() {
 }
 
 #[test]
-fn an_alias_of_a_task_of_mixs_own_does_what_it_says() {
+fn an_alias_can_replace_a_mix_task() {
     let server = SERVER.lock();
     prepare(&server);
     let alias = "\"deps.get\": [\"deps.get\", fn _ -> IO.puts(\"and more\") end], \"assets.deploy\":";
@@ -281,7 +280,7 @@ fn an_alias_of_a_task_of_mixs_own_does_what_it_says() {
 }
 
 #[test]
-fn what_is_fetched_is_compiled_by_a_new_process() {
+fn fetched_dependencies_are_compiled_by_a_new_process() {
     let server = SERVER.lock();
     prepare(&server);
     let hello = &server.hello;
@@ -308,7 +307,7 @@ fn what_is_fetched_is_compiled_by_a_new_process() {
     let dependency = format!("deps: [{{:extra, git: {url:?}, branch: \"main\"}}]");
     hello.replace("mix.exs", "deps: []", &dependency).unwrap();
     hello.replace("mix.exs", "\"assets.deploy\": [", "\"assets.deploy\": [\"extra\", ").unwrap();
-    // As `mix deps.update` writes it.
+    // Like the output of `mix deps.update`.
     let lock = || {
         let head = git(&["rev-parse", "HEAD"]).lines()[0].to_owned();
         let lock = format!("%{{\n  \"extra\": {{:git, {url:?}, {head:?}, [branch: \"main\"]}},\n}}\n");
@@ -320,13 +319,13 @@ fn what_is_fetched_is_compiled_by_a_new_process() {
     assert_eq!(starts, 2);
     assert!(shown_below(&run, "mix assets.deploy").contains(&"the first".to_owned()), "{run:?}");
 
-    // Nothing is fetched.
+    // Now nothing needs to be fetched.
     hello.set_version("0.2.1").unwrap();
     let (run, starts) = push(&server);
     assert_eq!(starts, 1);
     assert!(shown_below(&run, "mix assets.deploy").contains(&"the first".to_owned()), "{run:?}");
 
-    // Another version of a task that the process had loaded when it was asked.
+    // Another version of a task that the process has already loaded.
     let path = origin.join("lib/mix/tasks/extra.ex");
     fs::write(&path, fs::read_to_string(&path).unwrap().replace("the first", "the second")).unwrap();
     git(&["commit", "--quiet", "-am", "The second"]);
@@ -338,20 +337,20 @@ fn what_is_fetched_is_compiled_by_a_new_process() {
 }
 
 #[test]
-fn whoever_asks_for_something_gets_no_answer() {
+fn a_task_that_reads_standard_input_gets_no_answer() {
     let server = SERVER.lock();
     prepare(&server);
     server.hello.replace("mix.exs", "defmodule", "raise(\"enough\")\ndefmodule").unwrap();
 
     let run = server.push().unwrap().expect_code(1).unwrap();
 
-    // What mix.exs sees of the command line is what it would see without Gatling.
+    // mix.exs sees the same command line as without Gatling.
     let said = "well? input: :eof, []";
     assert!(run.text().contains(said) && run.text().contains("enough"), "{run:?}");
     let plan = server.gatling(&["plan", "hello"]).unwrap().expect_code(1).unwrap();
     assert!(plan.text().contains(said), "{plan:?}");
 
-    // As on a server without Hex.
+    // Like a server without Hex.
     server.hello.set_version("0.2.1").unwrap();
     server.hello.replace("mix.exs", "raise(\"enough\")\n", "").unwrap();
     server.hello.replace("mix.exs", "deps: []", "deps: [{:jason, \"~> 1.4\"}]").unwrap();
@@ -363,7 +362,7 @@ fn whoever_asks_for_something_gets_no_answer() {
 }
 
 #[test]
-fn a_run_that_is_refused_has_fetched_nothing_and_leaves_no_mix_behind() {
+fn a_refused_run_fetches_nothing_and_leaves_no_mix_process() {
     let server = SERVER.lock();
     let before = server.serving().unwrap();
     prepare(&server);
@@ -374,13 +373,13 @@ fn a_run_that_is_refused_has_fetched_nothing_and_leaves_no_mix_behind() {
 
     assert!(run.text().contains("the project has no host name in its file `domains`"), "{run:?}");
     let notes = fs::read_to_string(notes(&server)).unwrap();
-    assert_eq!(notes.lines().count(), 1, "it was only asked: {notes}");
-    assert_none_left(&server);
+    assert_eq!(notes.lines().count(), 1, "mix was only started for the facts: {notes}");
+    assert_no_processes_left(&server);
     assert_eq!(server.serving().unwrap(), before);
 }
 
 #[test]
-fn fetching_that_fails_is_told_as_the_command_that_it_is() {
+fn a_failed_fetch_is_reported_with_its_mix_command() {
     let server = SERVER.lock();
     server.hello.set_version("0.2.0").unwrap();
     server.hello.replace("mix.exs", "deps: []", "deps: [{:nowhere, git: \"nowhere\"}]").unwrap();

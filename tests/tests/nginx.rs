@@ -1,4 +1,4 @@
-//! What nginx really does counts, not what is in its files.
+//! Gatling checks what nginx really does, not only its files.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn nginx_pid(sandbox: &Sandbox) -> Pid {
 }
 
 #[test]
-fn without_an_nginx_that_runs_nothing_is_begun() {
+fn no_step_runs_if_nginx_is_not_running() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();
@@ -28,11 +28,11 @@ fn without_an_nginx_that_runs_nothing_is_begun() {
     hello.set_version("0.2.0").unwrap();
     hello.commit("Version 0.2.0").unwrap();
 
-    let told = hello.push().unwrap();
+    let output = hello.push().unwrap();
 
-    assert!(told.says("nginx is not running: start it, for instance with `service nginx start`"), "{told:?}");
-    assert!(told.says("hello 0.1.0 runs, but visitors are NOT served"), "{told:?}");
-    assert!(!told.says("mix_deps_get"), "{told:?}");
+    assert!(output.says("nginx is not running: start it, for example with `service nginx start`"), "{output:?}");
+    assert!(output.says("hello 0.1.0 runs, but visitors are NOT served"), "{output:?}");
+    assert!(!output.says("mix_deps_get"), "{output:?}");
 
     start_nginx(&sandbox);
     sandbox.run(&["upgrade", "hello"]).unwrap().expect_success().unwrap();
@@ -40,7 +40,7 @@ fn without_an_nginx_that_runs_nothing_is_begun() {
 }
 
 #[test]
-fn a_version_that_nginx_does_not_serve_is_no_success_though_its_site_is_in_place() {
+fn a_run_fails_if_nginx_does_not_serve_the_new_version() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();
@@ -49,16 +49,16 @@ fn a_version_that_nginx_does_not_serve_is_no_success_though_its_site_is_in_place
     hello.set_version("0.2.0").unwrap();
     hello.commit("Version 0.2.0, which ends nginx when it is built").unwrap();
 
-    let told = hello.push().unwrap();
+    let output = hello.push().unwrap();
 
-    assert!(told.says("the step upgrade_service") && told.says("visitors are not served"), "{told:?}");
-    assert!(!told.says("is serving at"), "{told:?}");
+    assert!(output.says("the step upgrade_service") && output.says("visitors are not served"), "{output:?}");
+    assert!(!output.says("is serving at"), "{output:?}");
     start_nginx(&sandbox);
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
 }
 
 #[test]
-fn where_nginx_would_take_no_new_site_nothing_is_begun() {
+fn no_step_runs_if_nginx_would_not_accept_a_new_site() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();
@@ -69,11 +69,11 @@ fn where_nginx_would_take_no_new_site_nothing_is_begun() {
     hello.set_version("0.2.0").unwrap();
     hello.commit("Version 0.2.0").unwrap();
 
-    let told = hello.push().unwrap();
+    let output = hello.push().unwrap();
 
-    assert!(told.says("nginx would not take the new site; nothing was changed"), "{told:?}");
-    assert!(told.says("though not for this site") && told.says("nonsense"), "{told:?}");
-    assert!(!told.says("mix_deps_get"), "{told:?}");
+    assert!(output.says("nginx does not accept the new site; nothing was changed"), "{output:?}");
+    assert!(output.says("but not because of this site") && output.says("nonsense"), "{output:?}");
+    assert!(!output.says("mix_deps_get"), "{output:?}");
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
     fs::remove_file(other).unwrap();
 }

@@ -1,4 +1,4 @@
-//! The hook that is called when a run fails: when that is, and what it is told.
+//! The hook `on_failure`: when it is called, and with which failure record.
 
 use std::fs;
 
@@ -10,14 +10,14 @@ static SERVER: Shared = Shared::new();
 
 const SETTINGS: &str = "[health]\npath = \"/health\"\nwatch = \"0s\"\n";
 
-/// Pushes a version whose pre-release says what the hooks do.
+/// Pushes a version whose pre-release tag tells the hooks what to do.
 fn push(server: &Server, what: &str) -> Run {
     server.hello.set_version(&format!("0.2.0-{what}")).unwrap();
     server.hello.copy_hooks(&places::guest("grieving").unwrap(), "upgrade.wasm").unwrap();
     server.push().unwrap()
 }
 
-/// The lines that `on_failure` wrote in the latest run. It was called once, after everything else.
+/// The lines that `on_failure` logged in the latest run. Asserts that it was called once, after everything else.
 #[track_caller]
 fn told(sandbox: &Sandbox) -> Vec<String> {
     let events = sandbox.events("hello").unwrap();
@@ -37,9 +37,9 @@ fn told(sandbox: &Sandbox) -> Vec<String> {
         .collect()
 }
 
-/// That it was told of this.
+/// Asserts that it was called with this failure.
 #[track_caller]
-fn assert_told(sandbox: &Sandbox, step: &str, hook: &str, moved: bool, serving: &str, because: &[&str]) {
+fn assert_called_with(sandbox: &Sandbox, step: &str, hook: &str, moved: bool, serving: &str, because: &[&str]) {
     let told = told(sandbox);
     assert_eq!(told[0], format!("failed at step {step}, hook {hook}"));
     assert_eq!(told[1], format!("cancelled false, traffic moved {moved}, serving {serving}"));
@@ -50,7 +50,7 @@ fn assert_told(sandbox: &Sandbox, step: &str, hook: &str, moved: bool, serving: 
     assert_eq!(told.last().unwrap(), &format!("after {step} hello"));
 }
 
-/// That the run ended with this error, whatever came after it.
+/// Asserts that the run ended with this error, independent of `on_failure`.
 #[track_caller]
 fn assert_failed_with(server: &Server, run: &Run, words: &[&str]) {
     assert_eq!(run.code, Some(1), "{}", run.text());
@@ -69,7 +69,7 @@ fn it_is_called_when_a_step_fails() {
     let run = push(&server, "step");
 
     assert_failed_with(&server, &run, &["the step mix_compile"]);
-    assert_told(server.sandbox, "mix_compile", "none", false, VERSION, &["the step mix_compile"]);
+    assert_called_with(server.sandbox, "mix_compile", "none", false, VERSION, &["the step mix_compile"]);
     assert!(run.text().contains("\non_failure  (upgrade.wasm)\n"), "{}", run.text());
     let history = server.gatling(&["history", "hello"]).unwrap().text();
     assert!(
@@ -86,12 +86,12 @@ fn it_is_called_when_a_hook_returns_an_error_or_traps() {
 
         let hook = "the hook before_mix_release of upgrade.wasm, before the step mix_release";
         assert_failed_with(&server, &run, &[hook, words]);
-        assert_told(server.sandbox, "mix_release", "before_mix_release", false, VERSION, &[hook, words]);
+        assert_called_with(server.sandbox, "mix_release", "before_mix_release", false, VERSION, &[hook, words]);
     }
 }
 
 #[test]
-fn a_new_release_that_does_not_start_has_moved_no_traffic() {
+fn traffic_has_not_moved_if_the_new_release_does_not_start() {
     let server = SERVER.lock();
     server
         .hello
@@ -101,26 +101,26 @@ fn a_new_release_that_does_not_start_has_moved_no_traffic() {
     let run = push(&server, "boot");
 
     assert_failed_with(&server, &run, &["the step upgrade_service"]);
-    assert_told(server.sandbox, "upgrade_service", "none", false, VERSION, &["the step upgrade_service"]);
+    assert_called_with(server.sandbox, "upgrade_service", "none", false, VERSION, &["the step upgrade_service"]);
     assert_eq!(server.serving().unwrap().answer, (200, answer(VERSION)));
 }
 
 #[test]
-fn a_failure_after_the_switch_comes_with_moved_traffic() {
+fn traffic_has_moved_if_a_hook_fails_after_the_switch() {
     let server = SERVER.lock();
 
     let run = push(&server, "late");
 
     assert_failed_with(&server, &run, &["after_upgrade_service", "too late"]);
-    assert_told(server.sandbox, "upgrade_service", "after_upgrade_service", true, "0.2.0-late", &["too late"]);
+    assert_called_with(server.sandbox, "upgrade_service", "after_upgrade_service", true, "0.2.0-late", &["too late"]);
     assert_eq!(server.serving().unwrap().answer, (200, answer("0.2.0-late")));
 }
 
 #[test]
-fn a_step_that_fails_after_the_switch_comes_with_moved_traffic_too() {
+fn traffic_has_moved_if_a_step_fails_after_the_switch() {
     let server = SERVER.lock();
     server.hello.write("domains", "www.example.com\nshop.example.com\n").unwrap();
-    // Something that nginx refuses, and that is there only once the new site was tried.
+    // A site that nginx rejects, written after the trial of the new site.
     let other = server.sandbox.nginx_dir().join("sites-enabled/other");
     let write = format!("[fn _ -> File.write!({other:?}, \"nonsense;\") end, \"hello.digest\"]");
     server.hello.replace("mix.exs", "[\"hello.digest\"]", &write).unwrap();
@@ -129,15 +129,15 @@ fn a_step_that_fails_after_the_switch_comes_with_moved_traffic_too() {
 
     fs::remove_file(other).unwrap();
     assert_failed_with(&server, &run, &["the step configure_nginx"]);
-    assert_told(server.sandbox, "configure_nginx", "none", true, "0.2.0-site", &["unknown directive"]);
+    assert_called_with(server.sandbox, "configure_nginx", "none", true, "0.2.0-site", &["unknown directive"]);
 }
 
 #[test]
-fn a_switch_that_cannot_be_undone_comes_with_moved_traffic_and_no_release_that_serves() {
+fn traffic_has_moved_and_nothing_serves_if_the_switch_cannot_be_undone() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();
-    // While the new release is built, nginx goes, and the program of the old one.
+    // While the new release is built, nginx is stopped and the program of the old release is removed.
     let old = sandbox.home().join("deployments/hello/releases/0.1.0/hello/bin/hello");
     let pid = fs::read_to_string(sandbox.nginx_pid_file()).unwrap();
     let (old, pid) = (old.display(), pid.trim());
@@ -149,9 +149,9 @@ fn a_switch_that_cannot_be_undone_comes_with_moved_traffic_and_no_release_that_s
 
     let output = hello.push().unwrap();
 
-    assert!(output.says("the old release could not be put back"), "{output:?}");
-    let words = ["the step upgrade_service", "the old release could not be put back"];
-    assert_told(&sandbox, "upgrade_service", "none", true, "none", &words);
+    assert!(output.says("the previous release could not be restored"), "{output:?}");
+    let words = ["the step upgrade_service", "the previous release could not be restored"];
+    assert_called_with(&sandbox, "upgrade_service", "none", true, "none", &words);
 }
 
 #[test]
@@ -165,11 +165,11 @@ fn it_is_called_when_the_run_fails_before_its_first_step() {
 
     assert_failed_with(&server, &run, &["server_nam"]);
     assert!(!run.text().contains("mix deps.get"), "a step was begun:\n{}", run.text());
-    assert_told(server.sandbox, "none", "none", false, VERSION, &["server_nam"]);
+    assert_called_with(server.sandbox, "none", "none", false, VERSION, &["server_nam"]);
 }
 
 #[test]
-fn it_is_not_called_when_all_is_well() {
+fn it_is_not_called_when_the_run_succeeds() {
     let server = SERVER.lock();
 
     let run = push(&server, "well").expect_code(0).unwrap();
@@ -187,7 +187,7 @@ fn it_is_not_called_when_the_hooks_file_cannot_be_compiled() {
     let server = SERVER.lock();
     server.hello.write("gatling.toml", &format!("[hooks]\ncompile_timeout = \"1ms\"\n\n{SETTINGS}")).unwrap();
     server.hello.set_version("0.2.0-error").unwrap();
-    // Other bytes than those that were compiled before: a custom section more.
+    // A custom section makes the file different from those that were compiled before.
     let mut hooks = fs::read(places::guest("grieving").unwrap()).unwrap();
     hooks.extend(b"\0\x05\x04note");
     fs::write(server.hello.dir().join("upgrade.wasm"), hooks).unwrap();
@@ -199,7 +199,7 @@ fn it_is_not_called_when_the_hooks_file_cannot_be_compiled() {
 }
 
 #[test]
-fn its_own_failure_is_a_warning_and_the_first_one_stays() {
+fn its_own_failure_is_only_a_warning_and_does_not_replace_the_first() {
     let server = SERVER.lock();
     server.hello.write("gatling.toml", &format!("[hooks]\ntimeout = \"2s\"\n\n{SETTINGS}")).unwrap();
     for (what, words) in [
@@ -219,12 +219,12 @@ fn its_own_failure_is_a_warning_and_the_first_one_stays() {
             |text: &&&str| text.starts_with("the hook on_failure of upgrade.wasm failed too: ") && text.contains(words);
         assert_eq!(warnings.iter().filter(named).count(), 1, "{warnings:?}");
         assert!(run.text().contains("warning: the hook on_failure of upgrade.wasm failed too"), "{}", run.text());
-        assert_told(server.sandbox, "mix_release", "before_mix_release", false, VERSION, &["not on a Friday"]);
+        assert_called_with(server.sandbox, "mix_release", "before_mix_release", false, VERSION, &["not on a Friday"]);
     }
 }
 
 #[test]
-fn it_is_told_no_secret_that_it_may_not_read() {
+fn it_gets_no_secret_that_it_may_not_read() {
     let server = SERVER.lock();
     server.gatling(&["config", "set", "hello", "TOKEN=Friday"]).unwrap().expect_code(0).unwrap();
 
@@ -244,7 +244,7 @@ fn it_is_told_no_secret_that_it_may_not_read() {
 }
 
 #[test]
-fn on_a_first_deployment_nothing_serves_by_then() {
+fn nothing_serves_when_a_first_deployment_fails() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.set_version("0.1.0-error").unwrap();
@@ -253,11 +253,11 @@ fn on_a_first_deployment_nothing_serves_by_then() {
 
     hello.push().unwrap();
 
-    assert_told(&sandbox, "mix_release", "before_mix_release", false, "none", &["not on a Friday"]);
+    assert_called_with(&sandbox, "mix_release", "before_mix_release", false, "none", &["not on a Friday"]);
 }
 
 #[test]
-fn the_plan_has_it_at_its_end() {
+fn the_plan_shows_it_at_its_end() {
     let server = SERVER.lock();
     push(&server, "error");
 
@@ -270,7 +270,7 @@ fn the_plan_has_it_at_its_end() {
 }
 
 #[test]
-fn a_hook_for_a_failure_that_takes_none_ends_the_run_before_its_first_step() {
+fn an_on_failure_hook_of_the_wrong_type_ends_the_run_before_its_first_step() {
     use gatling_tests::component::{USE, component, contract};
     let server = SERVER.lock();
     let world = format!("{USE} export on-failure: func(env: env) -> result<_, string>;");

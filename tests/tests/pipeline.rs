@@ -19,7 +19,7 @@ const DEPLOY: [&str; 11] = [
 const UNLOAD: [&str; 5] =
     ["stop_service", "remove_init_script", "unconfigure_nginx", "remove_deploy_dir", "remove_build_dir"];
 
-/// Steps, each with both of its hooks around it.
+/// Steps, each with its two hooks.
 fn wrapped(steps: &[&str]) -> Vec<String> {
     steps.iter().flat_map(|step| [format!("before_{step}"), (*step).to_owned(), format!("after_{step}")]).collect()
 }
@@ -33,14 +33,13 @@ fn add_hooks(project: &Project<'_>, guest: &str, file: &str) {
     project.copy_hooks(&places::guest(guest).unwrap(), file).unwrap();
 }
 
-/// The steps and hooks that a run's log names as carried out, in order. Nothing else in it begins
-/// a line with such a word.
+/// The steps and hooks that a run's log shows, in order. No other line of it begins with such a word.
 fn carried_out(output: &Output) -> Vec<&str> {
     let first_words = output.lines().into_iter().filter_map(|line| line.split(' ').next());
     first_words.filter(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect()
 }
 
-/// The hooks that have recorded that they were called, each with the env it was given.
+/// The hooks that recorded their call, each with its env record.
 fn recorded(output: &Output) -> Vec<(String, Value)> {
     let calls = output.lines().into_iter().filter_map(|line| line.trim_start().strip_prefix("recorded "));
     calls
@@ -61,11 +60,11 @@ fn in_record(record: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn the_first_push_deploys_with_every_hook_of_deploy_around_its_step() {
+fn the_first_push_deploys_and_calls_every_hook_of_deploy() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     add_hooks(&hello, "recorder-deploy", "deploy.wasm");
-    // These are for another task; called, they would end the run.
+    // These are for another pipeline; if they were called, they would end the run.
     add_hooks(&hello, "failing", "upgrade.wasm");
     hello.commit("Hooks").unwrap();
 
@@ -92,13 +91,13 @@ fn the_first_push_deploys_with_every_hook_of_deploy_around_its_step() {
 }
 
 #[test]
-fn an_upgrade_gives_every_hook_a_copy_of_one_env_in_an_instance_of_its_own() {
+fn in_an_upgrade_every_hook_gets_the_same_env_record_in_its_own_instance() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();
     hello.set_version("0.2.0").unwrap();
     add_hooks(&hello, "recorder", "upgrade.wasm");
-    // These are for another task; called, they would end the run.
+    // These are for another pipeline; if they were called, they would end the run.
     add_hooks(&hello, "failing", "deploy.wasm");
     hello.commit("0.2.0, with hooks").unwrap();
 
@@ -108,21 +107,21 @@ fn an_upgrade_gives_every_hook_a_copy_of_one_env_in_an_instance_of_its_own() {
     assert_eq!(carried_out(&output), wrapped(&UPGRADE));
     let recorded = recorded(&output);
     assert_eq!(names(&recorded), hooks(&UPGRADE));
-    // Each hook changes its env after it has recorded it.
+    // Each hook changes its env record after it has recorded it.
     let (_, first) = &recorded[0];
     assert!(recorded.iter().all(|(_, env)| env == first));
     let lines = output.lines();
     let instances: Vec<_> = lines.iter().filter(|line| line.contains("calls in this instance")).collect();
     assert_eq!(instances, ["    calls in this instance: 1"; 16].iter().collect::<Vec<_>>());
-    let told: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("    called ")).collect();
+    let called: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("    called ")).collect();
     let expected =
         UPGRADE.iter().flat_map(|step| ["before", "after"].map(|phase| format!("{phase} {step}, attempt 1")));
-    assert_eq!(told, expected.collect::<Vec<_>>());
-    assert_env_is_right(&sandbox, &hello, first);
+    assert_eq!(called, expected.collect::<Vec<_>>());
+    assert_env_record(&sandbox, &hello, first);
 }
 
-/// Whether `env` is that of the upgrade from 0.1.0 to 0.2.0 which was just made.
-fn assert_env_is_right(sandbox: &Sandbox, hello: &Project<'_>, env: &Value) {
+/// Asserts that `env` is the env record of the upgrade from 0.1.0 to 0.2.0.
+fn assert_env_record(sandbox: &Sandbox, hello: &Project<'_>, env: &Value) {
     let (home, etc, nginx) = (sandbox.home(), sandbox.etc(), sandbox.nginx_dir());
     let (build, deploy) = (home.join("hello"), home.join("deployments/hello"));
     let mut expected = json!({
@@ -164,8 +163,9 @@ fn assert_env_is_right(sandbox: &Sandbox, hello: &Project<'_>, env: &Value) {
         assert!(tasks.contains(&task), "{task} in {tasks:?}");
     }
 
-    // `gatling env` tells of the upgrade that would come next.
+    // `gatling env` describes the next upgrade.
     let next = sandbox.run(&["env", "hello", "--json"]).unwrap().expect_success().unwrap().stdout;
+    expected["v"] = json!(1);
     expected["releases"] = json!(["0.1.0", "0.2.0"]);
     expected["previous_version"] = json!("0.2.0");
     expected["upgrade_dir"] = json!(deploy.join("releases/0.2.0+2"));
@@ -204,7 +204,7 @@ fn unload_calls_its_hooks_and_leaves_nothing_running_or_installed() {
 }
 
 #[test]
-fn just_the_hooks_that_a_file_exports_are_called_and_without_a_file_none() {
+fn only_the_exported_hooks_are_called_and_none_without_a_hooks_file() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
 

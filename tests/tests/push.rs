@@ -1,4 +1,4 @@
-//! Pushing: what is deployed for it, and what becomes of pushes that meet.
+//! Pushes: what they deploy, and concurrent pushes.
 
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use gatling_tests::{Output, Sandbox, places, waiting};
 use serde_json::Value;
 
-/// The commits that runs have deployed, in the order in which the runs ended.
+/// The commits that runs deployed, in the order in which the runs ended.
 fn deployed_commits(sandbox: &Sandbox) -> Vec<String> {
     let mut runs = sandbox.runs("hello").unwrap();
     runs.sort_by_key(|run| run["finished_at"].as_str().unwrap().to_owned());
@@ -16,12 +16,12 @@ fn deployed_commits(sandbox: &Sandbox) -> Vec<String> {
 }
 
 fn assert_ignored(output: &Output, name: &str) {
-    let line = format!("gatling: {name} is not the deploy branch of hello, which is main: nothing is deployed for it");
+    let line = format!("gatling: {name} is not the deploy branch of hello (main), so nothing is deployed");
     assert!(output.says(&line), "{output:?}");
 }
 
 #[test]
-fn other_branches_tags_and_deletions_are_named_and_not_deployed() {
+fn other_branches_tags_and_deletions_are_reported_and_not_deployed() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.git(&["tag", "v1"]).unwrap();
@@ -52,12 +52,12 @@ fn deleting_the_deploy_branch_changes_nothing_and_pushing_it_again_upgrades() {
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
-    // As it is made, the repository refuses that.
+    // By default, the repository refuses that.
     sandbox.git(&sandbox.home().join("hello"), &["config", "receive.denyDeleteCurrent", "ignore"]).unwrap();
 
     let output = hello.push_refs(&[":main"]).unwrap().expect_success().unwrap();
 
-    assert!(output.says("the deploy branch main was deleted: what is deployed stays as it is"), "{output:?}");
+    assert!(output.says("the deploy branch main was deleted: the deployed release does not change"), "{output:?}");
     assert_eq!(sandbox.runs("hello").unwrap().len(), 1);
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
 
@@ -75,7 +75,7 @@ fn a_project_deploys_the_branch_that_it_was_loaded_with() {
 
     let output = hello.push().unwrap();
 
-    let ignored = "refs/heads/main is not the deploy branch of hello, which is release/stable";
+    let ignored = "refs/heads/main is not the deploy branch of hello (release/stable)";
     assert!(output.says(ignored), "{output:?}");
     assert_eq!(sandbox.runs("hello").unwrap(), [] as [Value; 0]);
 
@@ -104,11 +104,11 @@ fn a_push_of_the_same_version_deploys_its_changed_code() {
     assert_eq!(sandbox.get("/assets/robots.txt").unwrap().0, 404);
     let deploy_dir = sandbox.home().join("deployments/hello");
     assert_eq!(fs::read_link(deploy_dir.join("current")).unwrap().to_str(), Some("releases/0.1.0+2"));
-    assert!(deploy_dir.join("releases/0.1.0/hello").is_dir(), "the release before is kept");
+    assert!(deploy_dir.join("releases/0.1.0/hello").is_dir(), "the previous release is kept");
 }
 
 #[test]
-fn changed_code_is_built_also_within_the_second_of_the_build_before() {
+fn changed_code_is_compiled_even_within_the_second_of_the_previous_build() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.copy_hooks(&places::guest("trapping").unwrap(), "deploy.wasm").unwrap();
@@ -118,7 +118,7 @@ fn changed_code_is_built_also_within_the_second_of_the_build_before() {
     hello.remove("deploy.wasm").unwrap();
     hello.commit("0.2.0").unwrap();
 
-    // mix compares times in whole seconds: as if it had compiled when this one began.
+    // mix compares times in whole seconds: this is as if it had compiled at the beginning of this second.
     waiting::wait_for("a second to begin", || (now().subsec_millis() < 50).then_some(())).unwrap();
     for entry in fs::read_dir(sandbox.home().join("hello/_build/prod/lib/hello/.mix")).unwrap() {
         let second = SystemTime::UNIX_EPOCH + Duration::from_secs(now().as_secs());
@@ -129,16 +129,16 @@ fn changed_code_is_built_also_within_the_second_of_the_build_before() {
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.2.0\n".to_owned()));
 }
 
-/// The time since 1970 began.
+/// The time since the Unix epoch.
 fn now() -> Duration {
     SystemTime::UNIX_EPOCH.elapsed().unwrap()
 }
 
 #[test]
-fn files_that_a_build_has_changed_are_not_in_the_way_of_a_colleagues_push() {
+fn files_that_a_build_changed_do_not_block_a_colleagues_push() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
-    // As mix does with mix.lock, say.
+    // As mix does with mix.lock, for example.
     hello.write("built.txt", "by nobody\n").unwrap();
     hello
         .replace(
@@ -161,7 +161,7 @@ fn files_that_a_build_has_changed_are_not_in_the_way_of_a_colleagues_push() {
 }
 
 #[test]
-fn pushes_wait_for_the_run_before_them_and_then_the_newest_commit_is_deployed_once() {
+fn pushes_wait_for_the_current_run_and_then_only_the_newest_commit_is_deployed() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     let gate = hello.add_gate().unwrap();

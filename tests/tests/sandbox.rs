@@ -1,4 +1,4 @@
-//! The sandbox that the other tests rely on.
+//! The sandbox of the other tests.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use gatling_tests::{Sandbox, processes, waiting};
 
-/// A sandbox in which `gatling` does nothing: these tests are not about it.
+/// A sandbox in which `gatling` does nothing, because these tests do not need it.
 fn sandbox() -> Sandbox {
     Sandbox::with_program(PathBuf::from("/bin/true")).unwrap()
 }
@@ -29,7 +29,7 @@ fn two_sandboxes_share_nothing() {
 }
 
 #[test]
-fn dropping_a_sandbox_ends_what_runs_in_it_and_removes_it() {
+fn dropping_a_sandbox_ends_its_processes_and_removes_it() {
     let sandbox = sandbox();
     let root = sandbox.root().to_path_buf();
     let mut worker = Command::new("sleep").arg("60").current_dir(sandbox.home()).spawn().unwrap();
@@ -115,7 +115,7 @@ fn two_clones_push_to_the_same_project() {
 }
 
 #[test]
-fn a_process_belongs_to_a_sandbox_also_by_its_environment_alone() {
+fn a_process_can_belong_to_a_sandbox_by_its_environment_alone() {
     let sandbox = sandbox();
     let mut sleep = sandbox.command("sleep", "/".as_ref()).arg("60").spawn().unwrap();
 
@@ -127,7 +127,7 @@ fn a_process_belongs_to_a_sandbox_also_by_its_environment_alone() {
 }
 
 #[test]
-fn a_program_that_runs_beside_a_test_is_read_while_it_runs_and_killed_with_its_children() {
+fn the_output_of_a_background_program_can_be_read_and_it_is_killed_with_its_children() {
     let sandbox = sandbox();
     let mut shell = sandbox.command("sh", sandbox.root());
     let running = sandbox.start(shell.args(["-c", "sleep 60 & echo started; wait"])).unwrap();

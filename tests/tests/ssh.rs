@@ -1,4 +1,4 @@
-//! Pushing as people do: over ssh, to a server that knows nothing of the pusher's environment.
+//! Pushes over ssh, to a server without the pushing user's environment.
 
 use gatling_tests::{Project, Running, Sandbox, Sshd};
 
@@ -12,7 +12,7 @@ fn start_push(sandbox: &Sandbox, sshd: &Sshd, hello: &Project<'_>) -> Running {
 }
 
 #[test]
-fn a_push_over_ssh_deploys_to_the_roots_of_the_load_and_shows_the_run_live() {
+fn a_push_over_ssh_deploys_to_the_folders_given_at_load_and_shows_the_run_live() {
     let sandbox = Sandbox::new().unwrap();
     let sshd = Sshd::start(&sandbox).unwrap();
     let hello = sandbox.load("hello").unwrap();
@@ -39,7 +39,7 @@ fn a_push_over_ssh_deploys_to_the_roots_of_the_load_and_shows_the_run_live() {
 }
 
 #[test]
-fn a_run_goes_on_when_the_ssh_connection_of_whoever_pushed_breaks() {
+fn a_run_continues_when_the_ssh_connection_of_the_push_breaks() {
     let sandbox = Sandbox::new().unwrap();
     let sshd = Sshd::start(&sandbox).unwrap();
     let hello = sandbox.load("hello").unwrap();

@@ -1,4 +1,4 @@
-//! From the module as it was written to the module that is compiled.
+//! Expands the module that the author has written.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -7,10 +7,10 @@ use syn::{AttrStyle, Error, FnArg, Ident, Item, ItemFn, ItemMod, ReturnType, Vis
 
 use crate::{check, world};
 
-/// The module with the prelude in scope and, after its items, what makes it a component.
+/// The module with the prelude in scope, followed by the code that makes it a component.
 ///
-/// Where a hook is wrong the module is given out all the same, beside the errors: callers of
-/// its functions, tests above all, then don't add errors of their own.
+/// If a hook is invalid, the expansion contains the errors and also the module, so that callers of its functions,
+/// such as tests, don't cause more errors.
 pub(crate) fn expand(arguments: TokenStream, module: TokenStream) -> Result<TokenStream, Error> {
     if !arguments.is_empty() {
         return Err(Error::new(arguments.span(), "`hooks` takes no arguments: write `#[gatling_hooks::hooks]`"));
@@ -24,7 +24,7 @@ pub(crate) fn expand(arguments: TokenStream, module: TokenStream) -> Result<Toke
     let Some((_, items)) = &module.content else {
         return Err(Error::new(
             module.span(),
-            "write the hooks here, as `mod hooks { ... }`: the attribute sees no other file",
+            "write the hooks here, as `mod hooks { ... }`: the attribute can't read other files",
         ));
     };
 
@@ -54,7 +54,7 @@ pub(crate) fn expand(arguments: TokenStream, module: TokenStream) -> Result<Toke
     Ok(quote! {
         #errors
 
-        // A hook is `pub` to be exported, however private its module is.
+        // Hooks must be `pub`, even in a private module.
         #[allow(unreachable_pub)]
         #(#outer)*
         #vis #unsafety mod #ident {
@@ -65,7 +65,7 @@ pub(crate) fn expand(arguments: TokenStream, module: TokenStream) -> Result<Toke
 
             #(#items)*
 
-            // Called on wasm only, but checked by every compiler.
+            // Only called on wasm, but compiled for every target.
             #[doc(hidden)]
             #[allow(dead_code)]
             mod __calls {
@@ -84,11 +84,11 @@ fn public_function(item: &Item) -> Option<&ItemFn> {
     }
 }
 
-/// A function that calls the hook and gives its outcome the type of the contract. Its tokens
-/// stand where the hook's types do, so that a wrong type is reported there.
+/// A function that calls the hook and converts its outcome to the contract's type. Its tokens have the spans of the
+/// hook's types, so that the compiler reports a wrong type there.
 fn call(function: &ItemFn) -> TokenStream {
     let name = &function.sig.ident;
-    // Resolved here: inside a `macro_rules!` macro the author's `env` is not this one.
+    // With call-site hygiene, because the hook may be written by a `macro_rules!` macro.
     let arguments = function.sig.inputs.iter().zip(["env", "failure"]).map(|(input, argument)| {
         let span = match input {
             FnArg::Typed(typed) => typed.ty.span(),
@@ -113,12 +113,12 @@ fn call(function: &ItemFn) -> TokenStream {
     }
 }
 
-/// The parameter of this type that only the hook for a failure has.
+/// The parameter for a failure, which only `on_failure` has.
 fn failure_parameter(name: &Ident, kind: &TokenStream) -> TokenStream {
     if name == world::ON_FAILURE { quote!(failure: #kind,) } else { TokenStream::new() }
 }
 
-/// The bindings that export the hooks, for wasm alone: anywhere else the module is plain Rust.
+/// The bindings that export the hooks, only for wasm. For other targets, the module is plain Rust.
 fn component(hooks: &[&ItemFn]) -> TokenStream {
     let names: Vec<_> = hooks.iter().map(|function| &function.sig.ident).collect();
     let texts: Vec<_> = names.iter().map(ToString::to_string).collect();
@@ -135,7 +135,7 @@ fn component(hooks: &[&ItemFn]) -> TokenStream {
             }
         }
     });
-    // An empty list of paths, since without it an author's own folder `wit` would be read.
+    // Without the empty list of paths, an author's own folder `wit` would be read.
     quote! {
         #[cfg(target_family = "wasm")]
         #[doc(hidden)]

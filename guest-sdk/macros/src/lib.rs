@@ -1,4 +1,4 @@
-//! The attribute of the crate `gatling-hooks`, which is where to read about it.
+//! The attribute macro of the crate `gatling-hooks`, which has its documentation.
 
 mod check;
 mod expand;
@@ -7,7 +7,7 @@ mod world;
 
 use proc_macro::TokenStream;
 
-/// Described where `gatling-hooks` exports it.
+/// Documented at its re-export in `gatling-hooks`.
 #[proc_macro_attribute]
 pub fn hooks(arguments: TokenStream, module: TokenStream) -> TokenStream {
     expand::expand(arguments.into(), module.into()).unwrap_or_else(syn::Error::into_compile_error).into()

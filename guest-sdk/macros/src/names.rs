@@ -1,20 +1,19 @@
-//! The names that a hook can have.
+//! The valid names of hooks.
 
-/// One hook a line: the task, then the hook's name. The host's tests hold it against the table
-/// of steps.
+/// One hook per line: the pipeline, then the hook's name. The host's tests compare it with the table of steps.
 const HOOKS: &str = include_str!("../hooks.txt");
 
-/// The names of the hooks of every task, in the order of the pipelines.
+/// The names of the hooks of every pipeline, in pipeline order.
 fn all() -> impl Iterator<Item = &'static str> {
-    HOOKS.lines().filter_map(|line| line.split_once(' ')).map(|(_task, hook)| hook)
+    HOOKS.lines().filter_map(|line| line.split_once(' ')).map(|(_pipeline, hook)| hook)
 }
 
-/// Whether any task has a hook of this name.
+/// Whether any pipeline has a hook of this name.
 pub(crate) fn is_hook(name: &str) -> bool {
     all().any(|hook| hook == name)
 }
 
-/// The hook whose name takes the fewest changes to reach from `name`.
+/// The hook with the smallest edit distance to `name`.
 pub(crate) fn nearest(name: &str) -> &'static str {
     all().min_by_key(|hook| strsim::damerau_levenshtein(hook, name)).expect("hooks.txt names hooks")
 }
@@ -34,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn hooks_of_all_three_tasks_are_known() {
+    fn hooks_of_all_three_pipelines_are_known() {
         assert!(is_hook("before_expand_release"));
         assert!(is_hook("after_upgrade_service"));
         assert!(is_hook("after_remove_build_dir"));
@@ -44,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_hook_is_the_one_that_was_misspelt() {
+    fn the_nearest_hook_to_a_misspelled_name_is_found() {
         assert_eq!(nearest("before_mix_compil"), "before_mix_compile");
         assert_eq!(nearest("after_upgrade_servcie"), "after_upgrade_service");
     }

@@ -1,21 +1,21 @@
-//! The WIT world of one hooks file: just the hooks that its author wrote.
+//! The WIT world of a hooks file, with the hooks that its author has written.
 
-/// The contract, which the world refers to.
+/// The contract, to which the world refers.
 const CONTRACT: &str = include_str!("../../wit/hooks.wit");
 
-/// The hook that takes a failure beside the env.
+/// The hook that also takes a failure.
 pub(crate) const ON_FAILURE: &str = "on_failure";
 
-/// The line that names the contract's package.
+/// The line with the name of the contract's package.
 const PACKAGE: &str = "package gatling:hooks@1.2.0;";
 
-/// The world's name, as `wit_bindgen::generate!` wants it.
+/// The world's name, for `wit_bindgen::generate!`.
 pub(crate) const NAME: &str = "gatling:my-hooks/hooks";
 
-/// WIT text with a world that exports `hooks`, and the contract as a nested package after it.
+/// WIT text with a world that exports `hooks`, followed by the contract as a nested package.
 ///
-/// The world includes none of the contract's imports: what a hook calls is imported by the
-/// bindings in the SDK, and the linker joins the two.
+/// The world doesn't include the contract's imports: the bindings in the SDK import them, and the linker combines
+/// the two.
 pub(crate) fn text(hooks: &[String]) -> String {
     let export = |hook: &String| {
         let failure = if hook == ON_FAILURE { ", failure: failure" } else { "" };
@@ -31,7 +31,7 @@ pub(crate) fn text(hooks: &[String]) -> String {
     )
 }
 
-/// Whether the world has the contract's failure in it.
+/// Whether the world uses the contract's failure.
 pub(crate) fn uses_failure(hooks: &[String]) -> bool {
     hooks.iter().any(|hook| hook == ON_FAILURE)
 }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_world_exports_what_was_written_and_nothing_else() {
+    fn a_world_exports_exactly_the_given_hooks() {
         let text = text(&["before_mix_compile".into(), "after_upgrade_service".into()]);
         assert!(text.contains("export before-mix-compile: func(env: env) -> result<_, string>;"));
         assert!(text.contains("export after-upgrade-service: func"));
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hook_for_a_failure_takes_one() {
+    fn on_failure_takes_a_failure() {
         let text = text(&["on_failure".into()]);
         assert!(text.contains("use gatling:hooks/failures@1.2.0.{failure};"));
         assert!(text.contains("export on-failure: func(env: env, failure: failure) -> result<_, string>;"));

@@ -1,4 +1,4 @@
-//! The host that native code calls: the fake one of this thread, or none.
+//! The host in native code: the fake host of this thread, or an empty one.
 
 use std::time::SystemTime;
 
@@ -6,12 +6,12 @@ use super::{CURRENT, Program, State, real};
 use crate::deployment::{Failure, Phase};
 use crate::{Bash, Level, Output, ProcessError, VariableError};
 
-/// Looks at the state in effect on this thread, or at that of a host nobody set up.
-fn with<T>(look: impl FnOnce(&mut State) -> T) -> T {
+/// Passes the state of this thread's fake host to `access`, or a default state if there is no fake host.
+fn with<T>(access: impl FnOnce(&mut State) -> T) -> T {
     let current = CURRENT.with_borrow(Clone::clone);
     match current {
-        Some(state) => look(&mut state.borrow_mut()),
-        None => look(&mut State::default()),
+        Some(state) => access(&mut state.borrow_mut()),
+        None => access(&mut State::default()),
     }
 }
 
@@ -34,8 +34,8 @@ pub(crate) fn run(command: &Bash) -> Result<Output, ProcessError> {
 
 fn denial(program: &str) -> String {
     format!(
-        "nothing says how `{program}` answers here: in the test, make a \
-         `FakeHost::new().answer(\"{program}\", 0, \"its output\")`, or `.grant(\"{program}\")` to \
+        "the test has no answer for the program `{program}`: add \
+         `FakeHost::new().answer(\"{program}\", 0, \"its output\")` to the test, or `.grant(\"{program}\")` to \
          really run it"
     )
 }
@@ -43,7 +43,8 @@ fn denial(program: &str) -> String {
 pub(crate) fn variable(name: &str) -> Result<String, VariableError> {
     with(|state| state.variables.get(name).cloned()).ok_or_else(|| {
         VariableError::Denied(format!(
-            "nothing says what `{name}` is here: in the test, make a `FakeHost::new().variable(\"{name}\", \"its value\")`"
+            "the test has no value for the variable `{name}`: add `FakeHost::new().variable(\"{name}\", \"its value\")` \
+             to the test"
         ))
     })
 }

@@ -1,7 +1,7 @@
-//! Hooks under plain `cargo test`, with Gatling played by a [`FakeHost`].
+//! Tests hooks with `cargo test`. A [`FakeHost`] takes the place of Gatling.
 //!
-//! No program runs unless a test grants it: a test says how programs answer, and looks at what
-//! the hook ran and logged.
+//! No program really runs unless a test grants it. A test sets the answers of programs, and checks what the hook ran
+//! and logged.
 //!
 //! ```
 //! use gatling_hooks::bash;
@@ -22,7 +22,7 @@
 //! assert_eq!(host.ran(), [bash("npm", ["install"]).cd("assets")]);
 //! ```
 //!
-//! The hook `on_failure` is tested in the same way, with a [`Failure`](crate::Failure) made by the test:
+//! The hook `on_failure` is tested in the same way, with a [`Failure`](crate::Failure) that the test creates:
 //!
 //! ```
 //! use gatling_hooks::prelude::*;
@@ -51,18 +51,18 @@ use std::time::SystemTime;
 use crate::deployment::{Failure, Phase};
 use crate::{Bash, Level, Output, ProcessError};
 
-/// Plays Gatling for the hooks that are called on this thread, until it is dropped.
+/// Takes the place of Gatling for hooks that are called on this thread, until it is dropped.
 ///
-/// Without one, logs go to standard error and every program is denied.
+/// Without a fake host, logs go to standard error and every program is denied.
 #[derive(Debug)]
 #[must_use = "it is in effect until it is dropped: keep it in a variable"]
 pub struct FakeHost {
     state: Rc<RefCell<State>>,
-    /// What was in effect when this one was made, and is again afterwards.
+    /// The state of the previous fake host, which is restored afterwards.
     previous: Option<Rc<RefCell<State>>>,
 }
 
-/// What a [`FakeHost`] was told and has seen.
+/// The answers and the records of a [`FakeHost`].
 #[derive(Debug)]
 struct State {
     programs: HashMap<String, Program>,
@@ -106,21 +106,21 @@ thread_local! {
 }
 
 impl FakeHost {
-    /// A host that has no program, in the first attempt at a hook before `mix_compile`.
-    #[expect(clippy::new_without_default, reason = "making one has an effect")]
+    /// A host without programs, for the first attempt to call a hook before `mix_compile`.
+    #[expect(clippy::new_without_default, reason = "creating one has a side effect")]
     pub fn new() -> Self {
         let state = Rc::new(RefCell::new(State::default()));
         let previous = CURRENT.replace(Some(Rc::clone(&state)));
         Self { state, previous }
     }
 
-    /// Lets `program` end with `status`, having written `output`. It doesn't really run.
+    /// Sets the result of `program`: its exit status and its output. The program doesn't really run.
     pub fn answer(self, program: &str, status: i32, output: &str) -> Self {
         let output = output.into();
         self.program(program, Program::Answers(Ok(Output { status, output })))
     }
 
-    /// Lets running `program` fail, as a program does that is not there or not granted.
+    /// Makes running `program` fail with an error, such as for a program that doesn't exist or is not granted.
     ///
     /// ```
     /// use gatling_hooks::testing::FakeHost;
@@ -134,12 +134,12 @@ impl FakeHost {
         self.program(program, Program::Answers(Err(error)))
     }
 
-    /// Really runs `program` when a hook does. The build dir is the folder of the test.
+    /// Really runs `program` when a hook runs it. The build dir is the working directory of the test.
     pub fn grant(self, program: &str) -> Self {
         self.program(program, Program::Runs)
     }
 
-    /// Grants a variable of the project's `.env`, with this value.
+    /// Grants a variable of the project's `.env`, and sets its value.
     ///
     /// ```
     /// use gatling_hooks::testing::FakeHost;
@@ -155,8 +155,8 @@ impl FakeHost {
         })
     }
 
-    /// Sets what [`deployment::phase`](crate::deployment::phase) and
-    /// [`deployment::step`](crate::deployment::step) say.
+    /// Sets the results of [`deployment::phase`](crate::deployment::phase) and
+    /// [`deployment::step`](crate::deployment::step).
     pub fn at(self, phase: Phase, step: &str) -> Self {
         self.with(|state| {
             state.phase = phase;
@@ -164,33 +164,32 @@ impl FakeHost {
         })
     }
 
-    /// Sets what [`deployment::run_id`](crate::deployment::run_id) says.
+    /// Sets the result of [`deployment::run_id`](crate::deployment::run_id).
     pub fn run_id(self, id: &str) -> Self {
         self.with(|state| state.run_id = id.into())
     }
 
-    /// Sets what [`deployment::attempt`](crate::deployment::attempt) says.
+    /// Sets the result of [`deployment::attempt`](crate::deployment::attempt).
     pub fn attempt(self, attempt: u32) -> Self {
         self.with(|state| state.attempt = attempt)
     }
 
-    /// Sets what [`deployment::started_at`](crate::deployment::started_at) says, to the
-    /// millisecond.
+    /// Sets the result of [`deployment::started_at`](crate::deployment::started_at), with a precision of milliseconds.
     pub fn started_at(self, time: SystemTime) -> Self {
         self.with(|state| state.started_at = time)
     }
 
-    /// Sets what [`deployment::failed`](crate::deployment::failed) says.
+    /// Sets the result of [`deployment::failed`](crate::deployment::failed).
     pub fn failed(self, failure: Failure) -> Self {
         self.with(|state| state.failed = Some(failure))
     }
 
-    /// Every command that a hook gave so far, in order, also those that were refused.
+    /// Every command that hooks have run so far, in order, including those that were refused.
     pub fn ran(&self) -> Vec<Bash> {
         self.state.borrow().ran.clone()
     }
 
-    /// Everything that was logged so far, each with its level before it: `info: told #ops`.
+    /// Everything that hooks have logged so far, each message after its level: `info: notified #ops`.
     pub fn logged(&self) -> Vec<String> {
         let state = self.state.borrow();
         let lines = state.logged.iter();

@@ -8,12 +8,12 @@ mod hooks {
 
     pub fn on_failur(_: &Env, _: &Failure) {} //~ the nearest is `on_failure`
 
-    pub fn helper(_: &Env) -> Result<()> { //~ If this is a helper, drop its `pub`
+    pub fn helper(_: &Env) -> Result<()> { //~ If this is a helper, remove its `pub`
         Ok(())
     }
 }
 
-// The module is there all the same: only the misspelt names are reported.
+// The module exists in spite of the errors: only the misspelled names are reported.
 pub fn caller() {
     let _ = hooks::before_mix_compil(&gatling_hooks::Env::sample());
 }

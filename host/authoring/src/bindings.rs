@@ -1,4 +1,4 @@
-//! The code between a language and the contract, for languages whose own tools don't write it.
+//! Generates the bindings to the contract, for languages whose own tools don't.
 
 use std::fs;
 use std::path::Path;
@@ -8,13 +8,13 @@ use wit_bindgen_core::{Files, WorldGenerator};
 
 use super::world::World;
 
-/// The folder of the bindings, below the project's. Everything in it is Gatling's.
+/// The folder of the bindings in a project. Gatling writes everything in it.
 pub(super) const FOLDER: &str = "bindings";
 
-/// Writes what a generator makes of the world into the project in `dir`.
+/// Generates bindings for the world, and writes them into the project in `dir`.
 pub(super) fn generate(dir: &Path, world: &World, mut generator: Box<dyn WorldGenerator>) -> Result<()> {
     let mut files = Files::default();
-    // Generators give names to what has none.
+    // A copy, because generators add names to it.
     let mut resolve = world.resolve.clone();
     generator.generate(&mut resolve, world.id, &mut files).context("cannot write bindings for the world in wit/")?;
     for (name, content) in files.iter() {
@@ -23,8 +23,7 @@ pub(super) fn generate(dir: &Path, world: &World, mut generator: Box<dyn WorldGe
     Ok(())
 }
 
-/// Writes one file of bindings. Compilers build anew what was written anew: a file that is the
-/// same already is left alone.
+/// Writes one file of bindings. An unchanged file is not written again, so that compilers don't rebuild it.
 pub(super) fn write(dir: &Path, name: &str, content: &[u8]) -> Result<()> {
     let path = dir.join(FOLDER).join(name);
     if fs::read(&path).is_ok_and(|old| old == content) {

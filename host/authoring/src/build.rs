@@ -1,4 +1,4 @@
-//! From a project of hooks to the hooks file.
+//! Builds a hooks project into a hooks file.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,21 +12,21 @@ use super::{Language, toolchain};
 use gatling_hook_host::inspect::{Inspection, Status};
 use gatling_pipeline::Pipeline;
 
-/// A project of hooks.
+/// A hooks project.
 pub struct Project {
     dir: PathBuf,
-    /// What it is written in.
+    /// The language of its hooks.
     pub language: Language,
     world: Option<World>,
 }
 
-/// A component that exports hooks.
-pub struct Built {
-    /// The pipeline that its hooks are for.
+/// A built component that exports hooks.
+pub struct BuiltComponent {
+    /// The pipeline of its hooks.
     pub pipeline: Pipeline,
-    /// The component itself.
+    /// The bytes of the component.
     pub component: Vec<u8>,
-    /// What it shows of itself.
+    /// The result of inspecting the component.
     pub inspection: Inspection,
 }
 
@@ -34,24 +34,24 @@ impl Project {
     /// Reads the project in `dir`.
     ///
     /// # Errors
-    /// When it is none, or its world can't be read.
+    /// When it is not a hooks project, or its world can't be read.
     pub fn open(dir: &Path) -> Result<Self> {
         if !dir.is_dir() {
-            bail!("there is no folder {}", dir.display());
+            bail!("the folder {} does not exist", dir.display());
         }
-        let dir = dir.canonicalize().with_context(|| format!("cannot enter {}", dir.display()))?;
+        let dir = dir.canonicalize().with_context(|| format!("cannot open {}", dir.display()))?;
         let language = Language::of(&dir)?;
         let world = World::read(&dir)?;
         Ok(Self { dir, language, world })
     }
 
-    /// Has the language's own tools build the component. `line` is told what is run, and each line
-    /// that it writes, as it comes.
+    /// Builds the component with the language's own tools. `on_line` gets each command, and each line of its output
+    /// as it arrives.
     ///
     /// # Errors
-    /// When a tool is missing or fails, or what it built exports no hooks that can be called.
-    pub fn build(&self, line: &mut dyn FnMut(&str)) -> Result<Built> {
-        let component = toolchain::build(self.language, &self.dir, self.world.as_ref(), line)?;
+    /// When a tool is missing or fails, or the component exports no hooks that can be called.
+    pub fn build(&self, on_line: &mut dyn FnMut(&str)) -> Result<BuiltComponent> {
+        let component = toolchain::build(self.language, &self.dir, self.world.as_ref(), on_line)?;
         let (pipeline, inspection) = match &self.world {
             Some(world) => (world.pipeline, inspect(&component, world.pipeline)?),
             None => pipeline_of(&component)?,
@@ -61,15 +61,15 @@ impl Project {
         }
         if !inspection.callable().any(|(report, _)| report.pipeline.as_ref() == Some(&pipeline.name())) {
             bail!(
-                "the component was built, but it exports no hooks of the pipeline {pipeline}. To see the names of hooks: \
-                 gatling hooks new --help"
+                "the component was built, but it exports no hooks of the pipeline {pipeline}. To list the hooks, run \
+                 `gatling hooks new --help`"
             );
         }
-        Ok(Built { pipeline, component, inspection })
+        Ok(BuiltComponent { pipeline, component, inspection })
     }
 
-    /// Where the hooks file of a pipeline belongs: the root of the mix project that this one lies in,
-    /// or this one's own folder.
+    /// The path of the hooks file of a pipeline: in the root of the mix project that contains this project, or in
+    /// this project's own folder.
     #[must_use]
     pub fn destination(&self, pipeline: Pipeline) -> PathBuf {
         let mut root = &*self.dir;
@@ -78,7 +78,7 @@ impl Project {
                 root = folder;
                 break;
             }
-            // What is outside the repository is not pushed with it.
+            // Files outside of the repository are not pushed.
             if folder.join(".git").exists() {
                 break;
             }
@@ -87,7 +87,7 @@ impl Project {
     }
 }
 
-impl Built {
+impl BuiltComponent {
     /// The names of the hooks that will be called.
     #[must_use]
     pub fn hooks(&self) -> Vec<&str> {
@@ -96,7 +96,7 @@ impl Built {
         callable.map(|(report, _)| report.name.as_str()).collect()
     }
 
-    /// Writes the component to `file`, whole or not at all.
+    /// Writes the component to `file`, atomically.
     ///
     /// # Errors
     /// When it can't be written.
@@ -104,10 +104,10 @@ impl Built {
         let cannot = || format!("cannot write {}", file.display());
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(cannot)?;
-        let mut whole = tempfile::NamedTempFile::new_in(folder).with_context(cannot)?;
-        whole.write_all(&self.component).with_context(cannot)?;
-        whole.as_file().set_permissions(fs::Permissions::from_mode(0o644)).with_context(cannot)?;
-        whole.persist(file).with_context(cannot)?;
+        let mut temporary = tempfile::NamedTempFile::new_in(folder).with_context(cannot)?;
+        temporary.write_all(&self.component).with_context(cannot)?;
+        temporary.as_file().set_permissions(fs::Permissions::from_mode(0o644)).with_context(cannot)?;
+        temporary.persist(file).with_context(cannot)?;
         Ok(())
     }
 }
@@ -117,8 +117,8 @@ fn inspect(component: &[u8], pipeline: Pipeline) -> Result<Inspection> {
         .map_err(|problem| anyhow::anyhow!("the component was built, but {problem}"))
 }
 
-/// The pipeline of a component whose project doesn't name one: the first that has all of its hooks,
-/// upgrades before others.
+/// The pipeline of a component whose project has no world: the first one that has all of its hooks, starting with
+/// `upgrade`.
 fn pipeline_of(component: &[u8]) -> Result<(Pipeline, Inspection)> {
     for pipeline in [Pipeline::Upgrade, Pipeline::Deploy, Pipeline::Unload] {
         let inspection = inspect(component, pipeline)?;
@@ -129,7 +129,9 @@ fn pipeline_of(component: &[u8]) -> Result<(Pipeline, Inspection)> {
             return Ok((pipeline, inspection));
         }
     }
-    bail!("the component was built, but its hooks belong to several tasks: a hooks file is for one")
+    bail!(
+        "the component was built, but its hooks belong to several pipelines: a hooks file must only have those of one"
+    )
 }
 
 #[cfg(test)]
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hooks_file_belongs_into_the_nearest_mix_project_of_the_repository() {
+    fn the_hooks_file_is_written_to_the_nearest_mix_project_of_the_repository() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         assert_eq!(destination(root, "hooks"), Path::new("hooks/deploy.wasm"));
@@ -152,7 +154,7 @@ mod tests {
         assert_eq!(destination(root, "hooks"), Path::new("deploy.wasm"));
         assert_eq!(destination(root, "ops/deploy/c"), Path::new("deploy.wasm"));
 
-        // Another repository, or a submodule, where it is a file: it is pushed by itself.
+        // Another repository, or a submodule, in which `.git` is a file: it is pushed separately.
         fs::write(root.join("ops/.git"), "").unwrap();
         assert_eq!(destination(root, "ops/deploy/c"), Path::new("ops/deploy/c/deploy.wasm"));
 

@@ -1,5 +1,5 @@
-//! What authors of hooks work with: a new project of hooks, the way from its source to a component, and made-up
-//! records to try it with. Talks to no one; `gatling hooks` does.
+//! Tools for authors of hooks: creates hooks projects, builds them into components, and provides sample records to
+//! try hooks with. The commands of `gatling hooks` print the messages.
 
 pub mod build;
 pub mod new;
@@ -17,10 +17,10 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail};
 
-/// The text of the contract, as it stands in `wit/hooks.wit`.
+/// The text of the contract, `wit/hooks.wit`.
 pub const CONTRACT: &str = gatling_hook_host::WIT;
 
-/// A language that Gatling can start a project of hooks in, and build it.
+/// A language in which Gatling can create and build hooks projects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Language {
     /// Rust, with its own target for components.
@@ -31,9 +31,9 @@ pub enum Language {
     Python,
     /// C, with clang and wasi-libc.
     C,
-    /// Go, with the compiler of the Go project itself.
+    /// Go, with the standard Go compiler.
     Go,
-    /// Zig, over the bindings for C.
+    /// Zig, with the bindings for C.
     Zig,
 }
 
@@ -54,7 +54,7 @@ impl Language {
         }
     }
 
-    /// Its name among people.
+    /// Its name for display.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -67,9 +67,9 @@ impl Language {
         }
     }
 
-    /// The file by which a project in this language is known: no other language's has it.
+    /// The file by which a project in this language is recognized.
     #[must_use]
-    pub fn mark(self) -> &'static str {
+    pub fn marker_file(self) -> &'static str {
         match self {
             Self::Rust => "Cargo.toml",
             Self::Js => "package.json",
@@ -83,26 +83,28 @@ impl Language {
     /// The language of the project in `dir`.
     ///
     /// # Errors
-    /// When no language's file is in it, or those of several are.
+    /// When it contains the marker file of no language or of several.
     pub fn of(dir: &Path) -> Result<Self> {
-        let marked: Vec<_> = Self::ALL.into_iter().filter(|language| dir.join(language.mark()).is_file()).collect();
-        match marked[..] {
+        let found: Vec<_> =
+            Self::ALL.into_iter().filter(|language| dir.join(language.marker_file()).is_file()).collect();
+        match found[..] {
             [language] => Ok(language),
             [] => {
-                let marks: Vec<_> = Self::ALL.iter().map(|language| language.mark()).collect();
+                let files: Vec<_> = Self::ALL.iter().map(|language| language.marker_file()).collect();
                 bail!(
-                    "{} is no project of hooks: none of {} is in it. To make one: gatling hooks new DIR --lang LANGUAGE",
+                    "{} is not a hooks project: it has none of the files {}. To create a project, run \
+                     `gatling hooks new DIR --lang LANGUAGE`",
                     dir.display(),
-                    marks.join(", ")
+                    files.join(", ")
                 )
             }
             [one, other, ..] => bail!(
-                "{} could be {} or {}, because it has {} and {}: put each language's hooks into a folder of their own",
+                "{} could be {} or {}, because it has {} and {}: put the hooks of each language into a separate folder",
                 dir.display(),
                 one.title(),
                 other.title(),
-                one.mark(),
-                other.mark()
+                one.marker_file(),
+                other.marker_file()
             ),
         }
     }
@@ -120,7 +122,7 @@ impl FromStr for Language {
     fn from_str(name: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|language| language.name() == name).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|language| language.name()).collect();
-            format!("gatling has no templates for {name:?}: the languages are {}", names.join(", "))
+            format!("Gatling has no templates for {name:?}: choose one of {}", names.join(", "))
         })
     }
 }
@@ -132,17 +134,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_project_is_known_by_the_file_that_only_its_language_has() {
+    fn a_project_is_recognized_by_the_marker_file_of_its_language() {
         for language in Language::ALL {
             let dir = tempfile::tempdir().unwrap();
-            fs::write(dir.path().join(language.mark()), "").unwrap();
+            fs::write(dir.path().join(language.marker_file()), "").unwrap();
             assert_eq!(Language::of(dir.path()).unwrap(), language);
             assert_eq!(language.name().parse(), Ok(language));
         }
     }
 
     #[test]
-    fn a_folder_of_no_language_or_of_two_is_refused_with_what_was_looked_for() {
+    fn the_error_for_a_folder_of_no_language_or_of_two_names_the_files() {
         let dir = tempfile::tempdir().unwrap();
         let error = Language::of(dir.path()).unwrap_err().to_string();
         assert!(error.contains("Cargo.toml, package.json, hooks.py, hooks.c, go.mod, hooks.zig"), "{error}");

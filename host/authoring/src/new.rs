@@ -1,4 +1,4 @@
-//! A new project of hooks.
+//! Creates a new hooks project.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,13 @@ use gatling_pipeline::{Hook, HookPoint, Pipeline};
 use gatling_process::shell;
 use gatling_templates as templates;
 
-/// The hook of a project for which none was named.
+/// The hook of a new project, if the user names none.
 pub const DEFAULT_HOOK: &str = "before_mix_compile";
 
-/// The hooks of `task` with these names, in pipeline order.
+/// The hooks of a pipeline with these names, in pipeline order.
 ///
 /// # Errors
-/// When a name is no hook's, or a hook's of another pipeline: the error says which one is nearest, or
-/// whose it is.
+/// When a name is not a hook of the pipeline. The error suggests the nearest hook, or names the pipeline that has it.
 pub fn hooks(pipeline: Pipeline, names: &[String]) -> Result<Vec<Hook>> {
     let names: Vec<_> = names.iter().map(|name| name.trim().replace('-', "_")).collect();
     for name in &names {
@@ -30,10 +29,10 @@ pub fn hooks(pipeline: Pipeline, names: &[String]) -> Result<Vec<Hook>> {
         let others: Vec<_> =
             Pipeline::ALL.into_iter().filter(|other| other.hooks().iter().any(|hook| hook.name() == *name)).collect();
         if let [other, ..] = others[..] {
-            let tasks: Vec<_> = others.iter().map(|pipeline| pipeline.name()).collect();
+            let pipelines: Vec<_> = others.iter().map(|pipeline| pipeline.name()).collect();
             bail!(
                 "{name} is a hook of the pipeline {}, not of {pipeline}: for a project of {other}.wasm, add --pipeline {other}",
-                tasks.join(" and ")
+                pipelines.join(" and ")
             );
         }
         let nearest = pipeline.hooks().into_iter().min_by_key(|hook| strsim::damerau_levenshtein(name, &hook.name()));
@@ -45,16 +44,15 @@ pub fn hooks(pipeline: Pipeline, names: &[String]) -> Result<Vec<Hook>> {
     Ok(pipeline.hooks().into_iter().filter(|hook| names.contains(&hook.name())).collect())
 }
 
-/// Writes a project into `dir`, which is made unless it is there and empty. Returns the files that
-/// somebody would look at, relative to `dir`.
+/// Creates a project in `dir`, which must be empty or not exist. Returns its main files, relative to `dir`.
 ///
 /// # Errors
-/// When something is in `dir` already, or it can't be written.
+/// When `dir` is not empty, or can't be written.
 pub fn create(dir: &Path, language: Language, pipeline: Pipeline, hooks: &[Hook]) -> Result<Vec<PathBuf>> {
-    refuse_filled(dir)?;
-    let values = values(language, pipeline, hooks);
+    check_empty(dir)?;
+    let values = template_values(language, pipeline, hooks);
     let about = render(about(language), &values)?;
-    let folder = seen_from_root(dir);
+    let folder = path_from_mix_root(dir);
     let readme = render(README, &context! { about => about.trim_end(), folder, ..values.clone() })?;
     let mut files = Vec::new();
     for (name, template) in templates(language) {
@@ -64,27 +62,27 @@ pub fn create(dir: &Path, language: Language, pipeline: Pipeline, hooks: &[Hook]
     for (name, text) in &files {
         write(dir, name, text)?;
     }
-    // The contract and the bindings: an editor finds no names in the hooks that it can't explain.
+    // Writes the contract and the bindings too, so that an editor can resolve all names.
     let world = World::read(dir)?.context("the project has no world")?;
     toolchain::write_bindings(language, &dir.canonicalize()?, &world)?;
-    let shown = files.iter().map(|(name, _)| *name).filter(|name| !name.starts_with('.'));
-    Ok(shown.map(PathBuf::from).collect())
+    let main_files = files.iter().map(|(name, _)| *name).filter(|name| !name.starts_with('.'));
+    Ok(main_files.map(PathBuf::from).collect())
 }
 
-/// How a folder is named in the root of the mix project around it.
-fn seen_from_root(dir: &Path) -> String {
+/// The path of a folder, relative to the root of the mix project that contains it, quoted for a shell.
+fn path_from_mix_root(dir: &Path) -> String {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let root = dir.ancestors().skip(1).find(|folder| folder.join("mix.exs").is_file()).or(dir.parent());
-    let seen = root.and_then(|root| dir.strip_prefix(root).ok()).unwrap_or(&dir);
-    shell::word(&seen.display().to_string()).into_owned()
+    let path = root.and_then(|root| dir.strip_prefix(root).ok()).unwrap_or(&dir);
+    shell::word(&path.display().to_string()).into_owned()
 }
 
-fn refuse_filled(dir: &Path) -> Result<()> {
+fn check_empty(dir: &Path) -> Result<()> {
     match fs::read_dir(dir).map(Iterator::count) {
         Ok(0) => Ok(()),
-        Ok(_) => bail!("{} is not empty: name a folder that isn't there yet", dir.display()),
+        Ok(_) => bail!("{} is not empty: choose a folder that does not exist yet", dir.display()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("cannot make a project in {}", dir.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot create a project in {}", dir.display())),
     }
 }
 
@@ -97,8 +95,8 @@ fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
     fs::write(&path, text).with_context(cannot)
 }
 
-/// What the templates are filled with.
-fn values(language: Language, pipeline: Pipeline, hooks: &[Hook]) -> Value {
+/// The values for the templates.
+fn template_values(language: Language, pipeline: Pipeline, hooks: &[Hook]) -> Value {
     let uses_failure = hooks.iter().any(|hook| hook.point == HookPoint::OnFailure);
     let hooks: Vec<_> = hooks
         .iter()
@@ -133,7 +131,7 @@ fn render(template: &str, values: &Value) -> Result<String> {
 
 const README: &str = include_str!("../templates/README.md");
 
-/// The file with the hooks.
+/// The source file of the hooks.
 fn source(language: Language) -> &'static str {
     match language {
         Language::Rust => "src/lib.rs",
@@ -145,7 +143,7 @@ fn source(language: Language) -> &'static str {
     }
 }
 
-/// What the README says of the language: what its tools are, and its trap.
+/// The part of the README about the language: its tools and pitfalls.
 fn about(language: Language) -> &'static str {
     match language {
         Language::Rust => include_str!("../templates/rust/about.md"),
@@ -157,7 +155,7 @@ fn about(language: Language) -> &'static str {
     }
 }
 
-/// The files of a project, by their names in it.
+/// The files of a project, by name.
 fn templates(language: Language) -> &'static [(&'static str, &'static str)] {
     match language {
         Language::Rust => &[
@@ -175,16 +173,16 @@ fn templates(language: Language) -> &'static [(&'static str, &'static str)] {
         }
         Language::C => &[
             ("hooks.c", include_str!("../templates/c/hooks.c")),
-            (".gitignore", "# `gatling hooks build` writes them.\n/bindings"),
+            (".gitignore", "# Written by `gatling hooks build`.\n/bindings"),
         ],
         Language::Go => &[
             ("hooks.go", include_str!("../templates/go/hooks.go")),
             ("go.mod", include_str!("../templates/go/go.mod")),
-            (".gitignore", "# `gatling hooks build` writes them.\n/bindings"),
+            (".gitignore", "# Written by `gatling hooks build`.\n/bindings"),
         ],
         Language::Zig => &[
             ("hooks.zig", include_str!("../templates/zig/hooks.zig")),
-            (".gitignore", "# `gatling hooks build` writes them.\n/bindings\n/.zig-cache"),
+            (".gitignore", "# Written by `gatling hooks build`.\n/bindings\n/.zig-cache"),
         ],
     }
 }
@@ -198,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn hooks_are_taken_in_either_spelling_once_and_in_pipeline_order() {
+    fn hooks_can_be_named_with_hyphens_or_underscores_and_are_in_pipeline_order() {
         let asked = names(&["after-upgrade-service", "before_mix_compile", "after_upgrade_service"]);
         let hooks: Vec<_> = hooks(Pipeline::Upgrade, &asked).unwrap().iter().map(|hook| hook.name()).collect();
         assert_eq!(hooks, ["before_mix_compile", "after_upgrade_service"]);
     }
 
     #[test]
-    fn a_misspelt_hook_is_refused_with_the_nearest_name() {
+    fn the_error_for_a_misspelled_hook_suggests_the_nearest_name() {
         let error = hooks(Pipeline::Upgrade, &names(&["before_mix_compil"])).unwrap_err().to_string();
         assert_eq!(
             error,
@@ -215,14 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_of_another_task_is_refused_with_that_tasks_name() {
+    fn the_error_for_a_hook_of_another_pipeline_names_that_pipeline() {
         let error = hooks(Pipeline::Upgrade, &names(&["before_start_service"])).unwrap_err().to_string();
         assert!(error.contains("is a hook of the pipeline deploy, not of upgrade"), "{error}");
         assert!(error.contains("add --pipeline deploy"), "{error}");
     }
 
     #[test]
-    fn every_language_starts_with_a_world_of_just_the_hooks_that_were_asked_for() {
+    fn a_new_project_in_each_language_has_exactly_the_hooks_that_were_asked_for() {
         for language in Language::ALL {
             let root = tempfile::tempdir().unwrap();
             let dir = root.path().join("new/hooks");
@@ -250,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn every_language_starts_with_a_hook_for_a_failure_where_one_is_asked_for() {
+    fn a_new_project_in_each_language_can_have_on_failure() {
         for language in Language::ALL {
             let root = tempfile::tempdir().unwrap();
             let dir = root.path().join("hooks");
@@ -267,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_something_in_it_is_refused_and_left_as_it_was() {
+    fn a_folder_that_is_not_empty_is_refused_and_not_changed() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(".keep"), "mine").unwrap();
         let hooks = hooks(Pipeline::Upgrade, &names(&["before_mix_compile"])).unwrap();

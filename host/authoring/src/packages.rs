@@ -1,4 +1,4 @@
-//! The packages that a world may name: the contract and, where it asks for them, WASI's.
+//! The WIT packages that a world may refer to: the contract and, if needed, WASI's.
 
 use std::fs;
 use std::path::Path;
@@ -9,25 +9,25 @@ use wit_component::{WitPrinter, metadata};
 
 use super::CONTRACT;
 
-/// The folder of the world, below the project's.
+/// The folder of the world in a project.
 pub(super) const WIT_FOLDER: &str = "wit";
 
-/// The folder of packages in a world's folder, where every toolchain looks for them.
-const PACKAGES: &str = "deps";
-/// The folder of the contract among them.
-const OWN: &str = "gatling-hooks";
+/// The folder of packages in a world's folder. All toolchains look for packages there.
+const PACKAGES_FOLDER: &str = "deps";
+/// The folder of the contract in the folder of packages.
+const CONTRACT_FOLDER: &str = "gatling-hooks";
 
-/// Writes the packages that the world in `dir` needs and that aren't there. What is there is the
-/// author's: it stays as it is.
-pub(super) fn provide(dir: &Path) -> Result<()> {
+/// Writes the packages that the world in `dir` needs and that are missing. Existing packages belong to the author
+/// and are not changed.
+pub(super) fn write_missing(dir: &Path) -> Result<()> {
     let wit = dir.join(WIT_FOLDER);
-    let packages = wit.join(PACKAGES);
-    let contract = packages.join(OWN).join("hooks.wit");
+    let packages = wit.join(PACKAGES_FOLDER);
+    let contract = packages.join(CONTRACT_FOLDER).join("hooks.wit");
     if !contract.exists() {
         write(&contract, CONTRACT)?;
     }
-    let is_alone = fs::read_dir(&packages).is_ok_and(|entries| entries.count() == 1);
-    if is_alone && names_wasi(&wit)? {
+    let has_only_contract = fs::read_dir(&packages).is_ok_and(|entries| entries.count() == 1);
+    if has_only_contract && uses_wasi(&wit)? {
         for (name, text) in wasi()? {
             write(&packages.join(format!("wasi-{name}")).join("package.wit"), &text)?;
         }
@@ -43,15 +43,15 @@ fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(cannot)
 }
 
-/// Whether a file of the world imports something of WASI's.
-fn names_wasi(wit: &Path) -> Result<bool> {
+/// Whether the world refers to WASI.
+fn uses_wasi(wit: &Path) -> Result<bool> {
     let entries = fs::read_dir(wit).with_context(|| format!("cannot read {}", wit.display()))?;
     let files = entries.flatten().map(|entry| entry.path());
     let mut files = files.filter(|path| path.extension().is_some_and(|end| end == "wit"));
     Ok(files.any(|path| fs::read_to_string(path).is_ok_and(|text| text.contains("wasi:"))))
 }
 
-/// WASI's packages, by name. The module that adapts WASI's first preview to components carries them.
+/// WASI's packages, by name. The adapter for WASI preview 1 contains them.
 fn wasi() -> Result<Vec<(String, String)>> {
     let (_, adapter) =
         metadata::decode(WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER).context("cannot read WASI's packages")?;
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_world_that_names_wasi_finds_its_packages() {
+    fn a_world_that_refers_to_wasi_gets_its_packages() {
         let world = "package my:hooks;\nworld upgrade {\n  import wasi:filesystem/preopens@0.2.12;\n}\n";
         let dir = project(world);
         assert!(World::read(dir.path()).unwrap().is_some());
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_that_the_author_put_there_stay_as_they_are() {
+    fn packages_of_the_author_are_not_changed() {
         let dir = project("package my:hooks;\nworld upgrade {\n  import wasi:clocks/mine@9.0.0;\n}\n");
         let own = dir.path().join("wit/deps/clocks/mine.wit");
         write(&own, "package wasi:clocks@9.0.0;\ninterface mine {}\n").unwrap();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_world_that_needs_only_the_contract_gets_only_the_contract() {
+    fn a_world_that_does_not_refer_to_wasi_only_gets_the_contract() {
         let dir = project("package my:hooks;\nworld upgrade {\n  include gatling:hooks/imports@1.2.0;\n}\n");
         assert!(World::read(dir.path()).unwrap().is_some());
         assert_eq!(fs::read_dir(dir.path().join("wit/deps")).unwrap().count(), 1);

@@ -1,4 +1,4 @@
-//! The record that a hook gets when it is tried outside any deployment.
+//! Sample records, to try a hook outside of any deployment.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use gatling_hook_host::{EnvRecord, FailureRecord};
 use gatling_pipeline::Pipeline;
 
-/// The record of a made-up run of a pipeline, for a project in `build_dir`.
+/// A sample env record for a run of a pipeline, for a project in `build_dir`.
 #[must_use]
 pub fn env(pipeline: Pipeline, build_dir: &Path) -> EnvRecord {
     let project = build_dir.file_name().map_or_else(|| "hello".into(), |name| name.to_string_lossy().into_owned());
@@ -52,43 +52,42 @@ pub fn env(pipeline: Pipeline, build_dir: &Path) -> EnvRecord {
     }
 }
 
-/// The record of a made-up failure of that run: its last step but one failed, and nothing has changed.
+/// A sample failure record for that run: the last step but one has failed, and traffic has not moved.
 #[must_use]
 pub fn failure(pipeline: Pipeline, env: &EnvRecord) -> FailureRecord {
     let step = pipeline.steps().iter().rev().nth(1).map_or("", |step| step.name.as_str());
     FailureRecord {
         step: Some(step.to_owned()),
         hook: None,
-        message: format!("the step {step}: made up by gatling hooks run"),
+        message: format!("the step {step}: a sample failure of gatling hooks run"),
         cancelled: false,
         traffic_moved: false,
         serving: env.previous_version.clone(),
     }
 }
 
-/// The sample with what a JSON object says in the place of its own: `{"version": "1.2.0"}`. The
-/// names are those that `gatling env --json` prints.
+/// The sample with fields replaced by those of a JSON object, such as `{"version": "1.2.0"}`. The names are those
+/// that `gatling env --json` prints.
 ///
 /// # Errors
-/// When the text is no JSON object, or names a field that the record hasn't, or one has the wrong
-/// type: the error names the field.
+/// When the text is not a JSON object, or a field is unknown or has the wrong type. The error names the field.
 pub fn env_from_json(text: &str, sample: &EnvRecord) -> Result<EnvRecord> {
-    from_json(text, sample, "env")
+    from_json(text, sample, "env record")
 }
 
-/// The same for the record of a failure: `{"step": "mix_compile"}`.
+/// As [`env_from_json`], for the failure record: `{"step": "mix_compile"}`.
 ///
 /// # Errors
 /// As [`env_from_json`].
 pub fn failure_from_json(text: &str, sample: &FailureRecord) -> Result<FailureRecord> {
-    from_json(text, sample, "failure")
+    from_json(text, sample, "failure record")
 }
 
 fn from_json<R: Serialize + DeserializeOwned>(text: &str, sample: &R, record: &str) -> Result<R> {
     let mut given: Map<String, Value> =
-        serde_json::from_str(text).with_context(|| format!("it is no JSON object of fields of the {record}"))?;
-    let Value::Object(mut fields) = serde_json::to_value(sample)? else { bail!("the {record} is no record") };
-    // The version of the format, which `gatling env --json` prints.
+        serde_json::from_str(text).with_context(|| format!("it is not a JSON object with fields of the {record}"))?;
+    let Value::Object(mut fields) = serde_json::to_value(sample)? else { bail!("the {record} is not a JSON object") };
+    // `gatling env --json` also prints the version of the format.
     given.remove("v");
     for (name, value) in given {
         if !fields.contains_key(&name) {
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_takes_the_place_of_the_samples_own() {
+    fn given_fields_replace_those_of_the_sample() {
         let env = env_from_json(r#"{"version": "1.2.0", "previous_version": null, "domains": []}"#, &sample());
         let env = env.expect("it is understood");
         assert_eq!((env.version.as_str(), env.previous_version, env.domains.len()), ("1.2.0", None, 0));
@@ -123,25 +122,28 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_made_up_in_the_same_way() {
+    fn given_fields_replace_those_of_the_sample_failure() {
         let sample = failure(Pipeline::Upgrade, &sample());
         assert_eq!((sample.step.as_deref(), sample.serving.as_deref()), (Some("upgrade_service"), Some("0.1.0")));
         let given = failure_from_json(r#"{"hook": "before_mix_compile", "traffic_moved": true}"#, &sample);
         let given = given.expect("it is understood");
         assert_eq!((given.hook.as_deref(), given.traffic_moved), (Some("before_mix_compile"), true));
         let error = format!("{:#}", failure_from_json(r#"{"massage": "no"}"#, &sample).expect_err("a typo"));
-        assert!(error.contains("the failure has no field") && error.contains("did you mean \"message\""), "{error}");
+        assert!(
+            error.contains("the failure record has no field") && error.contains("did you mean \"message\""),
+            "{error}"
+        );
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_wrong_field() {
         for (text, part) in [
             (r#"{"versoin": "1"}"#, "did you mean \"version\""),
             (r#"{"version": 1}"#, "version"),
             (r#"{"available_port": 70000}"#, "available_port"),
             (r#"{"version": null}"#, "version"),
-            ("[]", "JSON object"),
-            ("", "JSON object"),
+            ("[]", "it is not a JSON object"),
+            ("", "it is not a JSON object"),
         ] {
             let error = format!("{:#}", env_from_json(text, &sample()).expect_err(text));
             assert!(error.contains(part), "{text}: {error}");

@@ -1,5 +1,5 @@
-//! The WIT world of a project of hooks, in its folder `wit`: which hooks it exports, and by its
-//! name for which pipeline.
+//! The WIT world of a hooks project, in its folder `wit`. It lists the exported hooks, and is named after their
+//! pipeline.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use gatling_hook_host::inspect::contract_version;
 use gatling_pipeline::{Hook, HookPoint, Pipeline};
 use gatling_templates as templates;
 
-/// The world of a project of hooks.
+/// The world of a hooks project.
 pub(super) struct World {
     pub(super) resolve: Resolve,
     pub(super) id: WorldId,
     pub(super) pipeline: Pipeline,
 }
 
-/// The text of a world with just these hooks.
+/// The text of a world that exports these hooks.
 pub(super) fn text(pipeline: Pipeline, hooks: &[Hook]) -> Result<String> {
     let is_for_failure = |hook: &Hook| hook.point == HookPoint::OnFailure;
     let exports: Vec<_> =
@@ -32,41 +32,41 @@ pub(super) fn text(pipeline: Pipeline, hooks: &[Hook]) -> Result<String> {
 }
 
 impl World {
-    /// Reads the world of the project in `dir`, with the packages that it names; none where it has no
-    /// folder `wit`.
+    /// Reads the world of the project in `dir`, with the packages that it refers to; `None` if there is no folder
+    /// `wit`.
     pub(super) fn read(dir: &Path) -> Result<Option<Self>> {
         let folder = dir.join(WIT_FOLDER);
         if !folder.is_dir() {
             return Ok(None);
         }
-        packages::provide(dir)?;
+        packages::write_missing(dir)?;
         let mut resolve = Resolve::default();
         let package = match resolve.push_dir(&folder) {
             Ok((package, _)) => package,
             Err(error) => bail!("cannot read the world in {}: {}", folder.display(), resolve.render_error(&error)),
         };
         let worlds = resolve.packages[package].worlds.iter();
-        let mut tasks = worlds.filter_map(|(name, id)| Some((name.parse::<Pipeline>().ok()?, *id)));
-        match (tasks.next(), tasks.next()) {
+        let mut named = worlds.filter_map(|(name, id)| Some((name.parse::<Pipeline>().ok()?, *id)));
+        match (named.next(), named.next()) {
             (Some((pipeline, id)), None) => Ok(Some(Self { resolve, id, pipeline })),
             (None, _) => bail!(
-                "no world in {} is named after a pipeline: name it `upgrade`, `deploy` or `unload`, for the hooks that it exports",
+                "no world in {} is named after a pipeline: name it `upgrade`, `deploy` or `unload`, the pipeline of its hooks",
                 folder.display()
             ),
             (Some(_), Some(_)) => bail!(
-                "several worlds in {} are named after tasks: a project of hooks is for one pipeline, so put the others' into folders \
-                 of their own",
+                "several worlds in {} are named after pipelines: a project can only have the hooks of one pipeline, so \
+                 move the other worlds to separate projects",
                 folder.display()
             ),
         }
     }
 
-    /// Its name, which is the pipeline's.
+    /// Its name, which is that of its pipeline.
     pub(super) fn name(&self) -> String {
         self.pipeline.to_string()
     }
 
-    /// The functions that it exports, in the order in which they are written.
+    /// The exported functions, in the order of the file.
     pub(super) fn exports(&self) -> impl Iterator<Item = (&str, &Function)> {
         self.resolve.worlds[self.id].exports.iter().filter_map(|(key, item)| match (key, item) {
             (WorldKey::Name(name), WorldItem::Function(function)) => Some((name.as_str(), function)),
@@ -89,20 +89,20 @@ mod tests {
     }
 
     #[test]
-    fn the_worlds_name_says_the_task() {
+    fn the_name_of_the_world_is_the_pipeline() {
         let world = read("package my:hooks;\nworld helpers {}\nworld unload {}\n").unwrap().unwrap();
         assert_eq!(world.pipeline, Pipeline::Unload);
     }
 
     #[test]
-    fn a_world_of_no_task_and_worlds_of_two_are_refused() {
+    fn a_project_needs_exactly_one_world_that_is_named_after_a_pipeline() {
         let error = |text| read(text).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error("package my:hooks;\nworld upgrades {}\n").contains("name it `upgrade`"));
-        assert!(error("package my:hooks;\nworld upgrade {}\nworld deploy {}\n").contains("several worlds"));
+        assert!(error("package my:hooks;\nworld upgrade {}\nworld deploy {}\n").contains("are named after pipelines"));
     }
 
     #[test]
-    fn a_mistake_in_the_world_is_shown_with_its_line() {
+    fn a_syntax_error_in_the_world_is_reported_with_its_position() {
         let error = read("package my:hooks;\nworld upgrade {\n  exprot x: func();\n}\n").err().unwrap();
         assert!(format!("{error:#}").contains("world.wit:3:3"), "{error:#}");
     }

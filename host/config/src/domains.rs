@@ -9,18 +9,18 @@ use crate::settings::project_file;
 /// The name of the file in the root of the project that lists them.
 pub const FILE: &str = "domains";
 
-/// The file may have this many bytes: some thousand names.
-const LONGEST_FILE: u64 = 128 * 1024;
+/// The largest allowed file, in bytes: some thousand names.
+const MAX_LEN: u64 = 128 * 1024;
 
 /// Reads the project's file `domains`. Returns `None` if the project has no such file.
 ///
 /// # Errors
-/// When it can't be read, or has something else than host names in it.
+/// When it can't be read, or contains something that is not a host name.
 pub fn read(build_dir: &Path) -> Result<Option<Vec<String>>> {
-    project_file(build_dir, FILE, LONGEST_FILE)?.map(|text| parse(&text)).transpose()
+    project_file(build_dir, FILE, MAX_LEN)?.map(|text| parse(&text)).transpose()
 }
 
-/// Host names, separated by white space or commas; `#` begins a comment. Each is returned once, in
+/// Parses host names, separated by white space or commas. `#` starts a comment. Each name is returned once, in
 /// lower case.
 fn parse(text: &str) -> Result<Vec<String>> {
     let mut domains: Vec<String> = Vec::new();
@@ -71,7 +71,7 @@ fn check(domain: &str) -> Result<()> {
     Ok(())
 }
 
-/// A host name that a visitor of this domain could use: one for a wildcard too.
+/// A host name of this domain, for requests: for a wildcard, one that it matches.
 #[must_use]
 pub fn example(domain: &str) -> String {
     match domain.strip_prefix("*.") {
@@ -80,8 +80,8 @@ pub fn example(domain: &str) -> String {
     }
 }
 
-/// The host name that the app is to take for its own: the first that is not a wildcard, or else what
-/// the first wildcard stands above.
+/// The host name for the app's URLs: the first name that is not a wildcard, or otherwise the parent of the first
+/// wildcard.
 #[must_use]
 pub fn main(domains: &[String]) -> Option<&str> {
     let plain = domains.iter().find(|domain| !domain.starts_with(['.', '*']));
@@ -93,13 +93,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_among_comments_and_each_is_kept_once() {
+    fn comments_are_skipped_and_each_name_is_kept_once() {
         let text = "# where\nwww.Example.com, *.example.com\n\n.example.org # all\nwww.example.com\n";
         assert_eq!(parse(text).expect("names"), ["www.example.com", "*.example.com", ".example.org"]);
     }
 
     #[test]
-    fn what_is_not_a_host_name_is_refused_with_what_to_write() {
+    fn the_error_for_an_invalid_host_name_says_what_to_write() {
         for (text, part) in [
             ("größe.example", "write it as `xn--gre-6ka8i.example`"),
             ("https://www.example.com/", "as in `www.example.com`"),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn visitors_of_a_wildcard_have_a_name_of_their_own() {
+    fn a_wildcard_has_an_example_name_and_a_main_name() {
         assert_eq!(example("*.example.com"), "gatling-check.example.com");
         assert_eq!(example(".example.com"), "example.com");
         let domains = ["*.example.com".to_owned(), "example.com".to_owned()];

@@ -1,8 +1,8 @@
-//! A project's `.env`: the variables its app gets, in a file that a shell can read.
+//! A project's `.env`: the environment variables of its app, in a file that a shell can source.
 //!
-//! The init script sources the file, so what is written here must mean to a shell just what it
-//! means to Gatling. Gatling writes every value in single quotes. Of what people write by hand it
-//! takes the part of the shell's language that has no expansions, and refuses the rest.
+//! The init script sources the file, so a shell and Gatling must read the same values from it. Gatling writes
+//! every value in single quotes. In files that are edited by hand, it accepts the shell syntax without expansions,
+//! and refuses the rest.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail};
 
 use gatling_process::shell;
 
-/// The variables of a `.env`, in the order of the file, each name once, and the comments there. `Debug`
-/// shows the names alone.
+/// The variables of a `.env`, in the order of the file, each name once, and its comments. `Debug` shows only the
+/// names.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Dotenv {
     lines: Vec<Line>,
@@ -27,23 +27,22 @@ enum Line {
 }
 
 impl Dotenv {
-    /// Reads the file; one that isn't there is empty.
+    /// Reads the file. A missing file is empty.
     ///
     /// # Errors
-    /// When the file can't be read, or isn't in the part of the shell's language that is taken:
-    /// the error names the file and the line.
+    /// When the file can't be read or parsed. The error names the file and the line.
     pub fn read(path: &Path) -> Result<Self> {
         match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text).with_context(|| format!("cannot understand {}", path.display())),
+            Ok(text) => Self::parse(&text).with_context(|| format!("cannot parse {}", path.display())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
     }
 
-    /// Reads the text of a `.env`.
+    /// Parses the text of a `.env`.
     ///
     /// # Errors
-    /// Names the line that has something else than assignments without expansions.
+    /// Names the line that is not an assignment without expansions.
     pub fn parse(text: &str) -> Result<Self> {
         let mut env = Self::default();
         let mut parser = Parser { rest: text, line: 1 };
@@ -53,7 +52,7 @@ impl Dotenv {
                 continue;
             }
             let Some((name, value)) = word.split_once('=') else {
-                // The word itself may be a part of a secret.
+                // The message doesn't quote the word, which may be part of a secret.
                 bail!(
                     "line {line} has a word that is not KEY=VALUE: put a value with spaces in single quotes, \
                      KEY='some value'"
@@ -61,8 +60,8 @@ impl Dotenv {
             };
             shell::check_variable_name(name).map_err(|_| {
                 anyhow::anyhow!(
-                    "line {line}: what stands before = is not a name for a variable, which has letters, digits and '_'; \
-                     put a value with spaces in single quotes, KEY='some value'"
+                    "line {line}: the text before = is not a variable name: use letters, digits and '_', and put a value with \
+                     spaces in single quotes, KEY='some value'"
                 )
             })?;
             env.set(name, value).with_context(|| format!("line {line}"))?;
@@ -84,15 +83,14 @@ impl Dotenv {
         })
     }
 
-    /// Sets a variable, in its old place if it has one.
+    /// Sets a variable. If it exists, it keeps its position.
     ///
     /// # Errors
-    /// When the name is none that a shell takes, or the value has a NUL byte, which no
-    /// environment can hold.
+    /// When the name is not valid in a shell, or the value contains a NUL byte.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         shell::check_variable_name(name).map_err(anyhow::Error::msg)?;
         if value.contains('\0') {
-            bail!("the value of {name} has a NUL byte: no environment variable can hold one");
+            bail!("the value of {name} contains a NUL byte: environment variables cannot contain NUL bytes");
         }
         let new = Line::Variable(name.to_owned(), value.to_owned());
         match self.lines.iter_mut().find(|line| matches!(line, Line::Variable(key, _) if key == name)) {
@@ -102,19 +100,19 @@ impl Dotenv {
         Ok(())
     }
 
-    /// Removes a variable, and says whether it was there.
+    /// Removes a variable. Returns whether it existed.
     pub fn unset(&mut self, name: &str) -> bool {
         let before = self.lines.len();
         self.lines.retain(|line| !matches!(line, Line::Variable(key, _) if key == name));
         self.lines.len() < before
     }
 
-    /// Writes the file, whole or not at all, for the owner's eyes only.
+    /// Writes the file atomically. Only its owner can read it.
     ///
     /// # Errors
     /// When the folder can't be written to.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let folder = path.parent().context("a .env is in a folder")?;
+        let folder = path.parent().context("the path of a .env has no folder")?;
         let mut file =
             tempfile::NamedTempFile::new_in(folder).with_context(|| format!("cannot write to {}", folder.display()))?;
         file.write_all(self.to_string().as_bytes())?;
@@ -140,16 +138,16 @@ impl std::fmt::Display for Dotenv {
     }
 }
 
-/// What stands between the words of a shell.
+/// Whether a character separates the words of a shell.
 fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n')
 }
 
 fn windows_line_end(line: usize) -> String {
-    format!("line {line} ends as lines of Windows do: take that out with `sed -i 's/\\r$//' FILE`")
+    format!("line {line} has a Windows line ending: remove it with `sed -i 's/\\r$//' FILE`")
 }
 
-/// Takes the words of a shell text apart, with quotes but without expansions.
+/// Splits shell text into words. It supports quotes, but no expansions.
 struct Parser<'a> {
     rest: &'a str,
     line: usize,
@@ -163,8 +161,7 @@ impl Parser<'_> {
         Some(c)
     }
 
-    /// The next word, its quotes taken off; none at the end of the text.
-    /// Comments before it go to `lines`.
+    /// The next word, without its quotes; `None` at the end of the text. Comments before it are added to `lines`.
     fn word(&mut self, lines: &mut Vec<Line>) -> Result<Option<String>> {
         loop {
             match self.rest.chars().next() {
@@ -189,16 +186,18 @@ impl Parser<'_> {
             match c {
                 '\r' => bail!(windows_line_end(start)),
                 '\'' | '"' | '\\' if !word.contains('=') => {
-                    bail!("line {start}: quotes belong behind the =, as in KEY='some value'")
+                    bail!("line {start}: put the quotes after the =, as in KEY='some value'")
                 }
-                '\'' => self.until('\'', &mut word, start)?,
-                '"' => self.until('"', &mut word, start)?,
+                '\'' => self.quoted('\'', &mut word, start)?,
+                '"' => self.quoted('"', &mut word, start)?,
                 '\\' => match self.next() {
                     Some('\n') => {}
                     escaped => word.extend(escaped),
                 },
                 '$' | '`' | ';' | '&' | '|' | '<' | '>' | '(' | ')' | '*' | '?' | '[' | '~' => {
-                    bail!("line {start}: {c:?} means something to a shell: put the value in single quotes, KEY='value'")
+                    bail!(
+                        "line {start}: {c:?} has a special meaning in a shell: put the value in single quotes, KEY='value'"
+                    )
                 }
                 c => word.push(c),
             }
@@ -206,14 +205,14 @@ impl Parser<'_> {
         Ok(Some(word))
     }
 
-    fn until(&mut self, quote: char, word: &mut String, start: usize) -> Result<()> {
+    fn quoted(&mut self, quote: char, word: &mut String, start: usize) -> Result<()> {
         loop {
             match self.next() {
-                None => bail!("line {start}: a {quote} is opened and never closed"),
+                None => bail!("line {start}: the quote {quote} is never closed"),
                 Some(c) if c == quote => return Ok(()),
                 Some('$' | '`') if quote == '"' => {
                     bail!(
-                        "line {start}: $ and ` mean something to a shell: put the value in single quotes, KEY='value'"
+                        "line {start}: $ and ` have a special meaning in a shell: put the value in single quotes, KEY='value'"
                     )
                 }
                 Some('\\') if quote == '"' => match self.next() {
@@ -234,7 +233,7 @@ impl Parser<'_> {
 mod tests {
     use super::*;
 
-    const HARD: &[&str] = &[
+    const TRICKY: &[&str] = &[
         "ecto://user:p%40ss@localhost/db?ssl=true&pool=10",
         "a=b=c",
         "",
@@ -250,25 +249,25 @@ mod tests {
         "-----BEGIN KEY-----\nabc=\n-----END KEY-----\n",
     ];
 
-    fn hard() -> Dotenv {
+    fn tricky() -> Dotenv {
         let mut env = Dotenv::default();
-        for (number, value) in HARD.iter().enumerate() {
+        for (number, value) in TRICKY.iter().enumerate() {
             env.set(&format!("V{number}"), value).expect("a good name");
         }
         env
     }
 
     #[test]
-    fn values_come_back_unchanged() {
-        assert_eq!(Dotenv::parse(&hard().to_string()).expect("what was written can be read"), hard());
+    fn written_values_are_read_back_unchanged() {
+        assert_eq!(Dotenv::parse(&tricky().to_string()).expect("what was written can be read"), tricky());
     }
 
     #[test]
     fn a_shell_that_sources_the_file_sees_the_same_values() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(".env");
-        hard().write(&path).expect("it is written");
-        for (number, value) in HARD.iter().enumerate() {
+        tricky().write(&path).expect("it is written");
+        for (number, value) in TRICKY.iter().enumerate() {
             let output = std::process::Command::new("sh")
                 .arg("-c")
                 .arg(format!(". {}; printf '%s.' \"$V{number}\"", path.display()))
@@ -279,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_write_by_hand_means_what_a_shell_takes_it_for() {
+    fn hand_written_files_are_read_as_a_shell_reads_them() {
         let text = "# mine\nexport A=plain\nB=\"two words\" # why\n\nC='x'\"y\"z\nD=a\\ b\nE=ecto://u:p@h/db\n";
         let env = Dotenv::parse(text).expect("it is understood");
         let expected = [("A", "plain"), ("B", "two words"), ("C", "xyz"), ("D", "a b"), ("E", "ecto://u:p@h/db")];
@@ -287,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shell_would_expand_is_refused_and_the_line_named() {
+    fn expansions_and_syntax_errors_are_refused_with_the_line() {
         for text in [
             "OK=1\nA=$HOME",
             "OK=1\nA=\"`id`\"",
@@ -306,13 +305,13 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_can_have_anything_in_it_but_a_line_end_of_windows() {
+    fn a_comment_can_contain_anything_except_a_windows_line_ending() {
         let env = Dotenv::parse("# a\rb '\"$(\u{a0}\nA=1\n#").expect("it is understood");
         assert_eq!(Dotenv::parse(&env.to_string()).expect("what was written can be read"), env);
     }
 
     #[test]
-    fn comments_stay_when_something_is_set() {
+    fn setting_a_variable_keeps_the_comments() {
         let mut env = Dotenv::parse("# ask Ann first\nA=1 # why\n\nB=2\n# the end").expect("it is understood");
         env.set("B", "3").expect("a good name");
         assert_eq!(env.to_string(), "# ask Ann first\nA='1'\n# why\nB='3'\n# the end\n");
@@ -324,12 +323,12 @@ mod tests {
         let path = folder.path().join(".env");
         fs::write(&path, "OLD=1").expect("a file");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("open to all");
-        hard().write(&path).expect("it is written");
+        tricky().write(&path).expect("it is written");
         assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
-    fn setting_again_keeps_the_place_and_unsetting_says_whether_it_was_there() {
+    fn setting_again_keeps_the_position_and_unsetting_says_whether_it_existed() {
         let mut env = Dotenv::parse("A=1\nB=2").expect("it is understood");
         env.set("A", "3").expect("a good name");
         assert_eq!(env.iter().collect::<Vec<_>>(), [("A", "3"), ("B", "2")]);

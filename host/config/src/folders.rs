@@ -1,4 +1,4 @@
-//! Folders that nobody but their owner may enter: releases, environments and logs hold secrets.
+//! Private folders: releases, environments and logs contain secrets.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -6,20 +6,20 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Makes a folder, and those above it, that nobody else can enter. One that is there already is closed
-/// to others, if it belongs to this user.
+/// Creates a folder, and those above it, that other users can't enter. If the folder exists and belongs to this
+/// user, makes it private.
 ///
 /// # Errors
-/// When it can't be made.
+/// When it can't be created or changed.
 pub fn make_private(path: &Path) -> Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
-        format!("cannot make the folder {}: give the folders above it to the user who deploys", path.display())
+        format!("cannot create the folder {}: give the folders above it to the user who deploys", path.display())
     })?;
     let metadata = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     let is_open = metadata.permissions().mode() & 0o077 != 0;
     if is_open && metadata.uid() == rustix::process::geteuid().as_raw() {
         fs::set_permissions(path, Permissions::from_mode(0o700))
-            .with_context(|| format!("cannot close the folder {} to others", path.display()))?;
+            .with_context(|| format!("cannot make the folder {} private", path.display()))?;
     }
     Ok(())
 }
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_closed_to_others_whoever_made_it() {
+    fn a_new_and_an_existing_folder_become_private() {
         let above = tempfile::tempdir().expect("a folder");
         let open = above.path().join("open");
         fs::create_dir(&open).expect("it is new");

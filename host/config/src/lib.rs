@@ -1,5 +1,5 @@
-//! What can be configured, as validated data: the project's `gatling.toml`, `domains` and `.env`, the
-//! operator's file, and where everything is on this server.
+//! The configuration as validated data: the project's `gatling.toml`, `domains` and `.env`, the operator's file,
+//! and the paths on this server.
 
 pub mod domains;
 pub mod dotenv;

@@ -29,23 +29,23 @@ impl fmt::Display for ProjectName {
     }
 }
 
-/// Why a text is no project name.
+/// Why a text is not a project name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NameError {
     /// It has no characters.
-    #[error("a project's name cannot be empty: give the :app of its mix.exs")]
+    #[error("a project name must not be empty: use the :app of its mix.exs")]
     Empty,
-    /// It doesn't start with a letter or digit: it could be taken for an option or a hidden file.
-    #[error("a project's name starts with a letter or a digit, not with {0:?}")]
+    /// It doesn't start with a letter or digit: it could be an option or a hidden file.
+    #[error("a project name must start with a letter or a digit, not with {0:?}")]
     Start(char),
-    /// It has a character that file names, service names and nginx don't all take.
-    #[error("a project's name has letters, digits, '_', '-' and '.', but no {0:?}")]
+    /// It has a character that is not allowed in file names, in service names or by nginx.
+    #[error("a project name may contain letters, digits, '_', '-' and '.', but not {0:?}")]
     Character(char),
-    /// It is the name of the folder that deployments are in.
-    #[error("'deployments' is the folder that Gatling deploys to; no project can have its name")]
+    /// It is the name of the folder that contains the deployments.
+    #[error("a project cannot be named 'deployments': Gatling deploys to the folder of that name")]
     Reserved,
     /// It is longer than file systems and init systems allow.
-    #[error("a project's name has at most 64 characters")]
+    #[error("a project name may have at most 64 characters")]
     Long,
 }
 
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_could_leave_their_folder_or_look_like_an_option_are_refused() {
+    fn names_that_are_paths_or_look_like_options_are_refused() {
         for (name, error) in [
             ("", NameError::Empty),
             ("../etc", NameError::Character('/')),
@@ -94,14 +94,14 @@ mod tests {
     }
 
     #[test]
-    fn names_of_elixir_apps_are_taken() {
+    fn names_of_elixir_apps_are_accepted() {
         for name in ["hello", "my_app", "my_app2", "a"] {
             assert_eq!(name.parse::<ProjectName>().expect(name).as_str(), name);
         }
     }
 
     #[test]
-    fn an_identifier_is_fit_for_an_nginx_variable() {
+    fn an_identifier_is_valid_in_an_nginx_variable() {
         assert_eq!("my-app.v2".parse::<ProjectName>().expect("a name").identifier(), "my_app_v2");
     }
 }

@@ -1,4 +1,4 @@
-//! Where things are: the folders that Gatling reads and writes, on this server and per project.
+//! The folders that Gatling reads and writes, on this server and per project.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,18 +8,18 @@ use anyhow::{Context, Result, bail};
 
 use crate::project::ProjectName;
 
-/// The environment variables that move Gatling's folders, so that it can run beside a real
-/// system as any user.
+/// The environment variable that sets [`Roots::home`]. These variables let any user run Gatling without touching
+/// the system's folders.
 pub const HOME_VARIABLE: &str = "GATLING_HOME";
-/// See [`Roots::etc_dir`].
+/// Sets [`Roots::etc_dir`].
 pub const ETC_DIR_VARIABLE: &str = "GATLING_ETC_DIR";
-/// See [`Roots::nginx_dir`].
+/// Sets [`Roots::nginx_dir`].
 pub const NGINX_DIR_VARIABLE: &str = "GATLING_NGINX_DIR";
-/// See [`Roots::logrotate_dir`].
+/// Sets [`Roots::logrotate_dir`].
 pub const LOGROTATE_DIR_VARIABLE: &str = "GATLING_LOGROTATE_DIR";
-/// See [`Roots::lib_dir`].
+/// Sets [`Roots::lib_dir`].
 pub const LIB_DIR_VARIABLE: &str = "GATLING_LIB_DIR";
-/// See [`Roots::config`].
+/// Sets [`Roots::config`].
 pub const CONFIG_VARIABLE: &str = "GATLING_CONFIG";
 
 const DEFAULT_ETC_DIR: &str = "/etc/init.d";
@@ -28,20 +28,20 @@ const DEFAULT_LOGROTATE_DIR: &str = "/etc/logrotate.d";
 const DEFAULT_LIB_DIR: &str = "/var/lib/gatling";
 const DEFAULT_CONFIG: &str = "/etc/gatling/gatling.toml";
 
-/// The folders of this server that everything else is found in.
+/// The folders of this server that contain everything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roots {
-    /// `GATLING_HOME`, or the user's home: holds `<project>/` and `deployments/<project>/`.
+    /// `GATLING_HOME`, or the user's home: contains `<project>/` and `deployments/<project>/`.
     pub home: PathBuf,
     /// `GATLING_ETC_DIR`, or `/etc/init.d`.
     pub etc_dir: PathBuf,
     /// `GATLING_NGINX_DIR`, or `/etc/nginx`.
     pub nginx_dir: PathBuf,
-    /// `GATLING_LOGROTATE_DIR`, or `/etc/logrotate.d` where services are the system's: where logrotate
-    /// is told of the apps' logs.
+    /// `GATLING_LOGROTATE_DIR`, or `/etc/logrotate.d` if `etc_dir` is the system's: logrotate's configuration for
+    /// the logs of apps.
     pub logrotate_dir: Option<PathBuf>,
-    /// `GATLING_LIB_DIR`, or `/var/lib/gatling` where services are the system's: what nginx reads.
-    /// Unlike a home, it can be entered by everybody.
+    /// `GATLING_LIB_DIR`, or `/var/lib/gatling` if `etc_dir` is the system's: the files that nginx serves. Unlike
+    /// a home folder, every user can enter it.
     pub lib_dir: Option<PathBuf>,
     /// `GATLING_CONFIG`, or `/etc/gatling/gatling.toml`: the operator's file.
     pub config: PathBuf,
@@ -51,14 +51,13 @@ impl Roots {
     /// Reads the roots from the environment.
     ///
     /// # Errors
-    /// When there is neither `GATLING_HOME` nor `HOME`, or the home doesn't exist.
+    /// When neither `GATLING_HOME` nor `HOME` is set, or the folder doesn't exist.
     pub fn from_environment() -> Result<Self> {
         let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let Some(home) = variable(HOME_VARIABLE).or_else(|| variable("HOME")) else {
             bail!("neither {HOME_VARIABLE} nor HOME is set: set {HOME_VARIABLE} to the folder for projects");
         };
-        // The init script compares this path with what running programs call themselves, and
-        // those resolve links.
+        // The init script compares this path with the paths of running programs, in which symlinks are resolved.
         let home = Path::new(&home).canonicalize().with_context(|| {
             format!("cannot find the home folder {}: create it, or set {HOME_VARIABLE}", home.display())
         })?;
@@ -67,10 +66,10 @@ impl Roots {
             std::path::absolute(&path).unwrap_or(path)
         };
         let etc_dir = path(variable(ETC_DIR_VARIABLE), DEFAULT_ETC_DIR);
-        // A Gatling that was moved beside the system leaves all of the system alone.
-        let is_the_systems = etc_dir == Path::new(DEFAULT_ETC_DIR);
+        // With another folder for init scripts, Gatling leaves all of the system's folders alone.
+        let is_system = etc_dir == Path::new(DEFAULT_ETC_DIR);
         let systems = |name: &str, default: &str| {
-            variable(name).map(PathBuf::from).or_else(|| is_the_systems.then(|| PathBuf::from(default)))
+            variable(name).map(PathBuf::from).or_else(|| is_system.then(|| PathBuf::from(default)))
         };
         Ok(Self {
             home,
@@ -82,19 +81,19 @@ impl Roots {
         })
     }
 
-    /// Whether init scripts go where the system looks for them.
+    /// Whether init scripts are installed for the system.
     #[must_use]
-    pub fn etc_is_the_systems(&self) -> bool {
+    pub fn uses_system_init(&self) -> bool {
         self.etc_dir == Path::new(DEFAULT_ETC_DIR)
     }
 
-    /// Whether sites go where the system's nginx looks for them.
+    /// Whether sites are configured in the system's nginx.
     #[must_use]
-    pub fn nginx_is_the_systems(&self) -> bool {
+    pub fn uses_system_nginx(&self) -> bool {
         self.nginx_dir == Path::new(DEFAULT_NGINX_DIR)
     }
 
-    /// The roots as variables, for a program that is to see the same ones.
+    /// The roots as variables, for a program that must use the same roots.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, &Path)> {
         let mut variables = vec![
@@ -108,7 +107,7 @@ impl Roots {
         variables
     }
 
-    /// Where compiled hooks are kept.
+    /// The cache of compiled hooks.
     #[must_use]
     pub fn cache_dir(&self) -> PathBuf {
         self.home.join(".gatling").join("cache")
@@ -136,14 +135,14 @@ impl Roots {
 /// The folders and files of one project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectPaths {
-    /// The roots that all paths are below.
+    /// The roots that contain all paths.
     pub roots: Roots,
     /// The project.
     pub name: ProjectName,
 }
 
 impl ProjectPaths {
-    /// The repository, with the pushed commit checked out: mix runs here.
+    /// The repository, with the pushed commit checked out. mix runs here.
     #[must_use]
     pub fn build_dir(&self) -> PathBuf {
         self.roots.home.join(self.name.as_str())
@@ -155,36 +154,36 @@ impl ProjectPaths {
         self.roots.home.join("deployments").join(self.name.as_str())
     }
 
-    /// The folder of releases, one folder for each.
+    /// The folder of releases, with one folder for each.
     #[must_use]
     pub fn releases_dir(&self) -> PathBuf {
         self.deploy_dir().join("releases")
     }
 
-    /// The link to the release that serves.
+    /// The symlink to the release that serves.
     #[must_use]
     pub fn current_link(&self) -> PathBuf {
         self.deploy_dir().join("current")
     }
 
-    /// The file that says that a first deployment brought the app to life.
+    /// The file that exists once a first deployment has started the app.
     #[must_use]
     pub fn deployed_marker(&self) -> PathBuf {
         self.deploy_dir().join("deployed")
     }
 
-    /// The file that notes which releases served, one a line, in the order in which they did.
+    /// The file that records which releases have served, one per line, in order.
     #[must_use]
     pub fn served_file(&self) -> PathBuf {
         self.deploy_dir().join("served")
     }
 
-    /// The releases that served, in the order in which they last did.
+    /// The releases that have served, in the order in which they last did.
     #[must_use]
     pub fn served(&self) -> Vec<String> {
         let names = match std::fs::read_to_string(self.served_file()) {
             Ok(text) => text.lines().map(str::to_owned).collect(),
-            // Deployed by a Gatling that noted nothing.
+            // Deployed by an older Gatling, without this file.
             Err(_) => self.releases_by_time(),
         };
         let mut served: Vec<String> = Vec::with_capacity(names.len());
@@ -216,19 +215,19 @@ impl ProjectPaths {
         self.deploy_dir().join(".env")
     }
 
-    /// What the app writes to its standard output and error.
+    /// The standard output and standard error of the app.
     #[must_use]
     pub fn app_log(&self) -> PathBuf {
         self.deploy_dir().join("log").join(format!("{}.log", self.name))
     }
 
-    /// Gatling's own records of this project: its lock and its runs. They outlive `unload`.
+    /// Gatling's own records of this project: its lock and its runs. `unload` keeps them.
     #[must_use]
     pub fn state_dir(&self) -> PathBuf {
         self.roots.home.join(".gatling").join(self.name.as_str())
     }
 
-    /// git's hook in the project's repository.
+    /// The git hook in the project's repository.
     #[must_use]
     pub fn git_hook(&self) -> PathBuf {
         self.build_dir().join(".git").join("hooks").join("post-update")
@@ -240,50 +239,50 @@ impl ProjectPaths {
         self.roots.etc_dir.join(self.name.as_str())
     }
 
-    /// What logrotate is told of the app's log, where it is.
+    /// logrotate's configuration for the app's log, if logrotate is used.
     #[must_use]
     pub fn logrotate_file(&self) -> Option<PathBuf> {
-        // logrotate passes over names with a dot in them.
+        // logrotate ignores file names that contain a dot.
         Some(self.roots.logrotate_dir.as_ref()?.join(self.name.as_str().replace('.', "_")))
     }
 
-    /// The folder that nginx reads of this project, where there is one.
+    /// The folder with the files of this project that nginx serves, if there is one.
     #[must_use]
     pub fn lib_dir(&self) -> Option<PathBuf> {
         Some(self.roots.lib_dir.as_ref()?.join(self.name.as_str()))
     }
 
-    /// The digested assets of the releases that are kept, as nginx serves them.
+    /// The digested assets of the kept releases, for nginx.
     #[must_use]
     pub fn assets_dir(&self) -> Option<PathBuf> {
         Some(self.lib_dir()?.join("static"))
     }
 
-    /// The site, as nginx keeps it.
+    /// The site's file in nginx's configuration.
     #[must_use]
     pub fn nginx_available(&self) -> PathBuf {
         self.roots.nginx_dir.join("sites-available").join(self.name.as_str())
     }
 
-    /// The link that switches the site on.
+    /// The symlink that enables the site.
     #[must_use]
     pub fn nginx_enabled(&self) -> PathBuf {
         self.roots.nginx_dir.join("sites-enabled").join(self.name.as_str())
     }
 
-    /// Whether `gatling load` has been here.
+    /// Whether `gatling load` has created the project.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         self.build_dir().join(".git").is_dir() && self.deploy_dir().is_dir()
     }
 
-    /// Whether anything of it is there, as when an `unload` ended early.
+    /// Whether parts of the project exist, such as after an `unload` that failed.
     #[must_use]
-    pub fn is_partly_there(&self) -> bool {
+    pub fn is_partly_loaded(&self) -> bool {
         self.build_dir().join(".git").is_dir() || self.deploy_dir().is_dir()
     }
 
-    /// Whether a first deployment has brought the app to life.
+    /// Whether a first deployment has started the app.
     #[must_use]
     pub fn is_deployed(&self) -> bool {
         self.deployed_marker().is_file() && self.current_release().is_some()

@@ -1,4 +1,4 @@
-//! Gathering facts: everything that is to be known of a deployment, once, before its first step.
+//! Gathers everything that must be known about a deployment, once, before its first step.
 
 mod checks;
 pub mod server;
@@ -20,12 +20,12 @@ use gatling_templates::{self as templates, SiteText};
 
 use crate::mix::Mix;
 use crate::nginx;
-use crate::toolchain::{self, Asked};
+use crate::toolchain::{self, RequiredVersions};
 use server::serving_port;
 
-/// What is known of a deployment before mix is asked about the project.
+/// What is known about a deployment before mix is asked about the project.
 #[derive(Clone, Debug)]
-struct Draft {
+struct FactsDraft {
     paths: ProjectPaths,
     pipeline: Pipeline,
     operator: OperatorSettings,
@@ -34,23 +34,23 @@ struct Draft {
     port: u16,
     domains: Option<Vec<String>>,
     mix: Mix,
-    /// The release that serves.
+    /// The current release.
     current: Option<String>,
 }
 
-impl Draft {
-    /// Looks at the project as it is checked out, and at the server.
+impl FactsDraft {
+    /// Reads the settings of the project, as it is checked out, and of the server.
     ///
     /// # Errors
-    /// When settings or the `.env` can't be read, or no port is free.
-    fn look(paths: &ProjectPaths, pipeline: Pipeline) -> Result<Self> {
+    /// If settings or the `.env` cannot be read, or no port is free.
+    fn read(paths: &ProjectPaths, pipeline: Pipeline) -> Result<Self> {
         let operator = OperatorSettings::read(&paths.roots.config)?;
-        // A project whose files are rubbish must still be one that can be taken off the server.
+        // It must be possible to unload a project whose files are damaged.
         let tolerant = pipeline == Pipeline::Unload;
         let settings = or_default(tolerant, ProjectSettings::read(&paths.build_dir()))?;
         let mut dotenv = or_default(tolerant, Dotenv::read(&paths.dotenv()))?;
         if pipeline == Pipeline::Deploy && secrets::is_missing(paths, &dotenv) {
-            // It is generated when the project really is deployed.
+            // The run generates the value that is kept.
             dotenv.set(secrets::NAME, &secrets::generate()?)?;
         }
         let domains = or_default(tolerant, domains::read(&paths.build_dir()))?;
@@ -62,35 +62,35 @@ impl Draft {
             variables: mix_variables(&dotenv, &operator, port, host),
         };
         let mix = Mix::new(call, settings.mix.session);
-        // What a first deployment that failed has left behind never served.
+        // The release of a failed first deployment never served.
         let current = if paths.is_deployed() { paths.current_release() } else { None };
 
         Ok(Self { paths: paths.clone(), pipeline, operator, settings, dotenv, port, domains, mix, current })
     }
 
-    /// What mix says of the project. Nothing is asked for `unload`, which works without mix.
+    /// Asks mix about the project, except for `unload`, which works without mix.
     ///
     /// # Errors
     /// As [`Mix::ask`].
-    fn ask(&self) -> Result<MixFacts> {
+    fn ask_mix(&self) -> Result<MixFacts> {
         if self.pipeline == Pipeline::Unload {
             return Ok(MixFacts { version: self.current.clone().unwrap_or_default(), ..MixFacts::default() });
         }
         self.mix.ask()
     }
 
-    /// Makes facts of it, with what mix says.
+    /// Completes the facts with those from mix.
     ///
     /// # Errors
-    /// When something that the pipeline needs is missing or wrong: the error says what, and what to do.
+    /// If something that the pipeline needs is missing or wrong: the error says what, and what to do.
     fn complete(self, source: &Source, facts: MixFacts) -> Result<Gathered> {
         let Self { paths, pipeline, operator, settings, dotenv, port, domains, mix, current } = self;
         let paths = &paths;
         let tolerant = pipeline == Pipeline::Unload;
         let mut warnings = Vec::new();
         if !tolerant {
-            let asked = Asked::read(&paths.build_dir(), facts.requirement.clone())?;
-            warnings = toolchain::check(&asked, &facts.versions, &toolchain::of_user())?;
+            let required = RequiredVersions::read(&paths.build_dir(), facts.requirement.clone())?;
+            warnings = toolchain::check(&required, &facts.versions, &toolchain::managers_of_current_user())?;
             checks::check_facts(paths, &facts)?;
             checks::check_runtime_config(paths, &facts, &mix.call.variables)?;
         }
@@ -151,21 +151,21 @@ impl Draft {
     }
 }
 
-/// Facts, and the mix that was asked for them.
+/// Facts, and the mix that reported them.
 pub struct Gathered {
     /// The facts.
     pub facts: Facts,
-    /// mix, which may go on running as a session.
+    /// mix, which may still run as a session.
     pub(crate) mix: Mix,
 }
 
-/// Looks at the project as it is checked out, and at the server, and asks mix.
+/// Gathers facts about the project, as it is checked out, and about the server.
 ///
 /// # Errors
-/// When something that the pipeline needs is missing or wrong: the error says what, and what to do.
+/// If something that the pipeline needs is missing or wrong: the error says what, and what to do.
 pub fn gather(paths: &ProjectPaths, pipeline: Pipeline, source: &Source) -> Result<Gathered> {
-    let draft = Draft::look(paths, pipeline)?;
-    let facts = draft.ask()?;
+    let draft = FactsDraft::read(paths, pipeline)?;
+    let facts = draft.ask_mix()?;
     draft.complete(source, facts)
 }
 
@@ -173,8 +173,8 @@ fn or_default<T: Default>(tolerant: bool, result: Result<T>) -> Result<T> {
     if tolerant { Ok(result.unwrap_or_default()) } else { result }
 }
 
-/// The release's folder is named after its version. The folder that the running release was
-/// started from is never touched, so the same version again gets a number.
+/// The name of a release's folder: its version. The folder of the running release is never changed, so if the same
+/// version is deployed again, a number is added.
 fn release_name(paths: &ProjectPaths, version: &str, current: Option<&str>) -> String {
     if current != Some(version) && !current.is_some_and(|current| current.starts_with(&format!("{version}+"))) {
         return version.to_owned();
@@ -182,14 +182,14 @@ fn release_name(paths: &ProjectPaths, version: &str, current: Option<&str>) -> S
     numbered(paths, version)
 }
 
-/// A name that no release has: the version with a number.
+/// An unused release name: the version with a number.
 pub(crate) fn numbered(paths: &ProjectPaths, version: &str) -> String {
     let is_free = |name: &String| !paths.releases_dir().join(name).join(paths.name.as_str()).exists();
-    (2..).map(|number| format!("{version}+{number}")).find(is_free).expect("numbers don't end")
+    (2..).map(|number| format!("{version}+{number}")).find(is_free).expect("there is always another number")
 }
 
-/// The releases on the server, in the order in which they last served; before them those that never
-/// did, by their names.
+/// The releases on the server: first those that never served, by name, then the others, in the order in which they
+/// last served.
 fn releases(paths: &ProjectPaths) -> Vec<String> {
     let Ok(entries) = fs::read_dir(paths.releases_dir()) else { return Vec::new() };
     let served = paths.served();
@@ -214,7 +214,7 @@ fn mix_variables(dotenv: &Dotenv, operator: &OperatorSettings, port: u16, host: 
     variables
 }
 
-/// The port in the project's `.env`, else the one that the running release has, else a free one.
+/// The port in the project's `.env`, otherwise that of the running release, otherwise a free one.
 fn choose_port(paths: &ProjectPaths, dotenv: &Dotenv) -> Result<u16> {
     if let Some(port) = dotenv.get("PORT") {
         return port.parse().ok().filter(|port| *port != 0).with_context(|| {
@@ -228,8 +228,8 @@ fn choose_port(paths: &ProjectPaths, dotenv: &Dotenv) -> Result<u16> {
     }
 }
 
-/// A port that nothing listens on. It lies below those that Linux gives to outgoing
-/// connections, or one of them could take it while the app restarts.
+/// A port that no program listens on. It is below the range that Linux uses for outgoing connections: otherwise one
+/// of them could take it while the app restarts.
 fn free_port() -> Result<u16> {
     const RANGE: std::ops::Range<u32> = 20_000..30_000;
     let mut start = [0; 4];
@@ -243,11 +243,11 @@ fn free_port() -> Result<u16> {
         .context("no port from 20000 to 29999 is free")
 }
 
-/// No nginx.conf of a project is longer than this, in bytes.
-const LONGEST_SITE: u64 = 1024 * 1024;
+/// The largest allowed nginx.conf of a project, in bytes.
+const MAX_SITE_SIZE: u64 = 1024 * 1024;
 
-/// The host names, the text of the site and what visitors see of it: the project's own nginx.conf if
-/// it has one, else Gatling's site.
+/// The host names, the text of the site, and the site: the project's own nginx.conf if it has one, otherwise
+/// Gatling's site.
 fn site(
     paths: &ProjectPaths,
     operator: &OperatorSettings,
@@ -255,14 +255,14 @@ fn site(
     domains: Option<Vec<String>>,
     port: u16,
 ) -> Result<(Vec<String>, String, Site)> {
-    let own = project_file(&paths.build_dir(), "nginx.conf", LONGEST_SITE)?;
+    let own = project_file(&paths.build_dir(), "nginx.conf", MAX_SITE_SIZE)?;
     let has_file = domains.is_some();
     let domains = domains.unwrap_or_default();
     let (text, proof) = match &own {
-        // The mark comes last, so that nginx counts the lines as the author does.
+        // The marker comes last, so that the line numbers in nginx's messages stay correct.
         Some(text) => (format!("{}\n# {}\n", text.trim_end(), templates::marker(&paths.name)), None),
         None if domains.is_empty() => bail!(
-            "the project has no {}: name the host names that nginx is to serve it at, for instance with \
+            "the project has no {}: list the host names that nginx should serve, for example with \
              `echo www.example.com > domains`, and commit the file",
             if has_file { "host name in its file `domains`" } else { "file `domains`" }
         ),

@@ -1,4 +1,4 @@
-//! The project's hooks: which file holds them, what the settings let them do, and what becomes of their events.
+//! The project's hooks: their file, their grants and limits, and their events.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use gatling_pipeline::{Facts, Pipeline};
 use gatling_runs::{Event, Events, Redactor};
 use gatling_text::escape;
 
-/// A project's hooks file for a pipeline, that has these settings.
+/// A project's hooks file for a pipeline, with these settings.
 ///
 /// # Errors
-/// When this program can't find itself, to compile the file with.
+/// If this program cannot find its own path, which it needs to compile the file.
 pub fn file(
     path: PathBuf,
     pipeline: Pipeline,
@@ -39,12 +39,12 @@ pub fn file(
     })
 }
 
-/// Begins to prepare the project's hooks file for a pipeline; nothing where there is none.
+/// Starts to prepare the project's hooks file for a pipeline; none if there is no such file.
 #[must_use]
 pub fn prepare(paths: &ProjectPaths, pipeline: Pipeline) -> Option<Preload> {
     let path = paths.build_dir().join(pipeline.hooks_file());
     path.symlink_metadata().ok()?;
-    // Where settings are wrong, the run ends before there is use for the code.
+    // If settings are invalid, the run fails before it uses the code.
     let settings = ProjectSettings::read(&paths.build_dir()).unwrap_or_default();
     let operator = OperatorSettings::read(&paths.roots.config).unwrap_or_default();
     Some(file(path, pipeline, &paths.roots, &settings, &operator).ok()?.prepare())
@@ -53,7 +53,7 @@ pub fn prepare(paths: &ProjectPaths, pipeline: Pipeline) -> Option<Preload> {
 /// The hooks of a file that is being prepared.
 ///
 /// # Errors
-/// When the file can't be used: the error names it, and says what to do.
+/// If the file cannot be used: the error names it, and says what to do.
 pub fn load(preload: Option<Preload>, facts: &Facts, events: &Events) -> Result<Hooks> {
     let (Some(preload), Some(path)) = (preload, facts.hooks_file()) else { return Ok(Hooks::none()) };
     let file = facts.pipeline.hooks_file();
@@ -74,7 +74,7 @@ pub fn load(preload: Option<Preload>, facts: &Facts, events: &Events) -> Result<
 /// The hooks that the project's hooks file exports, in order, without compiling it.
 ///
 /// # Errors
-/// When the file can't be used.
+/// If the file cannot be used.
 pub fn exported(facts: &Facts) -> Result<Vec<gatling_hook_host::Hook>> {
     let Some(path) = facts.hooks_file() else { return Ok(Vec::new()) };
     file(path.to_owned(), facts.pipeline, &facts.paths.roots, &facts.settings, &facts.operator)?
@@ -82,18 +82,18 @@ pub fn exported(facts: &Facts) -> Result<Vec<gatling_hook_host::Hook>> {
         .with_context(|| format!("the hooks file {} cannot be used", path.display()))
 }
 
-/// Compiles a hooks file and keeps the code, so that the first deployment with it need not. Returns how long that
-/// took; none where it had been done before, or the file has no hooks of the pipeline.
+/// Compiles a hooks file into the cache before the first deployment with it. Returns how long that took; none if it
+/// was already compiled, or the file has no hooks of the pipeline.
 ///
 /// # Errors
-/// When it can't be used.
+/// If the file cannot be used.
 pub fn precompile(path: &Path, pipeline: Pipeline, roots: &Roots) -> Result<Option<std::time::Duration>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (settings, operator) = (ProjectSettings::read(folder)?, OperatorSettings::read(&roots.config)?);
     file(path.to_owned(), pipeline, roots, &settings, &operator)?.precompile().map_err(with_remedy)
 }
 
-/// What hooks are called with.
+/// The input of hooks.
 #[must_use]
 pub fn input(facts: &Facts) -> HookInput {
     HookInput {
@@ -103,14 +103,14 @@ pub fn input(facts: &Facts) -> HookInput {
     }
 }
 
-/// Adds to an error how the limit is raised that was exceeded, if one was.
+/// If a limit was exceeded, adds to the error how to raise it.
 #[must_use]
 pub fn with_remedy(error: anyhow::Error) -> anyhow::Error {
     let Some(field) = error.downcast_ref::<LimitHit>().and_then(LimitHit::field) else { return error };
     anyhow!("{error:#}: raise `hooks.{field}` in gatling.toml, up to what the operator's file allows")
 }
 
-/// The failure as hooks may see it: what failed may have written a secret that no grant lets them read.
+/// The failure record without secrets that no grant allows the hooks to read.
 #[must_use]
 pub fn without_secrets(failure: FailureRecord, facts: &Facts) -> FailureRecord {
     let grants = Grants::of(&facts.settings.hooks.grants, &facts.operator.hooks.grants, &facts.paths.roots.config);
@@ -119,7 +119,7 @@ pub fn without_secrets(failure: FailureRecord, facts: &Facts) -> FailureRecord {
     FailureRecord { message: escape(&redactor.redact(&failure.message)).into_owned(), ..failure }
 }
 
-/// Where hooks' events go: into the events of a run.
+/// A sink that adds hooks' events to the events of a run.
 #[must_use]
 pub fn sink(events: &Events) -> Sink {
     let events = events.clone();
@@ -145,7 +145,7 @@ fn level_of(level: Level) -> gatling_runs::Level {
     }
 }
 
-/// The limits that the project sets, or the defaults, up to what the operator allows.
+/// The limits that the project sets, or the defaults, up to the operator's maximum.
 #[must_use]
 pub fn limits<P, O>(project: &HookSettings<P>, operator: &HookSettings<O>) -> Limits {
     fn least<T: Ord>(set: Option<T>, cap: Option<T>, default: T) -> T {
@@ -172,7 +172,7 @@ pub fn limits<P, O>(project: &HookSettings<P>, operator: &HookSettings<O>) -> Li
     }
 }
 
-/// The record that each hook gets.
+/// The env record for hooks.
 #[must_use]
 pub fn env_record(facts: &Facts) -> EnvRecord {
     let text = |path: &Path| path.display().to_string();
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_is_the_projects_or_the_default_but_never_more_than_the_operators() {
+    fn a_limit_is_the_projects_or_the_default_but_at_most_the_operators() {
         let set =
             |seconds| HookSettings::<()> { timeout: Some(Duration::from_secs(seconds)), ..HookSettings::default() };
         let none = HookSettings::<()>::default();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exceeded_limit_says_how_it_is_raised_wherever_it_is_in_the_error() {
+    fn the_error_of_an_exceeded_limit_says_how_to_raise_it() {
         let hit = anyhow::Error::from(LimitHit::Memory(512 << 20)).context("the hook before_mix_compile");
         let error = format!("{:#}", with_remedy(hit));
         assert!(error.starts_with("the hook before_mix_compile: memory limit (512.0 MiB) exceeded: raise"), "{error}");

@@ -1,6 +1,6 @@
-//! Everything with effects. Facts about a project and its server are gathered in [`facts`]; the plan that
-//! `gatling-pipeline` makes of them is carried out by a [`run`], action by action ([`perform`]), with the project's
-//! [`hooks`] around each step.
+//! Everything with effects. [`facts`] gathers facts about a project and its server. A [`run`] carries out the plan
+//! that `gatling-pipeline` computes from them, action by action ([`perform`]), and calls the project's [`hooks`]
+//! before and after each step.
 
 pub mod facts;
 pub mod hooks;
@@ -9,7 +9,7 @@ mod mix;
 mod nginx;
 pub mod perform;
 pub mod release;
-pub mod restart;
+mod restart;
 pub mod run;
 pub mod serving;
 pub mod status;
@@ -18,13 +18,13 @@ pub mod toolchain;
 
 #[cfg(test)]
 pub(crate) mod tests {
-    //! What tests share.
+    //! Helpers for tests.
 
     use std::sync::{Arc, Mutex};
 
     use gatling_runs::{Event, Events, Sink};
 
-    /// Events that a test can look at.
+    /// Events that a test can inspect.
     pub(crate) fn captured() -> (Events, Captured) {
         let captured = Captured::default();
         (Events::new(captured.clone()), captured)

@@ -1,4 +1,4 @@
-//! Carrying out actions: the only place with effects.
+//! Carries out actions.
 
 mod assets;
 mod change;
@@ -12,16 +12,17 @@ mod site;
 
 use std::time::SystemTime;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use gatling_config::folders::make_private;
 use gatling_pipeline::Action;
 use gatling_process::CommandError;
 use gatling_runs::Events;
 
 use crate::mix::Mix;
+use crate::serving;
 use command::run_in;
 
-/// Carries actions out, and says what it does.
+/// Carries out actions and reports them as events.
 #[derive(Clone, Copy)]
 pub struct Performer<'a> {
     mix: Option<&'a Mix>,
@@ -29,22 +30,22 @@ pub struct Performer<'a> {
 }
 
 impl<'a> Performer<'a> {
-    /// Carries out what needs nothing to be asked of mix.
+    /// A performer without a mix session.
     #[must_use]
     pub fn new(events: &'a Events) -> Self {
         Self { mix: None, events }
     }
 
-    /// Carries out tasks of mix in its session.
+    /// A performer that runs mix tasks in this mix's session.
     #[must_use]
     pub(crate) fn with_mix(mix: &'a Mix, events: &'a Events) -> Self {
         Self { mix: Some(mix), events }
     }
 
-    /// Finds out before the first step whether an action could be carried out, where that can be found out.
+    /// Checks before the first step whether an action can be carried out, for those that can be checked.
     ///
     /// # Errors
-    /// Why it couldn't.
+    /// If it cannot: the error says why.
     pub fn check_beforehand(self, action: &Action) -> Result<()> {
         match action {
             Action::InstallSite(site) => site::check_beforehand(site, self.events),
@@ -53,10 +54,10 @@ impl<'a> Performer<'a> {
         }
     }
 
-    /// Carries an action out.
+    /// Carries out an action.
     ///
     /// # Errors
-    /// When that fails; the error says what to do about it where that is known.
+    /// If it fails: the error says what to do about it, if that is known.
     pub fn perform(self, action: &Action) -> Result<()> {
         let Self { mix, events } = self;
         match action {
@@ -77,7 +78,7 @@ impl<'a> Performer<'a> {
             Action::Build { commands, written } => {
                 let begun = SystemTime::now();
                 commands.iter().try_for_each(|command| run_in(mix, command, events))?;
-                files::prove_written(written, begun)
+                files::check_written(written, begun)
             }
             Action::Skip { reason } => {
                 events.note(format!("nothing to do: {reason}"));
@@ -92,7 +93,7 @@ impl<'a> Performer<'a> {
                 Ok(())
             }
             Action::Clear { path } => removal::remove(path).map(drop),
-            Action::ProveRelease { marker, version } => files::prove_release(marker, version),
+            Action::ProveRelease { marker, version } => files::check_release(marker, version),
             Action::Append { path, text } => files::append(path, text),
             Action::ClearRelease { path } => files::clear_release(path),
             Action::KeepReleases { paths, serves, needed } => files::keep_releases(paths, serves, needed),
@@ -101,19 +102,23 @@ impl<'a> Performer<'a> {
                 Ok(())
             }
             Action::EndEpmd { paths } => {
-                epmd::end(paths, events);
+                epmd::stop(paths, events);
                 Ok(())
             }
             Action::PublishAssets(assets) => assets::publish(assets),
             Action::Migrate(migration) => migration::perform(migration, events),
             Action::Change(change) => change::perform(change, self),
-            Action::ProveServing(proof) => release_proof::prove(proof, events),
-            Action::ProveSite(site) => site::prove_in_use(site, events),
+            Action::ProveServing(proof) => release_proof::check(proof, events),
+            Action::ProveVisitors { paths } => match serving::unserved(paths)? {
+                Some(visit) => bail!("visitors are not served: {visit}"),
+                None => Ok(()),
+            },
+            Action::ProveSite(site) => site::check_in_use(site, events),
             Action::InstallSite(site) => site::install(site, events),
         }
     }
 
-    /// Whether the project has a mix task, which mix is asked. Without mix nothing is known against it.
+    /// Asks mix whether the project has a mix task. Without mix, it is assumed to have it.
     fn has_task(self, task: &str) -> Result<bool> {
         let Some(mix) = self.mix else { return Ok(true) };
         match mix.run(&mix.call.command(["help", task]), |_| {}) {

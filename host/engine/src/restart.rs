@@ -1,57 +1,67 @@
-//! `gatling restart`: the release that serves is started anew, with what its `.env` says by now.
+//! `gatling restart`: the current release is started again, with the variables that its `.env` has now.
 //!
-//! A changed environment is as little proven as new code. So it comes into a release of its own: a
-//! copy of the one that serves, which takes its place only if it answers.
+//! A changed environment is as little proven as new code. So it gets a release of its own: a copy of the current
+//! one, which replaces it only if it answers.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use gatling_config::dotenv::Dotenv;
+use gatling_config::roots::ProjectPaths;
+use gatling_pipeline::{Action, release_environment};
+use gatling_process::Command;
+use gatling_runs::{Change, Event, Events};
 
 use crate::facts::numbered;
 use crate::facts::server::needs_sudo;
 use crate::perform::Performer;
+use crate::run::Goal;
 use crate::serving;
-use gatling_config::dotenv::Dotenv;
-use gatling_config::roots::ProjectPaths;
-use gatling_pipeline::{Action, release_environment, service};
-use gatling_process::Command;
-use gatling_runs::Events;
-use gatling_runs::lock::Lock;
 
-/// Restarts the app of a project.
+/// Restarts the app of a project, and returns the host names at which it is serving.
 ///
 /// # Errors
-/// When it isn't deployed, or doesn't answer; the release that served before is put back where its
-/// environment was another one.
-pub fn restart(paths: &ProjectPaths, events: &Events) -> Result<()> {
+/// When it isn't deployed, or doesn't answer; where its environment was changed, the release that served before
+/// is put back.
+pub(crate) fn restart(paths: &ProjectPaths, events: &Events) -> Result<Vec<String>> {
     let Some(current) = paths.current_release().filter(|_| paths.is_deployed()) else {
         bail!("{0} is not deployed yet: push to it, or run `gatling deploy {0}`", paths.name);
     };
-    let mut lock = Lock::take(&paths.state_dir().join("lock"), |owner| events.note(format!("waiting for {owner}")))?;
-    lock.announce(&format!("the restart of {}", paths.name));
     let folder = paths.releases_dir().join(&current);
     let environment = new_environment(paths, &folder, events)?;
+    let is_changed = Dotenv::read(&folder.join(".env"))? != environment;
+    let release = if is_changed { numbered(paths, base(&current)) } else { current.clone() };
+    events.emit(Event::Planned {
+        pipeline: Goal::Restart.name(),
+        version: base(&current).to_owned(),
+        release: release.clone(),
+        previous: Some(current.clone()),
+        branch: String::new(),
+        commit: String::new(),
+        steps: Vec::new(),
+    });
     let sudo = needs_sudo(paths);
+    let service = |args: [&str; 2]| Action::run(gatling_pipeline::service(paths, sudo, args));
     let performer = Performer::new(events);
-    if Dotenv::read(&folder.join(".env"))? == environment {
-        events.note(format!("the environment of {} {current} is as it was", paths.name));
-        performer.perform(&Action::run(service(paths, sudo, ["restart"])))?;
-        return prove(paths, &current, events);
+    let proof = Action::ProveVisitors { paths: paths.clone() };
+    if !is_changed {
+        events.note(format!("the environment of {} {current} has not changed", paths.name));
+        let restart = vec![Action::run(gatling_pipeline::service(paths, sudo, ["restart"])), proof];
+        performer.perform(&Action::change(Change::Release, current, restart, Vec::new()))?;
+    } else {
+        events.note(format!(
+            "the environment of {} {current} has changed; it is started as release {release}",
+            paths.name
+        ));
+        copy(paths, &folder, &release, &environment, performer)?;
+        let switch = vec![service(["upgrade", &release]), proof];
+        let undo = vec![service(["upgrade", &current])];
+        performer.perform(&Action::change(Change::Release, release.clone(), switch, undo))?;
+        let needed = vec![release.clone(), current];
+        performer.perform(&Action::KeepReleases { paths: paths.clone(), serves: release, needed })?;
     }
-    let new = numbered(paths, base(&current));
-    events.note(format!("{} {current} gets a changed environment, as release {new}", paths.name));
-    copy(paths, &folder, &new, &environment, events)?;
-    performer.perform(&Action::run(service(paths, sudo, ["upgrade", &new])))?;
-    if let Err(error) = prove(paths, &new, events) {
-        let back = performer.perform(&Action::run(service(paths, sudo, ["upgrade", &current])));
-        return Err(error).context(match back {
-            Ok(()) => format!("{current} was put back with its old environment"),
-            Err(failed) => format!("{current} could not be put back: {failed:#}"),
-        });
-    }
-    let needed = vec![new.clone(), current];
-    performer.perform(&Action::KeepReleases { paths: paths.clone(), serves: new, needed })
+    Ok(serving::hosts(paths))
 }
 
 /// The environment that the release would get today. Its port stays: nginx would have to follow.
@@ -69,9 +79,8 @@ fn new_environment(paths: &ProjectPaths, folder: &Path, events: &Events) -> Resu
     release_environment(paths.name.as_str(), host, port, &variables)
 }
 
-fn copy(paths: &ProjectPaths, from: &Path, new: &str, environment: &Dotenv, events: &Events) -> Result<()> {
+fn copy(paths: &ProjectPaths, from: &Path, new: &str, environment: &Dotenv, performer: Performer<'_>) -> Result<()> {
     let to = paths.releases_dir().join(new);
-    let performer = Performer::new(events);
     performer.perform(&Action::Clear { path: to.clone() })?;
     performer.perform(&Action::MakeDir { path: to.clone() })?;
     fs::copy(from.join("service.env"), to.join("service.env")).context("cannot copy the release's settings")?;
@@ -81,16 +90,6 @@ fn copy(paths: &ProjectPaths, from: &Path, new: &str, environment: &Dotenv, even
     let copy = ["-a", "--reflink=auto", &from.join(name).display().to_string(), &partial];
     performer.perform(&Action::run(Command::new("cp", copy, &to).quiet()))?;
     fs::rename(&partial, to.join(name)).with_context(|| format!("cannot rename {partial}"))
-}
-
-fn prove(paths: &ProjectPaths, release: &str, events: &Events) -> Result<()> {
-    match serving::unserved(paths)? {
-        Some(visit) => bail!("visitors are not served: {visit}"),
-        None => {
-            events.note(format!("{} {release} is serving", paths.name));
-            Ok(())
-        }
-    }
 }
 
 /// The version that a release's name begins with.

@@ -1,10 +1,11 @@
-//! The life of one run: the lock, the env, the hooks, the steps, the end.
+//! The life of one run: the lock, the facts, the hooks, the steps, the end.
 
 pub mod checkout;
 mod execution;
 pub mod follow;
 pub mod worker;
 
+use std::str::FromStr;
 use std::thread;
 use std::time::Instant;
 
@@ -12,17 +13,15 @@ use anyhow::{Result, bail};
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::secrets;
-use gatling_config::settings::PROJECT_FILE;
-use gatling_runs::lock::Lock;
-use gatling_runs::{Event, Events, Outcome, Redactor, Runs, State};
-
-use gatling_config::settings::{OperatorSettings, ProjectSettings};
-use gatling_hook_host::{LARGEST, Preload, compile_ahead};
+use gatling_config::settings::{OperatorSettings, PROJECT_FILE, ProjectSettings};
+use gatling_hook_host::{MAX_FILE_SIZE, Preload, compile_ahead};
 use gatling_pipeline::{Pipeline, Source};
+use gatling_runs::lock::Lock;
+use gatling_runs::{Event, Events, Outcome, Redactor, Runs, State, Summary};
 
 use crate::facts::gather;
 use crate::toolchain::explain;
-use crate::{hooks, serving};
+use crate::{hooks, restart, serving};
 use checkout::{Repository, short};
 use execution::Execution;
 
@@ -33,10 +32,54 @@ pub struct Request {
     pub paths: ProjectPaths,
     /// The run's id.
     pub id: String,
-    /// The pipeline. None for a push: deploy the first time, upgrade after.
-    pub pipeline: Option<Pipeline>,
+    /// What the run does.
+    pub goal: Goal,
     /// Who asks.
     pub by: String,
+}
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Deploy what was pushed: `deploy` the first time, `upgrade` after that.
+    Push,
+    /// This pipeline.
+    Pipeline(Pipeline),
+    /// Restart the app, with the variables that its `.env` has now.
+    Restart,
+}
+
+impl Goal {
+    const PUSH: &str = "push";
+    const RESTART: &str = "restart";
+
+    /// Its name: that of the pipeline, `push` or `restart`.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Push => Self::PUSH.to_owned(),
+            Self::Pipeline(pipeline) => pipeline.to_string(),
+            Self::Restart => Self::RESTART.to_owned(),
+        }
+    }
+
+    /// Whether this is the pipeline.
+    #[must_use]
+    pub fn is(self, pipeline: Pipeline) -> bool {
+        self == Self::Pipeline(pipeline)
+    }
+}
+
+impl FromStr for Goal {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            Self::PUSH => Ok(Self::Push),
+            Self::RESTART => Ok(Self::Restart),
+            name => name.parse().map(Self::Pipeline),
+        }
+    }
 }
 
 /// Carries out a request, from the lock to the last event.
@@ -48,7 +91,7 @@ pub fn carry_out(request: &Request, events: &Events) -> Result<()> {
     events.emit(Event::Begun {
         run: request.id.clone(),
         project: request.paths.name.to_string(),
-        pipeline: request.pipeline.map(|pipeline| pipeline.name().to_string()),
+        pipeline: (request.goal != Goal::Push).then(|| request.goal.name()),
         by: request.by.clone(),
         gatling: env!("CARGO_PKG_VERSION").to_owned(),
     });
@@ -56,7 +99,7 @@ pub fn carry_out(request: &Request, events: &Events) -> Result<()> {
     let mut run = match Run::begin(request, events) {
         Ok(run) => run,
         Err(error) => {
-            events.emit(failure(request, request.pipeline, &error, begun));
+            events.emit(failure(request, request.goal, &error, begun));
             return Err(error);
         }
     };
@@ -67,7 +110,7 @@ pub fn carry_out(request: &Request, events: &Events) -> Result<()> {
     // With the lock still in hand: whoever waits for it reads the journal.
     events.emit(match &result {
         Ok(done) => success(done, begun),
-        Err(error) => failure(request, run.pipeline, error, begun),
+        Err(error) => failure(request, run.goal, error, begun),
     });
     result.map(drop)
 }
@@ -84,8 +127,8 @@ struct Run<'a> {
     request: &'a Request,
     runs: Runs,
     lock: Lock,
-    /// The pipeline, once it is decided.
-    pipeline: Option<Pipeline>,
+    /// What it does: for a push, the pipeline once that is decided.
+    goal: Goal,
     /// Runs that were killed, as long as nothing has set right what they left.
     killed: Vec<String>,
     waited: bool,
@@ -113,15 +156,18 @@ impl<'a> Run<'a> {
         for other in &killed {
             events.note(format!("the run {other} was killed before it ended"));
         }
-        Ok(Self { request, runs, lock, pipeline: request.pipeline, killed, waited })
+        Ok(Self { request, runs, lock, goal: request.goal, killed, waited })
     }
 
     fn go(&mut self, events: &Events) -> Result<Done> {
         let paths = &self.request.paths;
         let repository = Repository::at(&paths.build_dir());
         let branch = repository.branch();
+        if self.goal == Goal::Restart {
+            return restart::restart(paths, events).map(Done::Serving);
+        }
         let pipeline = self.decide()?;
-        self.pipeline = Some(pipeline);
+        self.goal = Goal::Pipeline(pipeline);
         if pipeline == Pipeline::Unload {
             return self.unload(&repository, events);
         }
@@ -134,7 +180,7 @@ impl<'a> Run<'a> {
                 paths.name
             );
         };
-        if self.waited && self.request.pipeline.is_none() && self.was_deployed_meanwhile(&commit)? {
+        if self.waited && self.request.goal == Goal::Push && self.was_deployed_meanwhile(&commit)? {
             events.note(format!(
                 "nothing to do: the run that this push waited for has deployed {branch} {} already",
                 short(&commit)
@@ -168,18 +214,18 @@ impl<'a> Run<'a> {
     /// The pipeline that was asked for, if this is the time for it.
     fn decide(&self) -> Result<Pipeline> {
         let paths = &self.request.paths;
-        match (self.request.pipeline, paths.is_deployed()) {
-            (None, true) => Ok(Pipeline::Upgrade),
-            (None, false) => Ok(Pipeline::Deploy),
-            (Some(Pipeline::Deploy), true) => bail!(
+        match (self.goal, paths.is_deployed()) {
+            (Goal::Push | Goal::Restart, true) => Ok(Pipeline::Upgrade),
+            (Goal::Push | Goal::Restart, false) => Ok(Pipeline::Deploy),
+            (Goal::Pipeline(Pipeline::Deploy), true) => bail!(
                 "{0} is deployed already: release {1} is the current one. Bring it to the newest commit with `gatling upgrade {0}`",
                 paths.name,
                 paths.current_release().unwrap_or_default()
             ),
-            (Some(Pipeline::Upgrade), false) => {
+            (Goal::Pipeline(Pipeline::Upgrade), false) => {
                 bail!("{0} is not deployed yet: deploy it the first time with `gatling deploy {0}`", paths.name)
             }
-            (Some(pipeline), _) => Ok(pipeline),
+            (Goal::Pipeline(pipeline), _) => Ok(pipeline),
         }
     }
 
@@ -221,8 +267,9 @@ impl<'a> Run<'a> {
     fn was_deployed_meanwhile(&self, commit: &str) -> Result<bool> {
         let latest = self.runs.latest(LOOKED_AT)?;
         let others = latest.into_iter().filter(|(id, _)| *id != self.request.id).filter_map(|(_, run)| run.ok());
-        // Those that had nothing to do have no commit.
-        let latest = others.filter(|other| other.commit.is_some()).max_by_key(|other| other.finished_at);
+        // Those that had nothing to do have no commit, nor has a restart.
+        let has_commit = |other: &Summary| other.commit.as_ref().is_some_and(|commit| !commit.is_empty());
+        let latest = others.filter(has_commit).max_by_key(|other| other.finished_at);
         Ok(latest.is_some_and(|latest| latest.state == State::Succeeded && latest.commit.as_deref() == Some(commit)))
     }
 }
@@ -252,17 +299,18 @@ fn make_secret(paths: &ProjectPaths, events: &Events) -> Result<()> {
 
 /// Compiles the hooks that were pushed, while the run that is under way has the build dir.
 fn compile_pushed_hooks(request: &Request) {
-    // By the time that this one's turn comes the project is deployed, if all goes well.
-    let pipeline = request.pipeline.unwrap_or(Pipeline::Upgrade);
-    // What is unloaded is what is in the build dir, whatever was pushed.
-    if pipeline == Pipeline::Unload {
-        return;
-    }
+    let pipeline = match request.goal {
+        // By the time that this one's turn comes the project is deployed, if all goes well.
+        Goal::Push => Pipeline::Upgrade,
+        // What is unloaded is what is in the build dir, whatever was pushed.
+        Goal::Pipeline(Pipeline::Unload) | Goal::Restart => return,
+        Goal::Pipeline(pipeline) => pipeline,
+    };
     let paths = request.paths.clone();
     thread::spawn(move || {
         let repository = Repository::at(&paths.build_dir());
         let branch = repository.branch();
-        let Some(bytes) = repository.pushed_file(&branch, &pipeline.hooks_file(), LARGEST) else { return };
+        let Some(bytes) = repository.pushed_file(&branch, &pipeline.hooks_file(), MAX_FILE_SIZE) else { return };
         let settings = repository.pushed_file(&branch, PROJECT_FILE, 1 << 20).unwrap_or_default();
         let settings = ProjectSettings::parse(&String::from_utf8_lossy(&settings)).unwrap_or_default();
         let operator = OperatorSettings::read(&paths.roots.config).unwrap_or_default();
@@ -283,22 +331,23 @@ fn success(done: &Done, begun: Instant) -> Event {
 }
 
 /// What failed, what serves now, and what to do.
-fn failure(request: &Request, pipeline: Option<Pipeline>, error: &anyhow::Error, begun: Instant) -> Event {
+fn failure(request: &Request, goal: Goal, error: &anyhow::Error, begun: Instant) -> Event {
     Event::Ended {
         outcome: Outcome::Failed,
         seconds: begun.elapsed().as_secs_f64(),
         error: error.chain().map(ToString::to_string).collect(),
         serving: Some(serving::look(&request.paths)),
-        again: Some(again(request, pipeline)),
+        again: Some(again(request, goal)),
         places: Vec::new(),
     }
 }
 
 /// The command that tries it again.
-fn again(request: &Request, pipeline: Option<Pipeline>) -> String {
+fn again(request: &Request, goal: Goal) -> String {
     let paths = &request.paths;
-    let command = match pipeline {
-        Some(Pipeline::Unload) => "unload",
+    let command = match goal {
+        Goal::Pipeline(Pipeline::Unload) => "unload",
+        Goal::Restart => "restart",
         _ if paths.is_deployed() => "upgrade",
         _ => "deploy",
     };

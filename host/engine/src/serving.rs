@@ -1,4 +1,4 @@
-//! What serves: looked at, not remembered. The app's process, and where it listens.
+//! Determines which release serves, from the app's process and the addresses where it listens.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,26 +14,26 @@ use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::OperatorSettings;
 use gatling_nginx::{config, servers};
 
-/// The process id of the project's app, if it runs. A pid file that another boot left, or whose
-/// process is something else by now, doesn't count: the app's environment has a mark.
+/// The process id of the project's app, if it runs. A variable in the process's environment identifies it: a pid file
+/// from before a reboot, or whose id belongs to another process now, is ignored.
 #[must_use]
 pub fn pid(paths: &ProjectPaths) -> Option<u32> {
     let pid = fs::read_to_string(paths.pid_file()).ok()?.trim().parse().ok()?;
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let mark = format!("GATLING_DEPLOY_DIR={}", paths.deploy_dir().display());
-    environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()).then_some(pid)
+    let marker = format!("GATLING_DEPLOY_DIR={}", paths.deploy_dir().display());
+    environment.split(|byte| *byte == 0).any(|variable| variable == marker.as_bytes()).then_some(pid)
 }
 
-/// What serves at this moment.
+/// What serves now.
 #[must_use]
 pub fn look(paths: &ProjectPaths) -> Serving {
     let name = &paths.name;
     let Some(release) = paths.current_release().filter(|_| paths.is_deployed()) else {
         return Serving::NotDeployed;
     };
-    // Its own process is known, where a connection could be to anybody.
+    // The process is checked first: another program could answer on the port.
     if !answers(paths) {
-        let start = match paths.roots.etc_is_the_systems() {
+        let start = match paths.roots.uses_system_init() {
             true => format!("service {name} restart"),
             false => format!("{} restart", paths.init_script().display()),
         };
@@ -46,42 +46,42 @@ pub fn look(paths: &ProjectPaths) -> Serving {
     }
 }
 
-/// Whether the app's own process runs and listens on the port that was noted for it.
+/// Whether the app's own process runs and listens on the port in the release's settings.
 fn answers(paths: &ProjectPaths) -> bool {
-    let noted = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
-    let port: Option<u16> = noted.get("GATLING_PORT").and_then(|port| port.parse().ok());
+    let settings = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
+    let port: Option<u16> = settings.get("GATLING_PORT").and_then(|port| port.parse().ok());
     let listens_on = |pid, port| listens(pid).is_ok_and(|all| all.iter().any(|address| address.port() == port));
     pid(paths).zip(port).is_some_and(|(pid, port)| listens_on(pid, port))
 }
 
-/// The host names of the site in place.
+/// The host names of the installed site.
 #[must_use]
 pub fn hosts(paths: &ProjectPaths) -> Vec<String> {
     let site = fs::read_to_string(paths.nginx_enabled()).unwrap_or_default();
     servers::plain_names(&servers::servers(&config::parse(&site, "the site").unwrap_or_default()))
 }
 
-/// The first host name of the site in place whose visitors are not served; none where all are, or no
-/// site is in place.
+/// A visit to the first host name of the installed site whose visitors are not served; none if all are served, or no
+/// site is installed.
 ///
 /// # Errors
-/// When nobody can be asked.
+/// If a file cannot be read, or curl cannot be run.
 pub fn unserved(paths: &ProjectPaths) -> Result<Option<Visit>> {
     let Ok(site) = fs::read_to_string(paths.nginx_enabled()) else { return Ok(None) };
     let servers = servers::servers(&config::parse(&site, "the site")?);
-    let noted = Dotenv::read(&paths.current_link().join("service.env"))?;
-    let path = noted.get("GATLING_HEALTH_PATH").unwrap_or("/");
+    let settings = Dotenv::read(&paths.current_link().join("service.env"))?;
+    let path = settings.get("GATLING_HEALTH_PATH").unwrap_or("/");
     let behind_proxy = OperatorSettings::read(&paths.roots.config)?.nginx.behind_proxy;
     let headers: Vec<_> = behind_proxy.then(|| "X-Forwarded-Proto: https".to_owned()).into_iter().collect();
     let hosts = servers::plain_names(&servers);
-    let visits = visitor::visit(&hosts, path, |host| servers::door(&servers, host), &headers)?;
-    Ok(visits.into_iter().find(|visit| !visit.went_well()))
+    let visits = visitor::visit(&hosts, path, |host| servers::endpoints(&servers, host), &headers)?;
+    Ok(visits.into_iter().find(|visit| !visit.was_served()))
 }
 
-/// Where a process and those that it has started listen for TCP connections.
+/// The addresses where a process and its descendants listen for TCP connections.
 ///
 /// # Errors
-/// When the kernel's tables can't be read.
+/// If the kernel's tables cannot be read.
 pub fn listens(pid: u32) -> io::Result<Vec<SocketAddr>> {
     let mut inodes = HashSet::new();
     for pid in with_descendants(pid) {
@@ -103,7 +103,7 @@ pub fn listens(pid: u32) -> io::Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-/// The processes that a process has started, itself among them.
+/// A process and its descendants.
 fn with_descendants(pid: u32) -> Vec<u32> {
     let mut found = vec![pid];
     let mut next = 0;
@@ -135,7 +135,7 @@ fn listening(line: &str) -> Option<(u64, SocketAddr)> {
     }
     let (ip, port) = local.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    // Each group of eight digits is four bytes as the machine keeps them.
+    // Each group of eight digits is four bytes in the machine's byte order.
     let words: Option<Vec<u32>> =
         (0..ip.len() / 8).map(|n| u32::from_str_radix(&ip[n * 8..n * 8 + 8], 16).ok()).collect();
     let bytes: Vec<u8> = words?.iter().flat_map(|word| word.to_ne_bytes()).collect();
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_found_to_listen_where_it_does() {
+    fn the_listening_addresses_of_a_process_are_found() {
         let loopback = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let open = TcpListener::bind("0.0.0.0:0").expect("a port is free");
         let ipv6 = TcpListener::bind("[::]:0").ok();

@@ -1,4 +1,4 @@
-//! The end of a log that is written to, and what comes after it.
+//! Shows the end of a log and follows it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
@@ -9,56 +9,55 @@ use rustix::fs::OFlags;
 
 use gatling_text::escape;
 
-/// How much is read at once.
+/// How much is read at once, in bytes.
 const BLOCK: usize = 64 * 1024;
 
-/// How what is read is shown.
+/// How the log is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
-    /// As it is.
+    /// Unchanged.
     Raw,
-    /// Without what a terminal would take for commands.
+    /// Without control sequences for a terminal.
     Plain,
 }
 
-/// Follows a log across its rotation: when the file at the path is another one, or is shorter than
-/// before, the log begins anew.
+/// Follows a log across its rotation: if the file at the path is replaced or becomes shorter, it is read from its
+/// start.
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
     show: Show,
-    current: Option<Followed>,
-    /// The file that was at the path before. Until the app opens the new one, it writes to this.
-    rotated: Option<Followed>,
+    current: Option<OpenLog>,
+    /// The file that was at the path before. The app writes to it until it opens the new one.
+    rotated: Option<OpenLog>,
 }
 
 impl Tail {
     /// Opens the log at its last `lines` lines.
     ///
     /// # Errors
-    /// When it can't be read. One that isn't there is not an error: see [`Tail::is_there`].
+    /// If it cannot be read. A missing log is not an error: see [`Tail::exists`].
     pub fn open(path: &Path, lines: usize, show: Show) -> io::Result<Self> {
-        let mut current = Followed::open(path)?;
+        let mut current = OpenLog::open(path)?;
         if let Some(followed) = &mut current {
             followed.position = start_of_last_lines(&followed.file, lines)?;
         }
         Ok(Self { path: path.to_owned(), show, current, rotated: None })
     }
 
-    /// Whether there is a log.
+    /// Whether the log exists.
     #[must_use]
-    pub fn is_there(&self) -> bool {
+    pub fn exists(&self) -> bool {
         self.current.is_some()
     }
 
-    /// Writes what has come since to `out`, and says whether anything has. A line that is not whole
-    /// is kept for a while.
+    /// Copies new lines to `out`. Returns whether there were any. An incomplete line is held back.
     ///
     /// # Errors
-    /// When the log can't be read, or `out` takes no more.
+    /// If the log cannot be read, or `out` cannot be written to.
     pub fn copy_new(&mut self, out: &mut impl Write) -> io::Result<bool> {
-        // In this order nothing is lost: what was written before the rotation is there by now.
-        let next = Followed::open(&self.path)?;
+        // The new file is opened first: everything that was written before the rotation is then in the old one.
+        let next = OpenLog::open(&self.path)?;
         let mut any = false;
         for followed in self.rotated.iter_mut().chain(&mut self.current) {
             any |= followed.copy(self.show, out)?;
@@ -76,10 +75,10 @@ impl Tail {
         Ok(any)
     }
 
-    /// Writes what was kept because its line is not whole.
+    /// Writes the incomplete line that was held back.
     ///
     /// # Errors
-    /// When `out` takes no more.
+    /// If `out` cannot be written to.
     pub fn flush(&mut self, out: &mut impl Write) -> io::Result<()> {
         for followed in self.rotated.iter_mut().chain(&mut self.current) {
             followed.flush(self.show, out)?;
@@ -89,17 +88,17 @@ impl Tail {
 }
 
 #[derive(Debug)]
-struct Followed {
+struct OpenLog {
     file: File,
     id: (u64, u64),
     position: u64,
-    /// What was read of a line that is not whole.
+    /// The part of an incomplete line that was read.
     rest: Vec<u8>,
 }
 
-impl Followed {
+impl OpenLog {
     fn open(path: &Path) -> io::Result<Option<Self>> {
-        // A FIFO must not keep anyone waiting.
+        // Opening a FIFO must not block.
         let flags = OFlags::NONBLOCK.bits().cast_signed();
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
             Ok(file) => file,
@@ -113,7 +112,7 @@ impl Followed {
         Ok(Some(Self { file, id: (metadata.dev(), metadata.ino()), position: 0, rest: Vec::new() }))
     }
 
-    /// Copies what is there from the position on.
+    /// Copies everything after the position.
     fn copy(&mut self, show: Show, out: &mut impl Write) -> io::Result<bool> {
         if self.file.metadata()?.len() < self.position {
             self.flush(show, out)?;
@@ -131,7 +130,7 @@ impl Followed {
             self.position += read as u64;
             self.rest.extend_from_slice(&block[..read]);
             let whole = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-            // A line without end is shown in pieces.
+            // A very long line is shown in pieces.
             self.write(if whole == 0 && self.rest.len() >= BLOCK { self.rest.len() } else { whole }, show, out)?;
         }
     }
@@ -149,7 +148,7 @@ impl Followed {
     }
 }
 
-/// Where the last `lines` lines begin. A last line without end is a line.
+/// The position where the last `lines` lines begin. A last line without a line end counts.
 fn start_of_last_lines(file: &File, lines: usize) -> io::Result<u64> {
     let length = file.metadata()?.len();
     if lines == 0 {
@@ -163,7 +162,7 @@ fn start_of_last_lines(file: &File, lines: usize) -> io::Result<u64> {
         file.read_exact_at(block, start)?;
         for (index, _) in block.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
             let next = start + index as u64 + 1;
-            // The end of the last line begins no other.
+            // No line begins after the end of the last line.
             if next < length {
                 missing -= 1;
                 if missing == 0 {
@@ -204,7 +203,7 @@ mod tests {
         String::from_utf8(out).expect("text")
     }
 
-    /// All of it, as of a log that isn't followed.
+    /// The output for a log that is not followed.
     fn end(path: &Path, lines: usize) -> String {
         let mut out = Vec::new();
         let mut tail = Tail::open(path, lines, Show::Raw).expect("it opens");
@@ -213,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lines_are_as_many_as_were_asked_for() {
+    fn the_requested_number_of_last_lines_is_shown() {
         let (_folder, path) = log("one\ntwo\n\nfour\n");
         for (lines, text) in [(0, ""), (1, "four\n"), (2, "\nfour\n"), (3, "two\n\nfour\n"), (4, "one\ntwo\n\nfour\n")]
         {
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lines_are_found_in_a_log_that_is_longer_than_a_block() {
+    fn the_last_lines_of_a_log_longer_than_a_block_are_found() {
         let line = "x".repeat(1000);
         let text: String = (0..500).map(|number| format!("{number} {line}\n")).collect();
         let (_folder, path) = log(&text);
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_later_follows_line_by_line() {
+    fn new_text_is_shown_in_complete_lines() {
         let (_folder, path) = log("one\n");
         let mut tail = Tail::open(&path, 100, Show::Raw).expect("it opens");
         assert_eq!(new(&mut tail), "one\n");
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_was_copied_and_truncated_is_followed_from_its_start() {
+    fn a_truncated_log_is_read_from_its_start() {
         let (_folder, path) = log("one\ntwo\n");
         let mut tail = Tail::open(&path, 100, Show::Raw).expect("it opens");
         assert_eq!(new(&mut tail), "one\ntwo\n");
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_was_replaced_is_read_to_its_end_and_then_the_new_one() {
+    fn a_replaced_log_is_read_to_its_end_before_the_new_one() {
         let (folder, path) = log("one\n");
         let mut tail = Tail::open(&path, 100, Show::Raw).expect("it opens");
         let mut seen = new(&mut tail);
@@ -285,18 +284,18 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_comes_later_is_followed_from_its_start() {
+    fn a_log_that_is_created_later_is_read_from_its_start() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("app.log");
-        let mut tail = Tail::open(&path, 100, Show::Raw).expect("it need not be there");
-        assert!(!tail.is_there());
+        let mut tail = Tail::open(&path, 100, Show::Raw).expect("it need not exist");
+        assert!(!tail.exists());
         assert_eq!(new(&mut tail), "");
         append(&path, "one\n");
         assert_eq!(new(&mut tail) + &new(&mut tail), "one\n");
     }
 
     #[test]
-    fn a_terminal_gets_nothing_that_it_would_take_for_a_command() {
+    fn a_terminal_gets_no_control_sequences() {
         let (_folder, path) = log("");
         fs::write(&path, b"\x1b[31mred\x1b[0m\t\xffu\xcc\x88\x1b[2J\x9b\nbell\x07").expect("it is written");
         let mut out = Vec::new();
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_not_gathered() {
+    fn a_very_long_line_is_not_held_in_memory() {
         let (_folder, path) = log(&"x".repeat(10 * BLOCK));
         let mut tail = Tail::open(&path, 100, Show::Raw).expect("it opens");
         assert_eq!(new(&mut tail).len(), 10 * BLOCK);

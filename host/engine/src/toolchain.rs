@@ -1,7 +1,7 @@
-//! Which Elixir and Erlang a project asks for, which ones mix runs on, and whether they fit.
+//! Checks that the versions of Elixir and Erlang that mix runs on fit those that a project requires.
 
-mod asked;
 mod manager;
+mod required;
 #[cfg(test)]
 mod tests;
 
@@ -13,11 +13,11 @@ use anyhow::{Result, bail};
 
 use gatling_pipeline::facts::mix::Versions;
 
-pub use asked::{Asked, Pin, Tool};
-pub use manager::{Manager, ManagerName, explain, managers, mise_trust, of_user, remedy, shims};
+pub use manager::{Manager, ManagerName, explain, managers, managers_of_current_user, mise_trust, remedy, shims};
+pub use required::{Pin, RequiredVersions, Tool};
 
-/// The full version of Erlang/OTP, such as `27.3.4`, where its folder says it. `root` is what
-/// `:code.root_dir()` returns.
+/// The full version of Erlang/OTP, such as `27.3.4`, if its folder contains it. `root` is the value of
+/// `:code.root_dir()`.
 #[must_use]
 pub fn otp_version(root: &Path, otp_release: &str) -> Option<String> {
     let text = fs::read_to_string(root.join("releases").join(otp_release).join("OTP_VERSION")).ok()?;
@@ -33,21 +33,21 @@ fn version_of(versions: &Versions, tool: Tool) -> &str {
     }
 }
 
-/// Compares what the project asks for with what mix runs on. Returns a warning for each
-/// difference that need not matter: a newer patch release, or an older version.
+/// Compares the versions that the project requires with those that mix runs on. Returns a warning for each harmless
+/// difference: a newer patch release, or an older version.
 ///
 /// # Errors
-/// When the requirement in mix.exs does not hold, or a file asks for a newer major or minor version
-/// of Elixir or a newer major version of Erlang. The error says which file asks for what, what is
-/// there, and what to do with the version managers that are installed.
-pub fn check(asked: &Asked, there: &Versions, managers: &[Manager]) -> Result<Vec<String>> {
-    let has = format!("mix runs on Elixir {} and Erlang/OTP {}", there.elixir, version_of(there, Tool::Erlang));
+/// If the requirement in mix.exs is not met, or a file requires a newer major or minor version of Elixir or a newer
+/// major version of Erlang. The error says which file requires which version, which versions are installed, and how
+/// to install others with the available version managers.
+pub fn check(required: &RequiredVersions, installed: &Versions, managers: &[Manager]) -> Result<Vec<String>> {
+    let has = format!("mix runs on Elixir {} and Erlang/OTP {}", installed.elixir, version_of(installed, Tool::Erlang));
     let (mut unmet, mut warnings) = (Vec::new(), Vec::new());
-    if let Some(requirement) = asked.requirement.as_ref().filter(|requirement| !requirement.holds) {
-        unmet.push(format!("mix.exs asks for Elixir {:?}", requirement.text));
+    if let Some(requirement) = required.requirement.as_ref().filter(|requirement| !requirement.is_met) {
+        unmet.push(format!("mix.exs requires Elixir {:?}", requirement.text));
     }
-    for pin in &asked.pins {
-        match fit(pin, version_of(there, pin.tool)) {
+    for pin in &required.pins {
+        match fit(pin, version_of(installed, pin.tool)) {
             Fit::Fits => {}
             Fit::Newer => unmet.push(pin.to_string()),
             Fit::NewerPatch => warnings.push(format!("{pin}, but {has} (slightly older)")),
@@ -58,15 +58,18 @@ pub fn check(asked: &Asked, there: &Versions, managers: &[Manager]) -> Result<Ve
         return Ok(warnings);
     }
     let unmet: String = unmet.iter().map(|what| format!("\n    {what}")).collect();
-    bail!("the project asks for another Elixir or Erlang:{unmet}\n{has}.\n{}", manager::how_to_install(asked, managers))
+    bail!(
+        "the project requires another version of Elixir or Erlang:{unmet}\n{has}.\n{}",
+        manager::how_to_install(required, managers)
+    )
 }
 
-/// How a pinned version compares with the one that is there.
+/// How a pinned version compares with the installed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
-    /// It is the same, as far as the pin goes, or a later patch release of it.
+    /// The installed version is the same, as far as the pin is specific, or a later patch release.
     Fits,
-    /// The pin is newer, and what it is for may use what isn't there.
+    /// The pin is newer, and the project may use features that the installed version does not have.
     Newer,
     /// The pin is a later patch release of the same version.
     NewerPatch,
@@ -74,15 +77,15 @@ enum Fit {
     Older,
 }
 
-fn fit(pin: &Pin, there: &str) -> Fit {
-    // "ref:main", "system" and their like can't be compared.
-    let (Some(pinned), Some(there)) = (numbers(&pin.version), numbers(there)) else { return Fit::Fits };
+fn fit(pin: &Pin, installed: &str) -> Fit {
+    // Versions such as "ref:main" and "system" cannot be compared.
+    let (Some(pinned), Some(installed)) = (numbers(&pin.version), numbers(installed)) else { return Fit::Fits };
     let compare = |from: usize, to: usize| {
         let part = |numbers: &[u64]| numbers[from.min(numbers.len())..to.min(numbers.len())].to_vec();
-        // "1.18" is any 1.18, so only as many numbers count as both have.
-        let (pinned, there) = (part(&pinned), part(&there));
-        let both = pinned.len().min(there.len());
-        pinned[..both].cmp(&there[..both])
+        // "1.18" means any 1.18, so only the numbers that both have are compared.
+        let (pinned, installed) = (part(&pinned), part(&installed));
+        let both = pinned.len().min(installed.len());
+        pinned[..both].cmp(&installed[..both])
     };
     // Elixir adds features with its second number, Erlang/OTP with its first.
     let significant = if pin.tool == Tool::Elixir { 2 } else { 1 };

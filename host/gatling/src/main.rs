@@ -1,4 +1,4 @@
-//! The `gatling` program: parse, dispatch, exit code.
+//! The `gatling` program.
 
 mod cli;
 

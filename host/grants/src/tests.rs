@@ -1,6 +1,7 @@
-//! What is granted, and what is said of what isn't.
+//! Grants, and the messages of denials.
 
 use super::*;
+use crate::written::{matches, toml_string};
 
 fn grants(project: &str, operator: &str) -> Grants {
     let granted = toml::from_str(project).expect("grants");
@@ -18,7 +19,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn nothing_may_be_run_that_is_not_granted_by_its_very_name() {
+fn a_program_may_only_be_run_under_exactly_the_granted_name() {
     let grants = grants("run = ['npm']", "");
     assert_eq!(run(&grants, "npm", &["run", "x"], &[]), Ok(()));
     for program in ["np", "npmx", "/usr/bin/npm", "./npm", "", "NPM"] {
@@ -34,8 +35,8 @@ fn arguments_are_granted_by_patterns() {
     assert_eq!(run(&grants, "npm", &["run", "build-css"], &[]), Ok(()));
     for denied in [&["run"][..], &["run", "deploy"], &["run", "build-css", "--force"], &[]] {
         let error = run(&grants, "npm", denied, &[]).expect_err("other arguments");
-        let wanted: Vec<_> = denied.iter().map(|arg| format!("{arg:?}")).collect();
-        assert!(error.contains(&format!("{{ program = \"npm\", args = [{}] }}]", wanted.join(", "))), "{error}");
+        let args: Vec<_> = denied.iter().map(|arg| format!("{arg:?}")).collect();
+        assert!(error.contains(&format!("{{ program = \"npm\", args = [{}] }}]", args.join(", "))), "{error}");
     }
     assert_eq!(run(&grants, "git", &["log"], &[]), Ok(()));
     assert_eq!(run(&grants, "git", &["log", "-1", "--oneline"], &[]), Ok(()));
@@ -43,15 +44,15 @@ fn arguments_are_granted_by_patterns() {
 }
 
 #[test]
-fn what_no_line_can_grant_is_said_without_one() {
+fn the_denial_names_a_line_only_if_a_line_can_grant_it() {
     let grants = grants("http = ['a.org']\nenv = ['A']\nrun = [{ program = 'ls', args = [] }]", "");
     for error in [
         grants.can_read_variable("A-B"),
         grants.can_read_variable(""),
-        grants.may_ask("a!b", 443),
-        grants.may_ask("", 80),
+        grants.may_request("a!b", 443),
+        grants.may_request("", 80),
     ] {
-        let error = error.expect_err("it is no name");
+        let error = error.expect_err("it is not a valid name");
         assert!(!error.contains("[hooks.grants]"), "{error}");
     }
     let error = run(&grants, "ls", &["**", "b"], &[]).expect_err("it isn't granted");
@@ -60,7 +61,7 @@ fn what_no_line_can_grant_is_said_without_one() {
 }
 
 #[test]
-fn where_arguments_are_granted_variables_are_too() {
+fn a_grant_with_arguments_only_allows_the_variables_that_it_names() {
     let text = "run = ['sh', { program = 'npm', args = ['ci'] }, { program = 'mix', args = ['x'], env = ['A', 'B'] }, { program = 'go', env = [] }]";
     let grants = grants(text, "");
     assert_eq!(run(&grants, "sh", &["-c", "x"], &["ANY"]), Ok(()));
@@ -75,7 +76,7 @@ fn where_arguments_are_granted_variables_are_too() {
 }
 
 #[test]
-fn where_arguments_are_granted_folders_are_too() {
+fn a_grant_with_arguments_only_allows_the_folders_that_it_names() {
     let grants = grants(
         "run = ['npm', { program = 'sh', args = ['x.sh'] }, { program = 'make', args = [], cd = ['assets'] }]",
         "",
@@ -84,7 +85,7 @@ fn where_arguments_are_granted_folders_are_too() {
     let script = ["x.sh".to_owned()];
     assert_eq!(run_in("npm", &[], Some("/anywhere")), Ok(()));
     assert_eq!(run_in("sh", &script, None), Ok(()));
-    let error = run_in("sh", &script, Some("priv")).expect_err("there the script is another");
+    let error = run_in("sh", &script, Some("priv")).expect_err("the script is another one in that folder");
     assert!(error.ends_with(r#"{ program = "sh", args = ["x.sh"], cd = ["priv"] }]"#), "{error}");
     assert_eq!(run_in("make", &[], Some("assets")), Ok(()));
     assert!(run_in("make", &[], Some("assets/..")).is_err());
@@ -92,7 +93,7 @@ fn where_arguments_are_granted_folders_are_too() {
 
 #[test]
 fn a_star_stands_for_any_characters() {
-    for (pattern, text, fits) in [
+    for (pattern, text, expected) in [
         ("*", "", true),
         ("a*c", "abc", true),
         ("a*c", "ac", true),
@@ -104,7 +105,7 @@ fn a_star_stands_for_any_characters() {
         ("abc", "abcd", false),
         ("é*", "été", true),
     ] {
-        assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
+        assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
     }
 }
 
@@ -123,7 +124,7 @@ fn the_line_that_a_denial_names_is_one_that_grants_it() {
 }
 
 #[test]
-fn what_may_be_written_may_be_read_and_nothing_beside_it() {
+fn writable_paths_are_readable_and_paths_beside_them_are_not() {
     let grants = grants("write = ['priv/static', '$deploy_dir/shared']", "");
     for access in [Access::Read, Access::Write] {
         assert_eq!(grants.may_access(access, Base::Build, Path::new("priv/static/a/b.css")), Ok(()));
@@ -135,7 +136,7 @@ fn what_may_be_written_may_be_read_and_nothing_beside_it() {
 }
 
 #[test]
-fn a_whole_folder_is_granted_without_the_secrets_and_without_gits_own() {
+fn a_grant_for_a_whole_folder_excludes_the_secrets_and_the_files_of_git_and_gatling() {
     let grants = grants("read = ['.', '$deploy_dir']\nwrite = ['.', '$deploy_dir']", "");
     assert!(grants.may_access(Access::Read, Base::Deploy, Path::new(".env")).is_err());
     for path in [".git/hooks/post-update", "deps/x/.git/hooks/post-checkout", "unload.wasm", "gatling.toml"] {
@@ -146,10 +147,10 @@ fn a_whole_folder_is_granted_without_the_secrets_and_without_gits_own() {
 }
 
 #[test]
-fn a_path_stays_below_its_folder() {
-    assert!(refused("read = ['$deploy_dir/.env/x']").contains("by their names"));
+fn a_granted_path_must_be_below_its_base() {
+    assert!(refused("read = ['$deploy_dir/.env/x']").contains("grant its variables by name"));
     for path in ["/etc", "..", "priv/../../x", "$deploy_dir/../other", "$deploy_dirs", "$home/x", "", "a\0b"] {
-        let error = refused(&format!("read = [{}]", quoted(path)));
+        let error = refused(&format!("read = [{}]", toml_string(path)));
         assert!(error.contains("build dir"), "{path}: {error}");
     }
     let grant = PathGrant::try_from("$build_dir/./priv//static/".to_owned()).expect("it is below the build dir");
@@ -157,22 +158,22 @@ fn a_path_stays_below_its_folder() {
 }
 
 #[test]
-fn a_hook_is_confined_to_what_both_files_grant() {
+fn a_hook_is_confined_to_paths_that_both_files_grant() {
     let grants = grants("read = ['.', 'priv/static']\nwrite = ['priv']", "read = ['priv', 'lib']\nwrite = ['.']");
-    let within = |access, path| grants.confinement(access, Base::Build, Path::new(path));
-    assert_eq!(within(Access::Read, "priv/static/a"), Some("priv".into()));
-    assert_eq!(within(Access::Read, "lib/a"), Some("lib".into()));
-    assert_eq!(within(Access::Read, "mix.exs"), None);
-    assert_eq!(within(Access::Write, "priv/static/a"), Some("priv".into()));
-    assert_eq!(within(Access::Write, "lib/a"), None);
-    assert!(grants.is_on_the_way(Base::Build, Path::new("priv")));
-    assert!(!grants.is_on_the_way(Base::Build, Path::new("lib")), "it is granted itself, and nothing below it");
-    assert!(!grants.is_on_the_way(Base::Deploy, Path::new("")));
+    let confinement = |access, path| grants.confinement(access, Base::Build, Path::new(path));
+    assert_eq!(confinement(Access::Read, "priv/static/a"), Some("priv".into()));
+    assert_eq!(confinement(Access::Read, "lib/a"), Some("lib".into()));
+    assert_eq!(confinement(Access::Read, "mix.exs"), None);
+    assert_eq!(confinement(Access::Write, "priv/static/a"), Some("priv".into()));
+    assert_eq!(confinement(Access::Write, "lib/a"), None);
+    assert!(grants.contains_granted(Base::Build, Path::new("priv")));
+    assert!(!grants.contains_granted(Base::Build, Path::new("lib")), "it is granted itself, not something below it");
+    assert!(!grants.contains_granted(Base::Deploy, Path::new("")));
     let grants = self::grants(
         "read = ['a/b/c', 'x/y']\nwrite = ['$deploy_dir/l/m']",
         "read = ['a/b']\nwrite = ['$deploy_dir/l/m/n']",
     );
-    for (base, path, leads) in [
+    for (base, path, expected) in [
         (Base::Build, "a", true),
         (Base::Build, "a/b", true),
         (Base::Build, "a/b/c", false),
@@ -181,38 +182,38 @@ fn a_hook_is_confined_to_what_both_files_grant() {
         (Base::Deploy, "l/m/n", false),
         (Base::Deploy, "a", false),
     ] {
-        assert_eq!(grants.is_on_the_way(base, Path::new(path)), leads, "{path}");
+        assert_eq!(grants.contains_granted(base, Path::new(path)), expected, "{path}");
     }
 }
 
 #[test]
 fn servers_are_granted_by_host_and_port() {
     let grants = grants("http = ['Hooks.Slack.com', '127.0.0.1:8080', '[::1]:9000']", "");
-    assert_eq!(grants.may_ask("hooks.slack.COM", 443), Ok(()));
-    assert_eq!(grants.may_ask("hooks.slack.com", 80), Ok(()));
-    assert_eq!(grants.may_ask("127.0.0.1", 8080), Ok(()));
-    assert_eq!(grants.may_ask("[::1]", 9000), Ok(()));
-    for (host, port, named) in [
+    assert_eq!(grants.may_request("hooks.slack.COM", 443), Ok(()));
+    assert_eq!(grants.may_request("hooks.slack.com", 80), Ok(()));
+    assert_eq!(grants.may_request("127.0.0.1", 8080), Ok(()));
+    assert_eq!(grants.may_request("[::1]", 9000), Ok(()));
+    for (host, port, expected) in [
         ("hooks.slack.com", 8443, "\"hooks.slack.com:8443\"]"),
         ("slack.com", 443, "\"slack.com\"]"),
         ("hooks.slack.com.evil.org", 443, "\"hooks.slack.com.evil.org\"]"),
         ("127.0.0.1", 80, "\"127.0.0.1\"]"),
         ("[::1]", 9001, "\"[::1]:9001\"]"),
     ] {
-        let error = grants.may_ask(host, port).expect_err(host);
-        assert!(error.contains(named), "{error}");
+        let error = grants.may_request(host, port).expect_err(host);
+        assert!(error.contains(expected), "{error}");
     }
 }
 
 #[test]
-fn what_is_no_server_no_program_or_no_variable_is_refused() {
+fn invalid_servers_programs_and_variables_are_refused() {
     for text in ["https://a.b", "a b", "", "a:b", "a:99999", "::1", "a/b", "[nonsense]:80"] {
-        assert!(refused(&format!("http = [{text:?}]")).contains("is no server"), "{text}");
+        assert!(refused(&format!("http = [{text:?}]")).contains("is not a server"), "{text}");
     }
     assert!(refused("env = ['A-B']").contains("A-B"));
     assert!(refused("run = [1]").contains("a program such as"));
     assert!(refused("run = [{ program = 'a', arguments = [] }]").contains("arguments"));
-    assert!(refused("run = [{ program = 'a', args = ['**', 'b'] }]").contains("the last"));
+    assert!(refused("run = [{ program = 'a', args = ['**', 'b'] }]").contains("it must be the last pattern of `args`"));
 }
 
 #[test]
@@ -229,7 +230,7 @@ fn the_operator_caps_what_a_project_grants_itself() {
         run(&grants, "sh", &[], &[]),
         grants.may_access(Access::Read, Base::Build, Path::new("lib")),
         grants.may_access(Access::Write, Base::Build, Path::new("priv/x")),
-        grants.may_ask("a.org", 443),
+        grants.may_request("a.org", 443),
         grants.can_read_variable("B"),
     ] {
         assert!(denied.expect_err("it is capped").contains("/etc/gatling/gatling.toml"));

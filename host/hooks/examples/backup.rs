@@ -1,5 +1,6 @@
-//! A backup program that calls its users' hooks around its own steps: a component that exports `before-dump` or
-//! `after-upload`, say. Try it: `cargo run -p gatling-hook-host --example backup -- backup.wasm`
+//! A backup program that calls hooks before and after its own steps. Its hooks are the exports of a component,
+//! such as `before-dump` or `after-upload`. To try it:
+//! `cargo run -p gatling-hook-host --example backup -- backup.wasm`
 
 use std::env;
 use std::time::SystemTime;
@@ -20,7 +21,7 @@ fn main() -> Result<()> {
         grants: Grants::default(),
         limits: Limits::default(),
         cache_dir: env::temp_dir().join("backup-hooks"),
-        compiler: Compiler::Here { keep: 10 },
+        compiler: Compiler::InProcess { keep: 10 },
     };
     let env = EnvRecord { project: "photos".to_owned(), task: BACKUP.to_string(), ..EnvRecord::default() };
     let input = HookInput { env, variables: Default::default(), set_command: "export".to_owned() };

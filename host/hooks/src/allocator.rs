@@ -1,4 +1,4 @@
-//! The allocator of the process that compiles hooks, which must end when its memory does.
+//! The allocator of the process that compiles hooks, which must exit when it runs out of memory.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,29 +8,29 @@ pub(crate) const OUT_OF_MEMORY: u8 = 71;
 
 static IS_COMPILING: AtomicBool = AtomicBool::new(false);
 
-/// The system's allocator. In a process that compiles hooks, the end of memory is the end of the process, with
-/// an exit status of its own: what Rust does by itself, to print a message and abort, takes memory too, and can
-/// hang. The program that offers [`compile::here`](crate::compile::here) as a command makes this its
+/// The system's allocator. A process that compiles hooks exits with a separate status when it runs out of
+/// memory: Rust's default, to print a message and abort, needs memory itself and can hang. The program that
+/// offers [`compile::in_process`](crate::compile::in_process) as a command sets this as its
 /// `#[global_allocator]`.
 pub struct Allocator;
 
-/// Ends this process as soon as it gets no memory.
-pub(crate) fn end_without_memory() {
+/// Makes this process exit as soon as an allocation fails.
+pub(crate) fn exit_when_out_of_memory() {
     IS_COMPILING.store(true, Ordering::Relaxed);
 }
 
 fn checked(memory: *mut u8) -> *mut u8 {
     if memory.is_null() && IS_COMPILING.load(Ordering::Relaxed) {
-        // SAFETY: it ends the process at once, and so needs neither memory nor locks.
+        // SAFETY: it exits at once, without allocating memory or taking locks.
         unsafe { libc::_exit(OUT_OF_MEMORY.into()) };
     }
     memory
 }
 
-// SAFETY: each function is the system allocator's own, and what that returns is returned unchanged.
+// SAFETY: each function calls the system allocator and returns its result unchanged.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps to the rules of `GlobalAlloc`, which are the same there.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`, which the system allocator shares.
         checked(unsafe { System.alloc(layout) })
     }
 

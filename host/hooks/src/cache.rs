@@ -1,8 +1,9 @@
-//! What is known of hooks files, kept: compiling one takes seconds where loading what came of it
-//! takes a millisecond, and looking into a large one takes longer than the rest of a call.
+//! Caches the compiled code and the inspection of hooks files. Compiling takes seconds, loading the code a
+//! millisecond; inspecting a large file takes longer than the rest of a call.
 //!
-//! wasmtime runs whatever it finds in a file of compiled code. So the folder is the user's alone, files come
-//! into it whole, by a rename, and each has its checksum beside it: what was damaged is made anew.
+//! wasmtime runs any code that it finds in a file of compiled code. So only the user can write to the folder,
+//! files are moved into it when they are complete, and a record beside each file has its checksum: a damaged
+//! file is compiled again.
 
 use std::fs::{self, File, Metadata};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -19,28 +20,28 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// A file that changed this recently may change again without its times telling.
+/// A file that changed this recently could change again without a new timestamp.
 const SETTLED: Duration = Duration::from_millis(50);
 
-/// The folder of what is kept.
+/// The cache folder.
 pub(crate) struct Cache {
     dir: PathBuf,
 }
 
-/// The right to compile a hooks file while all others wait.
-pub(crate) struct Turn {
+/// The lock to compile a hooks file. It is released when dropped.
+pub(crate) struct CompileLock {
     _file: File,
     path: PathBuf,
 }
 
-impl Drop for Turn {
+impl Drop for CompileLock {
     fn drop(&mut self) {
-        // Who waits for the file has it open. At worst somebody compiles the same once more.
+        // Processes that wait for the lock have the file open. At worst, one of them compiles the file again.
         _ = fs::remove_file(&self.path);
     }
 }
 
-/// What tells that a file is the one that was looked at: whatever changes it changes this.
+/// Identifies one version of a file: any change of the file changes the stamp.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     device: u64,
@@ -61,8 +62,8 @@ impl Stamp {
         }
     }
 
-    /// Whether a later change would be seen: not where the file has only just changed, or where
-    /// the file system counts whole seconds.
+    /// Whether a later change would change the stamp. False if the file has just changed, or if the file system
+    /// only stores whole seconds.
     fn is_settled(&self) -> bool {
         let (seconds, nanos) = self.changed;
         let since = Duration::new(u64::try_from(seconds).unwrap_or_default(), u32::try_from(nanos).unwrap_or_default());
@@ -71,24 +72,24 @@ impl Stamp {
     }
 }
 
-/// What is known of a file at a path.
+/// The cached inspection of the file at a path.
 #[derive(Serialize, Deserialize)]
-struct Seen<T> {
+struct CachedInspection<T> {
     stamp: Stamp,
     program: Option<Stamp>,
     what: T,
 }
 
-/// What is known of a file of compiled code.
+/// The record of a file of compiled code.
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct CodeRecord {
     stamp: Stamp,
     /// The SHA-256 of the code.
     checksum: [u8; 32],
 }
 
 impl Cache {
-    /// The folder, made if it isn't there; none where it can't be trusted to be this user's alone.
+    /// Opens the folder, and creates it if needed. Returns `None` if other users could write to it.
     pub(crate) fn open(dir: &Path) -> Option<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).ok()?;
         let metadata = fs::symlink_metadata(dir).ok()?;
@@ -99,59 +100,58 @@ impl Cache {
         Some(Self { dir: dir.to_owned() })
     }
 
-    /// What was found out about the file by this very program, if the file is still the same.
+    /// The inspection of the file by this same program, if the file has not changed.
     pub(crate) fn recall<T: DeserializeOwned>(&self, file: &Path, metadata: &Metadata) -> Option<T> {
-        let seen: Seen<T> = self.read(&seen_name(file))?;
+        let seen: CachedInspection<T> = self.read(&seen_name(file))?;
         (seen.stamp == Stamp::of(metadata) && seen.program == program()).then_some(seen.what)
     }
 
-    /// Keeps what was found out about a file. What can't be kept is found out again.
+    /// Stores the inspection of a file. If that fails, the file is inspected again next time.
     pub(crate) fn remember<T: Serialize>(&self, file: &Path, metadata: &Metadata, what: T) {
         let stamp = Stamp::of(metadata);
         if stamp.is_settled() {
-            _ = self.write_value(&seen_name(file), &Seen { stamp, program: program(), what });
+            _ = self.write_value(&seen_name(file), &CachedInspection { stamp, program: program(), what });
         }
     }
 
-    /// Whether there is compiled code for a hooks file with this digest; it may turn out unfit.
+    /// Whether there is compiled code for a hooks file with this digest. Loading it can still fail.
     pub(crate) fn has(&self, engine: &Engine, digest: &str) -> bool {
         self.dir.join(name(engine, digest)).is_file()
     }
 
-    /// The compiled code for a hooks file with this digest; the text says why there is none.
+    /// The compiled code for a hooks file with this digest. The error says why it can't be used.
     pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Result<Component, String> {
         let name = name(engine, digest);
         let path = self.dir.join(&name);
-        let file = File::open(&path).map_err(|_| "it is compiled the first time that it is used".to_owned())?;
-        let unfit = |why: &str| format!("{} is made anew: {why}", path.display());
-        let metadata = file.metadata().map_err(|error| unfit(&error.to_string()))?;
+        let file = File::open(&path).map_err(|_| "it is compiled when it is first used".to_owned())?;
+        let unusable = |reason: &str| format!("{} is compiled again: {reason}", path.display());
+        let metadata = file.metadata().map_err(|error| unusable(&error.to_string()))?;
         let stamp = Stamp::of(&metadata);
-        let entry: Entry = self.read(&record_name(&name)).ok_or_else(|| unfit("its checksum is missing"))?;
-        if entry.stamp != stamp {
-            // It may have been moved; what counts is what is in it.
-            let checksum = checksum(&file).map_err(|error| unfit(&error.to_string()))?;
-            if checksum != entry.checksum {
-                return Err(unfit("its checksum is another one"));
+        let record: CodeRecord = self.read(&record_name(&name)).ok_or_else(|| unusable("its checksum is missing"))?;
+        if record.stamp != stamp {
+            // It may only have been moved: compare its content.
+            let checksum = checksum(&file).map_err(|error| unusable(&error.to_string()))?;
+            if checksum != record.checksum {
+                return Err(unusable("its checksum does not match"));
             }
-            _ = self.write_value(&record_name(&name), &Entry { stamp, ..entry });
+            _ = self.write_value(&record_name(&name), &CodeRecord { stamp, ..record });
         }
-        // By its own name it might be another file by now.
-        let this = format!("/proc/self/fd/{}", file.as_raw_fd());
-        // SAFETY: this code has written the file, for this engine, into a folder that is this user's alone, and it
-        // has not changed since.
-        unsafe { Component::deserialize_file(engine, this) }.map_err(|error| unfit(&format!("{error:#}")))
+        // Its path could be another file by now.
+        let open_file = format!("/proc/self/fd/{}", file.as_raw_fd());
+        // SAFETY: this code has written the file, for this engine, into a folder to which only this user can write,
+        // and the file has not changed since.
+        unsafe { Component::deserialize_file(engine, open_file) }.map_err(|error| unusable(&format!("{error:#}")))
     }
 
-    /// Waits until nobody else compiles the hooks file with this digest. It is this one's turn as
-    /// long as the file is held.
-    pub(crate) fn turn(&self, digest: &str) -> io::Result<Turn> {
+    /// Waits until no other process compiles the hooks file with this digest, and locks it.
+    pub(crate) fn lock(&self, digest: &str) -> io::Result<CompileLock> {
         let path = self.dir.join(digest).with_extension("turn");
         let file = File::create(&path)?;
         file.lock()?;
-        Ok(Turn { _file: file, path })
+        Ok(CompileLock { _file: file, path })
     }
 
-    /// Keeps compiled code, and that of the latest `keep` files in all.
+    /// Stores compiled code, and removes all but the latest `keep` files.
     pub(crate) fn store(
         &self,
         engine: &Engine,
@@ -165,21 +165,21 @@ impl Cache {
         let checksum = Sha256::digest(&code).into();
         self.write(&path, &code)?;
         let stamp = Stamp::of(&fs::metadata(&path)?);
-        self.write_value(&record_name(&name), &Entry { stamp, checksum })?;
-        self.clear_out(keep);
+        self.write_value(&record_name(&name), &CodeRecord { stamp, checksum })?;
+        self.evict(keep);
         Ok(())
     }
 
-    /// Removes all but the latest.
-    fn clear_out(&self, keep: usize) {
+    /// Removes all but the latest `keep` files of each kind.
+    fn evict(&self, keep: usize) {
         for old in ["cwasm", "seen", "turn"].into_iter().flat_map(|kind| self.older(kind, keep)) {
-            // Whoever uses it has it open.
+            // A process that uses the file has it open.
             _ = fs::remove_file(self.dir.join(&old));
             _ = fs::remove_file(self.dir.join(record_name(&old)));
         }
     }
 
-    /// The names of the files of a kind, but for the latest.
+    /// The names of all files with an extension except the latest.
     fn older(&self, kind: &str, keep: usize) -> Vec<String> {
         let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
         let mut files: Vec<_> = entries
@@ -199,7 +199,7 @@ impl Cache {
         serde_json::from_slice(&fs::read(self.dir.join(name)).ok()?).ok()
     }
 
-    /// Writes a file whole: it is on the disk before it has its name.
+    /// Writes a file atomically: it is on the disk before it gets its name.
     fn write(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
         file.write_all(bytes)?;
@@ -224,7 +224,7 @@ fn seen_name(file: &Path) -> String {
     format!("{}.seen", hex(&Sha256::digest(file.as_os_str().as_bytes())[..16]))
 }
 
-/// What tells that the program is the same: another one may see more in a hooks file.
+/// Identifies this program: another version may inspect a hooks file differently.
 fn program() -> Option<Stamp> {
     let program = std::env::current_exe().ok()?;
     Some(Stamp::of(&fs::metadata(program).ok()?))
@@ -253,18 +253,18 @@ mod tests {
 
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
-    struct Place {
+    struct TestCache {
         engine: Engine,
         dir: tempfile::TempDir,
     }
 
-    impl Place {
-        /// A folder with the compiled code of a component in it.
+    impl TestCache {
+        /// A cache that contains the compiled code of a component.
         fn filled() -> Self {
-            let place = Self { engine: Engine::default(), dir: tempfile::tempdir().expect("a folder") };
-            let component = Component::new(&place.engine, COMPONENT).expect("it is a component");
-            place.cache().store(&place.engine, "digest", &component, 3).expect("there is room");
-            place
+            let test = Self { engine: Engine::default(), dir: tempfile::tempdir().expect("a folder") };
+            let component = Component::new(&test.engine, COMPONENT).expect("it is a component");
+            test.cache().store(&test.engine, "digest", &component, 3).expect("there is room");
+            test
         }
 
         fn cache(&self) -> Cache {
@@ -281,34 +281,34 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_is_loaded() {
-        let place = Place::filled();
-        assert_eq!(place.load(), Ok(()));
-        assert!(place.cache().load(&place.engine, "another").is_err());
+    fn stored_code_is_loaded() {
+        let test = TestCache::filled();
+        assert_eq!(test.load(), Ok(()));
+        assert!(test.cache().load(&test.engine, "another").is_err());
     }
 
     #[test]
-    fn code_that_is_torn_or_changed_or_without_a_record_is_not_loaded() {
-        let code = fs::read(Place::filled().code()).expect("it is there");
+    fn incomplete_or_changed_code_and_code_without_a_record_is_not_loaded() {
+        let code = fs::read(TestCache::filled().code()).expect("it is there");
         let mut flipped = code.clone();
         flipped[code.len() / 2] ^= 1;
         for bad in [&code[..code.len() / 2], &[], &flipped, b"rubbish"] {
-            let place = Place::filled();
-            fs::write(place.code(), bad).expect("it can be written");
-            assert!(place.load().expect_err("it isn't what was written").contains("its checksum is another one"));
+            let test = TestCache::filled();
+            fs::write(test.code(), bad).expect("it can be written");
+            assert!(test.load().expect_err("it isn't what was written").contains("its checksum does not match"));
         }
-        let place = Place::filled();
-        fs::remove_file(place.dir.path().join(record_name(&name(&place.engine, "digest")))).expect("it is there");
-        assert!(place.load().expect_err("it has no record").contains("its checksum is missing"));
+        let test = TestCache::filled();
+        fs::remove_file(test.dir.path().join(record_name(&name(&test.engine, "digest")))).expect("it is there");
+        assert!(test.load().expect_err("it has no record").contains("its checksum is missing"));
     }
 
     #[test]
     fn code_that_was_only_moved_is_loaded() {
-        let place = Place::filled();
-        let moved = place.dir.path().join("moved");
-        fs::copy(place.code(), &moved).expect("it can be copied");
-        fs::rename(&moved, place.code()).expect("it can be moved");
-        assert_eq!(place.load(), Ok(()));
+        let test = TestCache::filled();
+        let moved = test.dir.path().join("moved");
+        fs::copy(test.code(), &moved).expect("it can be copied");
+        fs::rename(&moved, test.code()).expect("it can be moved");
+        assert_eq!(test.load(), Ok(()));
     }
 
     #[test]
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_a_file_is_forgotten_when_it_changes() {
+    fn a_changed_file_is_inspected_again() {
         let dir = tempfile::tempdir().expect("a folder");
         let cache = Cache::open(&dir.path().join("cache")).expect("the folder is ours");
         let file = dir.path().join("upgrade.wasm");
@@ -337,33 +337,33 @@ mod tests {
     }
 
     #[test]
-    fn only_one_at_a_time_compiles_a_hooks_file() {
-        let place = Place::filled();
-        let turn = place.cache().turn("digest").expect("the folder is ours");
-        let _another = place.cache().turn("another").expect("nobody has it");
-        let (said, hear) = std::sync::mpsc::channel();
-        let cache = place.cache();
+    fn only_one_process_at_a_time_compiles_a_hooks_file() {
+        let test = TestCache::filled();
+        let lock = test.cache().lock("digest").expect("the folder is ours");
+        let _another = test.cache().lock("another").expect("it is free");
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let cache = test.cache();
         let waiter = std::thread::spawn(move || {
-            let _turn = cache.turn("digest").expect("it gets free");
-            said.send(()).expect("heard");
+            let _lock = cache.lock("digest").expect("it becomes free");
+            sender.send(()).expect("the test waits for it");
         });
-        assert!(hear.recv_timeout(Duration::from_millis(100)).is_err(), "both compile it");
-        drop(turn);
-        hear.recv_timeout(Duration::from_secs(10)).expect("its turn comes");
+        assert!(receiver.recv_timeout(Duration::from_millis(100)).is_err(), "both compile it");
+        drop(lock);
+        receiver.recv_timeout(Duration::from_secs(10)).expect("it gets the lock");
         waiter.join().expect("no panic");
-        assert!(!place.dir.path().join("digest.turn").exists());
+        assert!(!test.dir.path().join("digest.turn").exists());
     }
 
     #[test]
     fn only_the_latest_are_kept() {
-        let place = Place::filled();
-        let component = Component::new(&place.engine, COMPONENT).expect("it is a component");
+        let test = TestCache::filled();
+        let component = Component::new(&test.engine, COMPONENT).expect("it is a component");
         for number in 0..5 {
-            place.cache().store(&place.engine, &format!("{number:03}"), &component, 3).expect("there is room");
+            test.cache().store(&test.engine, &format!("{number:03}"), &component, 3).expect("there is room");
         }
-        let names = fs::read_dir(place.dir.path()).expect("it is there").flatten().map(|entry| entry.file_name());
+        let names = fs::read_dir(test.dir.path()).expect("it is there").flatten().map(|entry| entry.file_name());
         let code = names.filter(|name| name.to_string_lossy().ends_with(".cwasm")).count();
         assert_eq!(code, 3);
-        assert!(place.cache().has(&place.engine, &format!("{:03}", 4)));
+        assert!(test.cache().has(&test.engine, &format!("{:03}", 4)));
     }
 }

@@ -1,4 +1,4 @@
-//! Calling a hook: a store and an instance of its own for every call, and an end to it in time.
+//! Calls hooks. Each call gets a new store and a new instance, and ends within its time limit.
 
 mod imports;
 
@@ -30,21 +30,21 @@ use gatling_grants::Grants;
 use gatling_process::Variables;
 use gatling_text::escape;
 
-/// How often a running hook is interrupted to see whether its time is up.
+/// How often a running hook is interrupted to check its time limit.
 const TICK: Duration = Duration::from_millis(20);
-/// How much a hook can hand to Gatling in one go, in bytes.
-const LARGEST_HANDOVER: usize = 64 * 1024 * 1024;
-/// How much of a function's name is shown, in bytes: Rust's are long.
-const LONGEST_NAME: usize = 1000;
-/// How many things of WASI (streams, files, clocks' alarms) a hook can hold at once.
-const MOST_HANDLES: usize = 256;
+/// How much data a hook can pass to Gatling in one call of an import, in bytes.
+const MAX_CALL_DATA: usize = 64 * 1024 * 1024;
+/// How much of a function's name a backtrace shows, in bytes: Rust's names are long.
+const MAX_FUNCTION_NAME: usize = 1000;
+/// How many WASI handles (files, streams, timers) a hook can have open at once.
+const MAX_HANDLES: usize = 256;
 
-/// A compiled component with all that it imports, ready to be instantiated.
+/// A compiled component with its imports linked, ready to be instantiated.
 pub(crate) struct Linked {
     engine: Engine,
     ready: InstancePre<State>,
-    /// Whether it can look at its environment.
-    has_environment: bool,
+    /// Whether it imports its environment variables.
+    imports_environment: bool,
 }
 
 /// Calls hooks of one component.
@@ -53,12 +53,12 @@ pub(crate) struct Caller {
     grants: Grants,
     limits: Limits,
     effects: Effects,
-    /// Ends without waiting for what a hook has left under way.
+    /// Shut down without waiting for tasks that a hook has left behind.
     runtime: Option<Runtime>,
     _ticker: Ticker,
 }
 
-/// What a call of a hook can reach.
+/// The state of one call of a hook.
 pub(crate) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -77,8 +77,7 @@ pub(crate) struct State {
     meter: Meter,
 }
 
-/// Counts the engine's epochs up as long as it lives, so that a hook that only computes can be
-/// interrupted.
+/// Increments the engine's epoch until it is dropped, so that a hook that only computes can be interrupted.
 struct Ticker {
     ended: Arc<AtomicBool>,
 }
@@ -116,10 +115,10 @@ impl Linked {
         let mut linker = Linker::new(&engine);
         let imports =
             |prefix: &str| component.component_type().imports(&engine).any(|(name, _)| name.starts_with(prefix));
-        let has_environment = imports("wasi:cli/environment");
+        let imports_environment = imports("wasi:cli/environment");
         let link = |linker: &mut Linker<State>| {
             wasmtime_wasi::p2::add_to_linker_async(linker)?;
-            // These take the place of WASI's own, which know no grants.
+            // These replace WASI's own implementations, which don't check grants.
             linker.allow_shadowing(true);
             filesystem::types::add_to_linker::<State, HasFiles>(linker, State::files)?;
             filesystem::preopens::add_to_linker::<State, HasFiles>(linker, State::files)?;
@@ -130,34 +129,34 @@ impl Linked {
         };
         link(&mut linker).map_err(anyhow::Error::from)?;
         let ready = linker.instantiate_pre(component).map_err(anyhow::Error::from)?;
-        Ok(Self { engine, ready, has_environment })
+        Ok(Self { engine, ready, imports_environment })
     }
 }
 
 impl Caller {
     pub(crate) fn new(linked: Linked, grants: Grants, limits: Limits, effects: Effects) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = Some(runtime.context("cannot start what runs hooks")?);
+        let runtime = Some(runtime.context("cannot start the runtime for hooks")?);
         let ticker = Ticker::start(&linked.engine);
         Ok(Self { linked, grants, limits, effects, runtime, _ticker: ticker })
     }
 
-    /// Whether a hook has run a program, changed a file or sent a request, or may have.
+    /// Whether a hook has, or may have, run a program, changed a file or sent a request.
     pub(crate) fn has_acted(&self) -> bool {
-        self.effects.were_done()
+        self.effects.any_done()
     }
 
-    /// What was only listed.
+    /// The effects of a dry run.
     pub(crate) fn planned(&self) -> Vec<PlannedEffect> {
         self.effects.planned()
     }
 
-    /// Calls a hook; `fallible` says whether it returns a result.
+    /// Calls a hook. `fallible` says whether it returns a result.
     pub(crate) fn call(&self, call: &Call, input: &HookInput, fallible: bool) -> Result<()> {
         self.call_timed(call, input, fallible, &mut Duration::default())
     }
 
-    /// As [`Caller::call`]; tells as well how long it took to make the instance.
+    /// As [`Caller::call`]; also stores the time that creating the instance took.
     pub(crate) fn call_timed(
         &self,
         call: &Call,
@@ -171,7 +170,7 @@ impl Caller {
         let state = self.state(call, input, log, &stdout, &stderr);
         let outcome = self.runtime.as_ref().context("the runtime is there until the end")?.block_on(async {
             let invoked = self.invoke(state, call, &input.env, fallible, instantiated);
-            // When the time is up the call is dropped as it stands, and what it waits for with it.
+            // The timeout drops the call, with everything that it waits for.
             match tokio::time::timeout(self.limits.timeout, invoked).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(LimitHit::Time(self.limits.timeout).into()),
@@ -181,8 +180,8 @@ impl Caller {
         let last_lines = stderr.finish();
         match outcome {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(text)) if text.is_empty() => bail!("it returned an error, and no text with it"),
-            Ok(Err(text)) => bail!("it returned an error: {}", quoted(&text, self.limits.error)),
+            Ok(Err(text)) if text.is_empty() => bail!("it returned an error without a message"),
+            Ok(Err(text)) => bail!("it returned an error: {}", indented(&text, self.limits.error)),
             Err(error) => match limit(&error) {
                 Some(hit) => Err(hit.into()),
                 None => Err(trap(&error, &last_lines, self.limits.error)),
@@ -192,16 +191,16 @@ impl Caller {
 
     fn state(&self, call: &Call, input: &HookInput, log: HookLog, stdout: &Lines, stderr: &Lines) -> State {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MOST_HANDLES);
+        table.set_max_capacity(MAX_HANDLES);
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(stdout.clone()).stderr(stderr.clone());
-        let known = self.grants.variables().filter_map(|name| Some((name, input.variable(name)?)));
-        let known: Vec<_> = known.collect();
-        wasi.envs(&known);
-        if self.linked.has_environment && !known.is_empty() {
-            let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
-            // Where there is no room for it, there is none for what the hook says either.
-            _ = log.used("env", &format!("has in its environment: {}", names.join(", ")));
+        let variables = self.grants.variables().filter_map(|name| Some((name, input.variable(name)?)));
+        let variables: Vec<_> = variables.collect();
+        wasi.envs(&variables);
+        if self.linked.imports_environment && !variables.is_empty() {
+            let names: Vec<_> = variables.iter().map(|(name, _)| *name).collect();
+            // If this exceeds the log limit, the next message of the hook will too.
+            _ = log.used("env", &format!("gets the environment variables {}", names.join(", ")));
         }
         let (grants, effects) = (self.grants.clone(), self.effects.clone());
         let build_dir = PathBuf::from(&input.env.build_dir);
@@ -231,14 +230,14 @@ impl Caller {
         fallible: bool,
         instantiated: &mut Duration,
     ) -> wasmtime::Result<Result<(), String>> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut store = Store::new(&self.linked.engine, state);
         store.limiter(|state| &mut state.meter);
-        store.set_hostcall_fuel(LARGEST_HANDOVER);
+        store.set_hostcall_fuel(MAX_CALL_DATA);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         let instance = self.linked.ready.instantiate_async(&mut store).await?;
-        *instantiated = begun.elapsed();
+        *instantiated = started.elapsed();
         let export = call.hook.export();
         match &call.failure {
             Some(failure) => {
@@ -277,20 +276,20 @@ impl Drop for Caller {
 /// The limit that ended a call, if one did.
 fn limit(error: &wasmtime::Error) -> Option<LimitHit> {
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
-        return Some(LimitHit::Handles(MOST_HANDLES));
+        return Some(LimitHit::Handles(MAX_HANDLES));
     }
     error.downcast_ref::<LimitHit>().cloned()
 }
 
-/// A trap with all that helps its author: why, what the guest wrote last, and where it was; of
-/// each of these as much as fits into `longest` bytes.
-fn trap(error: &wasmtime::Error, last_lines: &[String], longest: usize) -> anyhow::Error {
+/// The error for a trap, with what the hook's author needs: the cause, the last lines of the hook's output, and
+/// the backtrace, each truncated to `max` bytes.
+fn trap(error: &wasmtime::Error, last_lines: &[String], max: usize) -> anyhow::Error {
     let mut text = match error.downcast_ref::<I32Exit>() {
-        Some(I32Exit(status)) => format!("it called exit, with the status {status}, where it should have returned"),
+        Some(I32Exit(status)) => format!("it called exit with status {status} instead of returning"),
         None => format!("it trapped: {}", error.root_cause()),
     };
     if !last_lines.is_empty() {
-        text.push_str(&format!("\nIt wrote last:\n    {}", quoted(&last_lines.join("\n"), longest)));
+        text.push_str(&format!("\nIts last lines on standard error:\n    {}", indented(&last_lines.join("\n"), max)));
     }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>().filter(|backtrace| !backtrace.frames().is_empty()) {
         let mut frames = String::new();
@@ -298,27 +297,27 @@ fn trap(error: &wasmtime::Error, last_lines: &[String], longest: usize) -> anyho
             let name = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), demangled);
             frames.push_str(&format!("\n    {number:>3}: {}", name.replace('\n', " ")));
         }
-        text.push_str(&format!("\nIt was in, innermost first:{}", shortened(&frames, longest)));
+        text.push_str(&format!("\nBacktrace, innermost function first:{}", truncated(&frames, max)));
     }
     anyhow!("{}", escape(&text))
 }
 
-/// A hook's own words: no more than so many bytes, and further lines stand where none of Gatling's do.
-fn quoted(text: &str, longest: usize) -> String {
-    escape(&shortened(text, longest)).replace('\n', "\n    ")
+/// Text from a hook: truncated, and with further lines indented, so that they can't look like Gatling's own.
+fn indented(text: &str, max: usize) -> String {
+    escape(&truncated(text, max)).replace('\n', "\n    ")
 }
 
 fn demangled(name: &str) -> String {
-    let name = format!("{:#}", rustc_demangle::demangle(&name[..name.floor_char_boundary(LONGEST_NAME)]));
-    name[..name.floor_char_boundary(LONGEST_NAME)].to_owned()
+    let name = format!("{:#}", rustc_demangle::demangle(&name[..name.floor_char_boundary(MAX_FUNCTION_NAME)]));
+    name[..name.floor_char_boundary(MAX_FUNCTION_NAME)].to_owned()
 }
 
-fn shortened(text: &str, longest: usize) -> String {
-    if text.len() <= longest {
+fn truncated(text: &str, max: usize) -> String {
+    if text.len() <= max {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(longest);
-    format!("{}… (cut here: it has {} bytes)", &text[..end], text.len())
+    let end = text.floor_char_boundary(max);
+    format!("{}… (truncated: {} bytes in total)", &text[..end], text.len())
 }
 
 impl State {

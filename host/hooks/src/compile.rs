@@ -1,5 +1,5 @@
-//! Compiling hooks files, usually in a process of its own: what somebody pushed can be made so that compiling it
-//! takes hours and all memory. The process ends in time, and leaves its code in the cache.
+//! Compiles hooks files, usually in a separate process: a pushed file can be crafted so that compiling it takes
+//! hours and all memory. The process runs within limits, and stores the compiled code in the cache.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _};
@@ -13,24 +13,24 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use wasmtime::component::Component;
 
-use crate::allocator::{OUT_OF_MEMORY, end_without_memory};
+use crate::allocator::{OUT_OF_MEMORY, exit_when_out_of_memory};
 use crate::cache::Cache;
 use crate::limits::{LimitHit, Limits};
 use crate::{call, digest, read};
 
-/// How often the process is looked at.
-const GLANCE: Duration = Duration::from_millis(2);
+/// How often to check whether the compiler has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// What compiles hooks files.
+/// Where hooks files are compiled.
 #[derive(Clone, Debug)]
 pub enum Compiler {
-    /// This process, without limits: for hooks files that are trusted.
-    Here {
-        /// Of how many hooks files the compiled code is kept.
+    /// In this process, without limits: only for trusted hooks files.
+    InProcess {
+        /// For how many hooks files the compiled code is kept.
         keep: usize,
     },
-    /// A program that calls [`here`], within the limits. It gets two more arguments: the cache's folder and the
-    /// hooks file.
+    /// In a program that calls [`in_process`], within the limits. Two arguments are added: the cache folder and
+    /// the hooks file.
     Program {
         /// The program.
         program: PathBuf,
@@ -40,65 +40,71 @@ pub enum Compiler {
 }
 
 impl Compiler {
-    /// Compiles a hooks file, and puts the code into the cache.
+    /// Compiles a hooks file, and stores the code in the cache.
     pub(crate) fn compile(&self, file: &Path, cache_dir: &Path, limits: &Limits) -> Result<()> {
         match self {
-            Self::Here { keep } => compile(file, cache_dir, *keep),
+            Self::InProcess { keep } => compile(file, cache_dir, *keep),
             Self::Program { program, args } => {
                 let mut command = Command::new(program);
                 command.args(args).arg(cache_dir).arg(file);
-                apart(command, limits)
+                compile_in_child(command, limits)
             }
         }
     }
 }
 
-/// Compiles a hooks file, and puts the code into the cache, which keeps that of the latest `keep` files. It is the
-/// last thing that a process does: one that runs out of memory ends, if [`Allocator`](crate::Allocator) is its
+/// Compiles a hooks file, and stores the code in the cache, which keeps the code of the latest `keep` files. From
+/// this call on, the process exits if it runs out of memory, provided that [`Allocator`](crate::Allocator) is its
 /// allocator.
 ///
 /// # Errors
-/// When it doesn't compile, or the cache can't be used.
-pub fn here(file: &Path, cache_dir: &Path, keep: usize) -> Result<()> {
-    end_without_memory();
+/// When the file doesn't compile, or the cache can't be used.
+pub fn in_process(file: &Path, cache_dir: &Path, keep: usize) -> Result<()> {
+    exit_when_out_of_memory();
     compile(file, cache_dir, keep)
 }
 
-/// The exit status of a process for which [`here`] failed.
+/// The exit status for an error of [`in_process`].
 #[must_use]
 pub fn exit_status(error: &anyhow::Error) -> u8 {
-    let is_lack = |error: &io::Error| matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock);
-    match error.chain().filter_map(|cause| cause.downcast_ref()).any(is_lack) {
+    let is_out_of_memory =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock);
+    match error.chain().filter_map(|cause| cause.downcast_ref()).any(is_out_of_memory) {
         true => OUT_OF_MEMORY,
         false => 1,
     }
 }
 
 fn compile(file: &Path, cache_dir: &Path, keep: usize) -> Result<()> {
-    let cache = Cache::open(cache_dir).with_context(|| format!("{} cannot be used", cache_dir.display()))?;
+    let cache = Cache::open(cache_dir).with_context(|| unusable(cache_dir))?;
     let bytes = read(file)?;
     let engine = call::engine()?;
     let digest = digest(&bytes);
-    // Pushes that wait for one another come with the same file.
-    let _turn = cache.turn(&digest).with_context(|| format!("cannot use {}", cache_dir.display()))?;
+    // Several pushes can have the same file.
+    let _lock =
+        cache.lock(&digest).with_context(|| format!("cannot write to the cache folder {}", cache_dir.display()))?;
     if cache.load(&engine, &digest).is_ok() {
         return Ok(());
     }
     let component = Component::new(&engine, &bytes).map_err(anyhow::Error::from)?;
     cache
         .store(&engine, &digest, &component, keep)
-        .with_context(|| format!("cannot keep the code in {}", cache_dir.display()))
+        .with_context(|| format!("cannot store the compiled code in {}", cache_dir.display()))
 }
 
-/// Runs a process that compiles a hooks file, within the limits.
-fn apart(mut command: Command, limits: &Limits) -> Result<()> {
+fn unusable(cache_dir: &Path) -> String {
+    format!("cannot use the cache folder {}: it must be yours, and writable for no one else", cache_dir.display())
+}
+
+/// Runs the compiler, within the limits.
+fn compile_in_child(mut command: Command, limits: &Limits) -> Result<()> {
     let memory = limits.compile_memory as u64;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     // SAFETY: between fork and exec this makes two system calls and allocates nothing.
     unsafe {
         command.pre_exec(move || {
             setrlimit(Resource::Data, Rlimit { current: Some(memory), maximum: Some(memory) })?;
-            // It is of no use to anybody when the run is gone.
+            // Without the run, the result is of no use.
             set_parent_process_death_signal(Some(Signal::KILL))?;
             Ok(())
         });
@@ -107,7 +113,7 @@ fn apart(mut command: Command, limits: &Limits) -> Result<()> {
     let stderr = child.stderr.take();
     let message = thread::spawn(move || {
         let mut message = Vec::new();
-        // What can't be read isn't shown.
+        // An error while reading only shortens the message.
         _ = stderr.map(|mut stderr| stderr.read_to_end(&mut message));
         String::from_utf8_lossy(&message).into_owned()
     });
@@ -119,10 +125,10 @@ fn apart(mut command: Command, limits: &Limits) -> Result<()> {
         (Some(status), _) if status == i32::from(OUT_OF_MEMORY) => {
             Err(LimitHit::CompileMemory(limits.compile_memory).into())
         }
-        // A thread that gets no memory ends the process like this, where the operating system refused it.
+        // A thread that fails to start because memory ran out aborts the process.
         (_, Some(signal)) => bail!(
-            "the compiler was ended by signal {signal}, probably because memory ran out: raise `hooks.compile_memory` in \
-             gatling.toml, or see whether the server has any left with `free -h`"
+            "the compiler was killed by signal {signal}, probably because it ran out of memory: raise \
+             `hooks.compile_memory` in gatling.toml, or check with `free -h` whether the server has free memory"
         ),
         _ => {
             let message = message.trim().trim_start_matches("gatling: ");
@@ -131,19 +137,19 @@ fn apart(mut command: Command, limits: &Limits) -> Result<()> {
     }
 }
 
-/// Waits until the process has ended; kills it when its time is up.
+/// Waits until the process has ended; kills it when the timeout is over.
 fn wait(child: &mut Child, timeout: Duration) -> Result<ExitStatus> {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for the compiler")? {
             return Ok(status);
         }
-        if begun.elapsed() > timeout {
-            // It may have ended by itself just now.
+        if started.elapsed() > timeout {
+            // Fails if it has just ended by itself.
             _ = child.kill();
             _ = child.wait();
             return Err(LimitHit::CompileTime(timeout).into());
         }
-        thread::sleep(GLANCE);
+        thread::sleep(POLL_INTERVAL);
     }
 }

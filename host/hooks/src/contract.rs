@@ -1,4 +1,4 @@
-//! The contract in `wit/`, as types of Rust.
+//! The contract in `wit/`, as Rust types.
 
 use gatling_names::HookPoint;
 
@@ -20,7 +20,7 @@ pub(super) use self::gatling::hooks::{deployment, failures, log, process, types,
 /// The text of the contract, `wit/hooks.wit`.
 pub const WIT: &str = include_str!("../../../wit/hooks.wit");
 
-/// A record with nothing in it, for programs that fill in what they have.
+/// An empty record, for programs that fill in only some fields.
 impl Default for EnvRecord {
     fn default() -> Self {
         Self {
@@ -60,13 +60,13 @@ impl From<&HookPoint> for deployment::HookPhase {
     fn from(point: &HookPoint) -> Self {
         match point {
             HookPoint::Before(_) => Self::Before,
-            // The contract's enum can't get another case: that would be another type.
+            // A new case in the contract's enum would be a different type, so `on_failure` counts as after.
             HookPoint::After(_) | HookPoint::OnFailure => Self::After,
         }
     }
 }
 
-/// What the contract 1.0.0 says of a failure already.
+/// The part of a failure that contract 1.0.0 has.
 impl From<&FailureRecord> for deployment::Failure {
     fn from(failure: &FailureRecord) -> Self {
         Self {

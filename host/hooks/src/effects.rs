@@ -1,5 +1,5 @@
-//! What hooks do beyond looking: whether they did any of it, and trying a hook without
-//! consequences, where what it asks for is listed instead of done.
+//! The effects of hooks: running a program, changing a file, sending a request. A dry run lists them instead
+//! of carrying them out.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,61 +7,73 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-/// Whether what a hook asks for is carried out, and whether there was any of it. Clones know of
-/// each other.
+/// Whether effects are carried out, and whether there were any. Clones share their state.
 #[derive(Clone, Default)]
 pub(crate) struct Effects {
-    listed: Option<Arc<Mutex<Vec<PlannedEffect>>>>,
+    /// The effects of a dry run; `None` if effects are carried out.
+    planned: Option<Arc<Mutex<Vec<PlannedEffect>>>>,
     done: Arc<AtomicBool>,
 }
 
 impl Effects {
-    /// Nothing is carried out, all is listed.
-    pub(crate) fn listed() -> Self {
-        Self { listed: Some(Arc::default()), ..Self::default() }
+    /// Lists effects instead of carrying them out.
+    pub(crate) fn dry_run() -> Self {
+        Self { planned: Some(Arc::default()), ..Self::default() }
     }
 
-    /// Whether nothing is carried out.
-    pub(crate) fn are_listed(&self) -> bool {
-        self.listed.is_some()
+    /// Whether effects are only listed.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.planned.is_some()
     }
 
-    /// Lists what isn't carried out; false where it is to be carried out.
-    pub(crate) fn list(&self, wish: impl FnOnce() -> PlannedEffect) -> bool {
-        let Some(listed) = &self.listed else {
-            self.note();
+    /// In a dry run, lists the effect and returns true. Otherwise returns false: the caller must carry it out.
+    pub(crate) fn plan(&self, effect: impl FnOnce() -> PlannedEffect) -> bool {
+        let Some(planned) = &self.planned else {
+            self.record();
             return false;
         };
-        listed.lock().unwrap_or_else(PoisonError::into_inner).push(wish());
+        planned.lock().unwrap_or_else(PoisonError::into_inner).push(effect());
         true
     }
 
-    /// Takes note that something is carried out.
-    pub(crate) fn note(&self) {
+    /// Records that an effect is carried out.
+    pub(crate) fn record(&self) {
         self.done.store(true, Ordering::Relaxed);
     }
 
-    /// Whether anything was carried out, or may have been.
-    pub(crate) fn were_done(&self) -> bool {
+    /// Whether an effect was, or may have been, carried out.
+    pub(crate) fn any_done(&self) -> bool {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// What was listed.
+    /// The effects of a dry run.
     pub(crate) fn planned(&self) -> Vec<PlannedEffect> {
-        self.listed.iter().flat_map(|listed| listed.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+        self.planned.iter().flat_map(|planned| planned.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
 }
 
-/// Something that a hook asked for and that was not carried out.
+/// An effect that a hook asked for in a dry run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlannedEffect {
-    /// To run a program: its command line.
+    /// Run a program: the command line.
     Run(String),
-    /// To change a file: how, and which.
+    /// Change a file: the change and the path.
     Write(String),
-    /// To send a request: its method and URL.
+    /// Send a request: the method and the URL.
     Request(String),
+}
+
+impl PlannedEffect {
+    /// The same effect with its text changed.
+    #[must_use]
+    pub fn map(&self, change: impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::Run(text) => Self::Run(change(text)),
+            Self::Write(text) => Self::Write(change(text)),
+            Self::Request(text) => Self::Request(change(text)),
+        }
+    }
 }
 
 impl fmt::Display for PlannedEffect {

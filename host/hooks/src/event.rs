@@ -1,23 +1,22 @@
-//! What happens while hooks are made ready and called, as the program that hosts them sees it.
+//! The events of preparing and calling hooks, for the program that hosts them.
 
 use std::sync::Arc;
 
-/// Something that happened.
+/// An event while hooks are prepared or called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HookEvent {
-    /// A line that the hook, or a program that it runs, wrote to its standard output or error. `open` says that
-    /// its end is still to come.
+    /// A line that the hook, or a program that it runs, wrote to standard output or standard error.
     Output {
-        /// The line, without its end.
+        /// The line, without its line ending.
         text: String,
         /// Whether more of the same line follows.
         open: bool,
     },
-    /// What the hook wrote to the log.
+    /// A message that the hook logged.
     Log {
-        /// How important the hook says it is.
+        /// Its severity.
         level: Level,
-        /// What it wrote.
+        /// The message.
         text: String,
     },
     /// The hook wants to run a program.
@@ -29,40 +28,40 @@ pub enum HookEvent {
         /// What it is used for.
         what: String,
     },
-    /// The hook asked for something that it has no grant for.
+    /// The hook asked for something that is not granted.
     GrantRefused {
         /// The grant that would be needed.
         grant: &'static str,
         /// What was refused, and the line that would grant it.
         message: String,
     },
-    /// Something about what happens, for people.
+    /// A note for the user.
     Note(String),
-    /// Something for people who look for a fault.
+    /// A message for debugging.
     Debug(String),
 }
 
-/// How important a hook says a line of the log is.
+/// The severity of a log message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// For people who look for a fault.
+    /// Only for debugging.
     Debug,
-    /// For everybody.
+    /// For every reader of the log.
     Info,
-    /// Something is not as it should be.
+    /// A problem that does not stop the hook.
     Warning,
     /// Something failed.
     Error,
 }
 
-/// Where events go. Clones lead to the same place.
+/// Receives events. Clones send to the same receiver.
 #[derive(Clone)]
 pub struct Sink(Arc<dyn Fn(HookEvent) + Send + Sync>);
 
 impl Sink {
-    /// Events go to this function. It is called from several threads.
-    pub fn new(take: impl Fn(HookEvent) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(take))
+    /// Passes events to this function, which is called from several threads.
+    pub fn new(receive: impl Fn(HookEvent) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(receive))
     }
 
     pub(crate) fn emit(&self, event: HookEvent) {
@@ -76,7 +75,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A sink, and what went into it.
+    /// A sink, and the events that it has received.
     pub(crate) fn captured() -> (Sink, Arc<Mutex<Vec<HookEvent>>>) {
         let events = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&events);

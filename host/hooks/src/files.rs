@@ -1,9 +1,9 @@
-//! The files that a hook sees: the build dir and the deploy dir, under their own absolute paths,
-//! and of these what is granted.
+//! The files that a hook can open: those in the build dir and the deploy dir that are granted, at their own
+//! absolute paths.
 //!
-//! A hook's folders are only names here. Each use of a path is worked out to a path below the
-//! build dir or the deploy dir, held against the grants, and then carried out from within the
-//! granted folder itself, which no `..` and no link leads out of.
+//! A folder that a hook has opened is only a name here. Each path that a hook uses is resolved to a path below
+//! the build dir or the deploy dir and checked against the grants. The operation then runs inside the granted
+//! folder, which no `..` and no symlink can leave.
 
 mod wasi;
 
@@ -29,37 +29,36 @@ pub(crate) use wasi::{FilesView, HasFiles};
 
 type Fd = Resource<Descriptor>;
 
-/// A folder's or file's place: what it is below, and its path there without `.`, `..` and `/`
-/// at its beginning.
-pub(crate) type Place = (Base, PathBuf);
+/// The path of a file or folder: its base, and the path below it, without `.`, `..` and a leading `/`.
+pub(crate) type BasePath = (Base, PathBuf);
 
-/// Where a place is used from: a folder that nothing leads out of, and the path in it.
+/// A folder that confines an operation, and the path inside of it.
 struct OpenedPath {
     dir: Dir,
     path: String,
-    /// Whether a link at the end of the path may be followed.
-    links: PathFlags,
+    /// Whether a symlink at the end of the path may be followed.
+    follow: PathFlags,
 }
 
 /// The files of one call of a hook.
 pub(crate) struct Files {
     grants: Grants,
-    /// The build dir and the deploy dir, as far as they are there.
+    /// The build dir and the deploy dir, if they exist.
     roots: Vec<(Base, PathBuf)>,
     log: HookLog,
     effects: Effects,
-    /// The folders that the hook holds, by their descriptors.
-    folders: HashMap<u32, Place>,
-    /// How many lists of folders it holds.
-    lists: usize,
-    /// What was logged already.
-    said: HashSet<(Access, Place)>,
+    /// The folders that the hook has open, by descriptor.
+    folders: HashMap<u32, BasePath>,
+    /// How many folder listings it has open.
+    open_listings: usize,
+    /// The accesses that were logged.
+    logged: HashSet<(Access, BasePath)>,
 }
 
-/// How many files a folder may have that a hook lists, and how many folders it may list at once:
-/// the list is in Gatling's memory.
-const MOST_ENTRIES: usize = 100_000;
-const MOST_LISTS: usize = 8;
+/// How many files a folder that a hook lists may have, and how many folders it may list at once: listings are
+/// kept in Gatling's memory.
+const MAX_ENTRIES: usize = 100_000;
+const MAX_LISTINGS: usize = 8;
 
 impl Files {
     pub(crate) fn new(grants: Grants, build_dir: &Path, deploy_dir: &Path, log: HookLog, effects: Effects) -> Self {
@@ -70,47 +69,47 @@ impl Files {
             log,
             effects,
             folders: HashMap::new(),
-            lists: 0,
-            said: HashSet::new(),
+            open_listings: 0,
+            logged: HashSet::new(),
         }
     }
 
-    /// The place of a path that a hook uses in a folder that it holds.
-    fn place(&self, fd: &Fd, path: &str) -> FsResult<Place> {
-        // What is in no folder's place is a file.
-        let (base, mut place) = self.folders.get(&fd.rep()).cloned().ok_or(ErrorCode::NotDirectory)?;
+    /// Resolves a path in a folder that the hook has open.
+    fn resolve(&self, fd: &Fd, path: &str) -> FsResult<BasePath> {
+        // A descriptor that is not in `folders` is a file.
+        let (base, mut resolved) = self.folders.get(&fd.rep()).cloned().ok_or(ErrorCode::NotDirectory)?;
         if path.is_empty() {
             return Err(ErrorCode::NoEntry.into());
         }
         for component in Path::new(path).components() {
             match component {
-                Component::Normal(name) => place.push(name),
+                Component::Normal(name) => resolved.push(name),
                 Component::CurDir => {}
-                Component::ParentDir if place.pop() => {}
+                Component::ParentDir if resolved.pop() => {}
                 Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
                     self.log
-                        .denied("read", &format!("{path:?} leads out of what hooks may open"))
+                        .denied("read", &format!("{path:?} is outside of the folders that hooks may open"))
                         .map_err(FsError::trap)?;
                     return Err(ErrorCode::NotPermitted.into());
                 }
             }
         }
-        Ok((base, place))
+        Ok((base, resolved))
     }
 
-    /// Sees to it that the hook may do this, and says so in the log, once for each place.
-    fn permit(&mut self, access: Access, place: &Place) -> FsResult<()> {
-        let permitted = self.grants.may_access(access, place.0, &place.1);
-        let first = self.said.insert((access, place.clone()));
+    /// Checks that the hook has a grant for this access, and logs the result once per path.
+    fn check_access(&mut self, access: Access, path: &BasePath) -> FsResult<()> {
+        let permitted = self.grants.may_access(access, path.0, &path.1);
+        let first = self.logged.insert((access, path.clone()));
         if permitted.is_ok() && access == Access::Write {
-            self.effects.note();
+            self.effects.record();
         }
         match permitted {
-            // What a dry run would write is listed.
-            Ok(()) if access == Access::Write && self.effects.are_listed() => Ok(()),
+            // A dry run lists it as a planned effect.
+            Ok(()) if access == Access::Write && self.effects.is_dry_run() => Ok(()),
             Ok(()) if first => self
                 .log
-                .used(access.name(), &format!("{}s {}", access.name(), self.shown(place)))
+                .used(access.name(), &format!("{}s {}", access.name(), self.display_path(path)))
                 .map_err(FsError::trap),
             Ok(()) => Ok(()),
             Err(message) => {
@@ -122,52 +121,51 @@ impl Files {
         }
     }
 
-    fn shown(&self, (base, path): &Place) -> String {
+    fn display_path(&self, (base, path): &BasePath) -> String {
         let root = self.roots.iter().find(|(root, _)| root == base).map(|(_, root)| root.join(path));
         root.unwrap_or_else(|| path.clone()).display().to_string()
     }
 
-    /// Opens the folder that a permitted place can be used from.
-    fn open_around(&self, access: Access, place: &Place) -> FsResult<OpenedPath> {
-        let (base, path) = place;
-        let (perms, mode, mut links) = match access {
+    /// Opens the folder that confines an operation on a path.
+    fn open_granted(&self, access: Access, path: &BasePath) -> FsResult<OpenedPath> {
+        let (base, path) = path;
+        let (perms, mode, mut follow) = match access {
             Access::Read => (FsPerms::ReadOnly, OpenMode::READ, PathFlags::SYMLINK_FOLLOW),
             Access::Write => (FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, PathFlags::empty()),
         };
-        let opened = |folder: OwnedFd, path: &Path, links| {
+        let opened = |folder: OwnedFd, path: &Path, follow| {
             let path = path.to_str().ok_or(ErrorCode::IllegalByteSequence)?.to_owned();
-            Ok(OpenedPath { dir: Dir::new(File::from(folder), perms, mode, false), path, links })
+            Ok(OpenedPath { dir: Dir::new(File::from(folder), perms, mode, false), path, follow })
         };
         let Some(confinement) = self.grants.confinement(access, *base, path) else {
-            // On the way to what is granted a folder may be looked at: it, and nothing in it.
+            // A parent folder of a granted path: only the folder itself can be inspected.
             return opened(self.open_folder(*base, path)?, Path::new("."), PathFlags::empty());
         };
         if access == Access::Write {
-            self.refuse_links(*base, path)?;
+            self.refuse_symlinks(*base, path)?;
         }
         let rest = path.strip_prefix(&confinement).unwrap_or(Path::new(""));
         if !rest.as_os_str().is_empty() {
-            return opened(self.open_folder(*base, &confinement)?, rest, links);
+            return opened(self.open_folder(*base, &confinement)?, rest, follow);
         }
         let Some((parent, name)) = path.parent().zip(path.file_name()) else {
-            return opened(self.open_folder(*base, path)?, Path::new("."), links);
+            return opened(self.open_folder(*base, path)?, Path::new("."), follow);
         };
-        // What is granted may be a folder or a file, or not be there yet.
+        // The granted path may be a folder or a file, or may not exist yet.
         if self.is_folder(*base, path) {
-            return opened(self.open_folder(*base, path)?, Path::new("."), links);
+            return opened(self.open_folder(*base, path)?, Path::new("."), follow);
         }
-        links = PathFlags::empty();
-        opened(self.open_folder(*base, parent)?, Path::new(name), links)
+        follow = PathFlags::empty();
+        opened(self.open_folder(*base, parent)?, Path::new(name), follow)
     }
 
-    /// Makes the folders on the way to what is granted itself and is about to be made: a grant that
-    /// names it names the way to it.
-    fn make_way(&self, (base, path): &Place) -> FsResult<()> {
+    /// Creates the parent folders of a granted path that is about to be created. The grant includes them.
+    fn create_parents(&self, (base, path): &BasePath) -> FsResult<()> {
         let is_granted_itself = self.grants.confinement(Access::Write, *base, path).is_some_and(|it| it == *path);
-        let Some(parent) = path.parent().filter(|_| is_granted_itself && !self.effects.are_listed()) else {
+        let Some(parent) = path.parent().filter(|_| is_granted_itself && !self.effects.is_dry_run()) else {
             return Ok(());
         };
-        self.refuse_links(*base, path)?;
+        self.refuse_symlinks(*base, path)?;
         match self.open_folder(*base, parent) {
             Err(error) if error.downcast_ref() == Some(&ErrorCode::NoEntry) => {
                 let root = self.root(*base).ok_or(ErrorCode::NoEntry)?;
@@ -184,16 +182,16 @@ impl Files {
     fn open_root(&self, base: Base) -> FsResult<OwnedFd> {
         let root = self.root(base).ok_or(ErrorCode::NoEntry)?;
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-        openat2(CWD, root, flags, Mode::empty(), ResolveFlags::empty()).map_err(fault)
+        openat2(CWD, root, flags, Mode::empty(), ResolveFlags::empty()).map_err(fs_error)
     }
 
-    /// How the way to a folder may lead. Links in the build dir come with what was pushed; those in
-    /// the deploy dir are Gatling's own, `current` above all.
-    fn ways(base: Base) -> ResolveFlags {
-        let ways = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    /// How to resolve paths below a base. Symlinks in the build dir come from the push. Those in the deploy dir are
+    /// Gatling's own, such as `current`.
+    fn resolve_flags(base: Base) -> ResolveFlags {
+        let flags = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         match base {
-            Base::Build => ways | ResolveFlags::NO_SYMLINKS,
-            Base::Deploy => ways,
+            Base::Build => flags | ResolveFlags::NO_SYMLINKS,
+            Base::Deploy => flags,
         }
     }
 
@@ -204,25 +202,26 @@ impl Files {
             return Ok(root);
         }
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-        openat2(&root, path, flags, Mode::empty(), Self::ways(base)).map_err(|error| {
+        openat2(&root, path, flags, Mode::empty(), Self::resolve_flags(base)).map_err(|error| {
             if error == Errno::LOOP || error == Errno::XDEV {
                 self.log
-                    .denied("read", &self.behind_link(&(base, path.to_owned())))
+                    .denied("read", &self.symlink_message(&(base, path.to_owned())))
                     .err()
-                    .map_or_else(|| fault(error), FsError::trap)
+                    .map_or_else(|| fs_error(error), FsError::trap)
             } else {
-                fault(error)
+                fs_error(error)
             }
         })
     }
 
     fn is_folder(&self, base: Base, path: &Path) -> bool {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
-        self.open_root(base).is_ok_and(|root| openat2(&root, path, flags, Mode::empty(), Self::ways(base)).is_ok())
+        self.open_root(base)
+            .is_ok_and(|root| openat2(&root, path, flags, Mode::empty(), Self::resolve_flags(base)).is_ok())
     }
 
-    /// A link could lead a write into a place that the path doesn't name: `.git`, say.
-    fn refuse_links(&self, base: Base, path: &Path) -> FsResult<()> {
+    /// Refuses a path through a symlink, which could redirect a write to another path, such as `.git`.
+    fn refuse_symlinks(&self, base: Base, path: &Path) -> FsResult<()> {
         let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
         let root = self.open_root(base)?;
         let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -230,47 +229,48 @@ impl Files {
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(error) => {
                 if error == Errno::LOOP {
-                    let place = self.shown(&(base, path.to_owned()));
-                    let message = format!("hooks may not write through a link, and one is on the way to {place}");
+                    let path = self.display_path(&(base, path.to_owned()));
+                    let message =
+                        format!("hooks may not write through a symlink, and a parent folder of {path} is one");
                     self.log.denied("write", &message).map_err(FsError::trap)?;
                 }
-                Err(fault(error))
+                Err(fs_error(error))
             }
         }
     }
 
-    /// Whether a file is the project's `.env`, by whatever name.
+    /// Whether a file is the project's `.env`, even under another name.
     fn is_secret(&self, file: std::io::Result<Metadata>) -> bool {
         let secret = self.root(Base::Deploy).and_then(|root| std::fs::metadata(root.join(".env")).ok());
         let file = file.ok().map(|file| (file.dev(), file.ino()));
         secret.is_some_and(|secret| file == Some((secret.dev(), secret.ino())))
     }
 
-    /// Refuses what is the project's `.env`.
+    /// Refuses access to the project's `.env`.
     fn refuse_secret(&mut self, file: std::io::Result<Metadata>) -> FsResult<()> {
         if !self.is_secret(file) {
             return Ok(());
         }
-        self.permit(Access::Read, &(Base::Deploy, PathBuf::from(".env")))?;
+        self.check_access(Access::Read, &(Base::Deploy, PathBuf::from(".env")))?;
         Err(ErrorCode::Access.into())
     }
 
-    fn behind_link(&self, place: &Place) -> String {
-        format!("a link is on the way to {}, or is that itself", self.shown(place))
+    fn symlink_message(&self, path: &BasePath) -> String {
+        format!("{}, or a parent folder of it, is a symlink", self.display_path(path))
     }
 
-    /// Whether a link is on the way to a place, or is that itself.
-    fn is_behind_link(&self, (base, path): &Place) -> bool {
+    /// Whether a path, or a parent folder of it, is a symlink.
+    fn has_symlink(&self, (base, path): &BasePath) -> bool {
         let Some(root) = self.root(*base) else { return false };
         path.ancestors().any(|part| !part.as_os_str().is_empty() && root.join(part).is_symlink())
     }
 }
 
-fn fault(errno: Errno) -> FsError {
+fn fs_error(errno: Errno) -> FsError {
     ErrorCode::from(std::io::Error::from(errno)).into()
 }
 
-/// Whether a folder has few enough files to be listed.
+/// Whether a folder has at most [`MAX_ENTRIES`] files.
 fn is_small(folder: &File) -> bool {
-    rustix::fs::Dir::read_from(folder).is_ok_and(|entries| entries.take(MOST_ENTRIES + 1).count() <= MOST_ENTRIES)
+    rustix::fs::Dir::read_from(folder).is_ok_and(|entries| entries.take(MAX_ENTRIES + 1).count() <= MAX_ENTRIES)
 }

@@ -1,5 +1,4 @@
-//! A look into a component, without compiling it: what it exports, what it needs, and whether
-//! that fits the contract.
+//! Inspects a component without compiling it: its exports and imports, and whether they match the contract.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -17,11 +16,11 @@ use crate::interface::ComponentInterface;
 use crate::types::{Comparison, is_plain_result};
 use gatling_names::{Hook, HookPoint, Name};
 
-/// The contract's package, without its version.
+/// The namespace and name of the contract's package.
 const NAMESPACE: &str = "gatling";
 const PACKAGE: &str = "hooks";
-/// The interfaces of WASI 0.2 that hooks get.
-const LINKED: [(&str, &[&str]); 7] = [
+/// The interfaces of WASI 0.2 that hooks can import.
+const WASI_INTERFACES: [(&str, &[&str]); 7] = [
     (
         "cli",
         &[
@@ -47,55 +46,55 @@ const LINKED: [(&str, &[&str]); 7] = [
         &["instance-network", "ip-name-lookup", "network", "tcp", "tcp-create-socket", "udp", "udp-create-socket"],
     ),
 ];
-/// The minor version of the contract that has the hook for a failure first.
+/// The minor version of the contract that added `on_failure`.
 const ON_FAILURE_SINCE: u64 = 2;
-/// Names further from every hook than this many typing errors are somebody's own.
-const LIKENESS: usize = 3;
-/// More problems than this help nobody.
-const MOST_PROBLEMS: usize = 100;
-/// Of how many exports that are no hooks it is guessed whether they were meant for one.
-const MOST_GUESSES: usize = 1000;
-/// Names longer than this, in bytes, are cut where people read them.
-const LONGEST_NAME: usize = 200;
+/// An export whose name differs from every hook's by more than this many typos is not meant as a hook.
+const MAX_TYPOS: usize = 3;
+/// How many problems are reported.
+const MAX_PROBLEMS: usize = 100;
+/// For how many exports that are not hooks a suggestion is computed.
+const MAX_SUGGESTIONS: usize = 1000;
+/// Longer names, in bytes, are truncated in messages.
+const MAX_NAME: usize = 200;
 
-/// What a component shows of itself.
+/// The result of inspecting a component.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Inspection {
-    /// The version of the contract that it was built against; none where it uses none of it.
+    /// The version of the contract that it was built against; `None` if it does not import the contract.
     pub contract: Option<String>,
-    /// What looks like a hook, in pipeline order; what is none comes last.
+    /// Its hooks in pipeline order, then exports that look like hooks, but are not.
     pub hooks: Vec<HookReport>,
-    /// What it imports, sorted.
+    /// The names of its imports, sorted.
     pub imports: Vec<String>,
-    /// What is wrong with it.
+    /// All problems of the component.
     pub problems: Vec<String>,
-    /// Problems that no call gets past.
+    /// The problems because of which no hook can be called.
     #[serde(skip)]
     fatal: Vec<String>,
-    /// The minor version of the contract that it was built against, if it is one that this Gatling keeps.
+    /// The minor version of the contract that it was built against, if Gatling supports it.
     #[serde(skip)]
     minor: Option<u64>,
 }
 
-/// One export that is a hook, or looks like one.
+/// An export that is a hook, or looks like one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HookReport {
-    /// Its name as people write it: `before_mix_compile`.
+    /// Its name, with underscores: `before_mix_compile`.
     pub name: String,
     /// The pipeline it belongs to.
     #[serde(rename = "task")]
     pub pipeline: Option<Name>,
     /// The step it belongs to.
     pub step: Option<Name>,
-    /// On which side of the step it is called: `before` or `after`.
+    /// Whether it is called `before` or `after` the step.
     pub phase: Option<&'static str>,
     /// Whether it can be called.
     pub status: Status,
-    /// What there is to say about it.
+    /// A problem or a note about it; empty if there is none.
     pub message: String,
     #[serde(skip)]
     fallible: bool,
-    /// Where it is called, for people; none if it is not a hook.
+    /// Where it is called, as text; `None` if it is not a hook.
     #[serde(skip)]
     pub place: Option<String>,
 }
@@ -104,11 +103,11 @@ pub struct HookReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// It can.
+    /// It can be called.
     Ok,
-    /// Its name is a hook's and its type isn't.
+    /// It has the name of a hook, but the wrong type.
     WrongType,
-    /// Its name looks like a hook's and is none.
+    /// Its name is similar to a hook's.
     Unknown,
 }
 
@@ -124,7 +123,7 @@ impl Status {
     }
 }
 
-/// The contract as this Gatling has it.
+/// The contract of this version of Gatling.
 struct Contract {
     resolve: Resolve,
     package: PackageName,
@@ -151,16 +150,15 @@ pub fn contract_version() -> String {
 }
 
 impl Inspection {
-    /// Looks into the bytes of a hooks file of a pipeline. `known` are the hooks that the program calls, of all
-    /// its pipelines.
+    /// Inspects the bytes of a hooks file of a pipeline. `known` are the hooks of all pipelines of the program.
     ///
     /// # Errors
-    /// When they are no component: the text says what they are, and what to do.
+    /// When they are not a component. The error says what they are, and what to do.
     pub fn of(bytes: &[u8], pipeline: &Name, known: &[Hook]) -> Result<Self, String> {
         let interface = ComponentInterface::of(bytes)?;
         let mut inspection = Self::default();
-        inspection.look_at_imports(&interface);
-        inspection.look_at_exports(&interface, pipeline, known);
+        inspection.check_imports(&interface);
+        inspection.check_exports(&interface, pipeline, known);
         for report in inspection.hooks.clone() {
             match report.status {
                 Status::Ok => {}
@@ -168,22 +166,22 @@ impl Inspection {
                 Status::Unknown => inspection.add_problem(report.message),
             }
         }
-        if let Some(lacking) = interface.lacking {
+        if let Some(unsupported) = interface.unsupported {
             inspection.refuse(format!(
-                "it uses a part of WebAssembly that gatling does not have: {lacking}. Build the hooks without it"
+                "it uses a WebAssembly feature that Gatling does not support: {unsupported}. Build the hooks without it"
             ));
         }
         Ok(inspection)
     }
 
-    /// The first problem that no call gets past.
+    /// The first problem because of which no hook can be called.
     #[must_use]
     pub fn fatal_problem(&self) -> Option<&str> {
         self.fatal.first().map(String::as_str)
     }
 
-    /// The keys of `[hooks.grants]` that the component could make use of, by what it imports. A
-    /// language's library imports more than a hook may ever use.
+    /// The keys of `[hooks.grants]` that the component could use, judging by its imports. The library of a language
+    /// often imports more than the hooks use.
     #[must_use]
     pub fn uses(&self) -> Vec<&'static str> {
         let grants = [
@@ -206,39 +204,39 @@ impl Inspection {
     }
 
     fn refuse(&mut self, problem: String) {
-        if self.fatal.len() < MOST_PROBLEMS {
+        if self.fatal.len() < MAX_PROBLEMS {
             self.fatal.push(problem.clone());
         }
         self.add_problem(problem);
     }
 
     fn add_problem(&mut self, problem: String) {
-        if self.problems.len() < MOST_PROBLEMS {
+        if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(problem);
         }
     }
 
-    fn look_at_imports(&mut self, interface: &ComponentInterface) {
+    fn check_imports(&mut self, interface: &ComponentInterface) {
         let mut names = BTreeSet::new();
         for (name, item) in interface.imports() {
-            let shown = shown(name);
+            let display = display_name(name);
             match item.ty {
-                // A type that it has a name for: whatever it is, others have it.
+                // A named type needs no implementation.
                 ComponentEntityType::Type { created, .. } if !matches!(created, ComponentAnyTypeId::Resource(_)) => {
                     continue;
                 }
-                ComponentEntityType::Instance(instance) => self.look_at_import(interface, name, item, instance),
+                ComponentEntityType::Instance(instance) => self.check_import(interface, name, item, instance),
                 ComponentEntityType::Func(_) => {
-                    self.refuse(format!("it imports the function {shown}, which gatling does not have"));
+                    self.refuse(format!("it imports the function {display}, which Gatling does not provide"));
                 }
-                _ => self.refuse(format!("it imports {shown}, which gatling does not have")),
+                _ => self.refuse(format!("it imports {display}, which Gatling does not provide")),
             }
-            names.insert(shown);
+            names.insert(display);
         }
         self.imports = names.into_iter().collect();
     }
 
-    fn look_at_import(
+    fn check_import(
         &mut self,
         component: &ComponentInterface,
         name: &str,
@@ -248,19 +246,19 @@ impl Inspection {
         let parsed = ComponentName::new_with_features(name, 0, wasmparser::WasmFeatures::all());
         let parsed = parsed.as_ref().map(ComponentName::kind);
         let Ok(ComponentNameKind::Interface(interface)) = parsed else {
-            return self.refuse(format!("it imports {}, which gatling does not have", shown(name)));
+            return self.refuse(format!("it imports {}, which Gatling does not provide", display_name(name)));
         };
         let (namespace, package) = (interface.namespace(), interface.package());
         if namespace.as_str() == NAMESPACE && package.as_str() == PACKAGE {
-            self.look_at_contract(component.types(), &interface, item, instance);
-        } else if namespace.as_str() != "wasi" || !is_linked(&interface, item) {
-            let name = shown(name);
-            self.refuse(format!("it imports {name}, which gatling does not have: build the hooks without it"));
+            self.check_contract(component.types(), &interface, item, instance);
+        } else if namespace.as_str() != "wasi" || !is_provided(&interface, item) {
+            let name = display_name(name);
+            self.refuse(format!("it imports {name}, which Gatling does not provide: build the hooks without it"));
         }
     }
 
-    /// Whether the contract that the component was built against is one that this Gatling keeps.
-    fn look_at_contract(
+    /// Checks that Gatling supports the version of the contract that the component was built against.
+    fn check_contract(
         &mut self,
         types: TypesRef<'_>,
         interface: &InterfaceName<'_>,
@@ -268,23 +266,23 @@ impl Inspection {
         instance: ComponentInstanceTypeId,
     ) {
         let ours = CONTRACT.package.version.as_ref().expect("the contract has a version");
-        let name = shown(interface.as_str());
+        let name = display_name(interface.as_str());
         let Ok(Some(theirs)) = interface.version(item.version_suffix.as_deref()) else {
             return self.refuse(format!(
-                "it imports {name} without a version: this gatling has gatling:hooks@{ours}; write the version into the world"
+                "it imports {name} without a version: add the version to the world. This Gatling provides gatling:hooks@{ours}"
             ));
         };
-        self.contract = Some(shown(&theirs.to_string()));
-        let is_kept = theirs.major == ours.major && theirs.minor <= ours.minor && theirs.pre.is_empty();
-        if !is_kept {
+        self.contract = Some(display_name(&theirs.to_string()));
+        let is_supported = theirs.major == ours.major && theirs.minor <= ours.minor && theirs.pre.is_empty();
+        if !is_supported {
             let remedy = if theirs > *ours {
-                "upgrade gatling on the server, or build the hooks against the older contract"
+                "upgrade Gatling on the server, or build the hooks against the older contract"
             } else {
-                "build the hooks anew against this contract"
+                "rebuild the hooks against this contract"
             };
-            let theirs = shown(&theirs.to_string());
+            let theirs = display_name(&theirs.to_string());
             let problem = format!(
-                "it needs the contract gatling:hooks@{theirs}, and this gatling has gatling:hooks@{ours}: {remedy}"
+                "it needs the contract gatling:hooks@{theirs}, but this Gatling provides gatling:hooks@{ours}: {remedy}"
             );
             if !self.fatal.contains(&problem) {
                 self.refuse(problem);
@@ -296,8 +294,8 @@ impl Inspection {
         let known =
             CONTRACT.resolve.packages.iter().find_map(|(_, package)| package.interfaces.get(interface.as_str()));
         let Some(known) = known.map(|id| &CONTRACT.resolve.interfaces[*id]) else {
-            let interface = shown(interface.as_str());
-            return self.refuse(format!("it imports {name}, and gatling:hooks@{ours} has no interface {interface}"));
+            let interface = display_name(interface.as_str());
+            return self.refuse(format!("it imports {name}, but gatling:hooks@{ours} has no interface {interface}"));
         };
         let comparison = Comparison { types, contract: &CONTRACT.resolve };
         for (function, item) in &types[instance].exports {
@@ -305,27 +303,28 @@ impl Inspection {
             match known.functions.get(function) {
                 None => self.refuse(format!(
                     "it imports the function {} of {name}, which gatling:hooks@{ours} does not have",
-                    shown(function)
+                    display_name(function)
                 )),
                 Some(own) if !comparison.is_same_function(&types[theirs], own) => self.refuse(format!(
-                    "it imports the function {function} of {name} with another type than it has in gatling:hooks@{ours}: build the hooks against the contract as gatling ships it"
+                    "it imports the function {function} of {name} with a type that differs from gatling:hooks@{ours}: \
+                     build the hooks against the unchanged contract of Gatling"
                 )),
                 Some(_) => {}
             }
         }
     }
 
-    fn look_at_exports(&mut self, interface: &ComponentInterface, pipeline: &Name, known: &[Hook]) {
-        // The file's own pipeline first: many hooks have the same name in several pipelines.
+    fn check_exports(&mut self, interface: &ComponentInterface, pipeline: &Name, known: &[Hook]) {
+        // The file's own pipeline comes first, because several pipelines have hooks of the same name.
         let (own, others): (Vec<_>, Vec<_>) = known.iter().partition(|hook| hook.pipeline == *pipeline);
         let known: Vec<_> = own.into_iter().chain(others).map(|hook| (hook.export(), hook)).collect();
         let mut found: Vec<(usize, HookReport)> = Vec::new();
         let types = interface.types();
-        let mut guesses = 0..MOST_GUESSES;
+        let mut suggestions = 0..MAX_SUGGESTIONS;
         for (export, item) in interface.exports() {
             if matches!(item.ty, ComponentEntityType::Component(_)) {
-                let export = shown(export);
-                self.refuse(format!("it exports the component {export}, and can export only what is in components"));
+                let export = display_name(export);
+                self.refuse(format!("it exports the component {export}: export functions instead"));
             }
             let ComponentEntityType::Func(function) = item.ty else { continue };
             if let Some(place) = known.iter().position(|(name, _)| name == export) {
@@ -334,8 +333,8 @@ impl Inspection {
                     report = not_yet_a_hook(report, self.contract.as_deref().unwrap_or_default());
                 }
                 found.push((place, report));
-            } else if guesses.next().is_some()
-                && let Some(nearest) = meant(export, &known)
+            } else if suggestions.next().is_some()
+                && let Some(nearest) = suggestion(export, &known)
             {
                 found.push((known.len(), unknown_report(export, nearest)));
             }
@@ -344,20 +343,20 @@ impl Inspection {
         self.hooks = found.into_iter().map(|(_, report)| report).collect();
     }
 
-    /// Whether the contract that the component was built against doesn't have that hook yet.
+    /// Whether the component was built against a contract that did not have this hook yet.
     fn is_older_than(&self, hook: &Hook) -> bool {
         hook.point == HookPoint::OnFailure && self.minor.is_some_and(|minor| minor < ON_FAILURE_SINCE)
     }
 }
 
-/// The report of an export that was named when its name was not a hook's. Components that worked go on
-/// working, whatever they call their own functions.
+/// The report of an export that got its name before that was the name of a hook. It is not an error, so that
+/// components that worked before keep working.
 fn not_yet_a_hook(report: HookReport, contract: &str) -> HookReport {
     let name = &report.name;
     HookReport {
         message: format!(
-            "{name} is a hook since gatling:hooks@1.{ON_FAILURE_SINCE}.0, and the component was built against \
-             gatling:hooks@{contract}: it is never called. Give the function another name, or build it against the newer contract"
+            "{name} is a hook since gatling:hooks@1.{ON_FAILURE_SINCE}.0, but the component was built against \
+             gatling:hooks@{contract}: it is never called. Rename the function, or build it against the newer contract"
         ),
         pipeline: None,
         place: None,
@@ -366,39 +365,44 @@ fn not_yet_a_hook(report: HookReport, contract: &str) -> HookReport {
     }
 }
 
-/// Whether this Gatling gives hooks that interface of WASI.
-fn is_linked(interface: &InterfaceName<'_>, item: &ComponentItem) -> bool {
+/// Whether Gatling provides this interface of WASI.
+fn is_provided(interface: &InterfaceName<'_>, item: &ComponentItem) -> bool {
     let version = interface.version(item.version_suffix.as_deref()).ok().flatten();
     let is_ours = version.is_some_and(|version| (version.major, version.minor) == (0, 2) && version.pre.is_empty());
     let (package, name) = (interface.package(), interface.interface());
-    is_ours && LINKED.iter().any(|(linked, names)| *linked == package.as_str() && names.contains(&name.as_str()))
+    is_ours
+        && WASI_INTERFACES
+            .iter()
+            .any(|(provided, names)| *provided == package.as_str() && names.contains(&name.as_str()))
 }
 
-/// A name of the component's, as people can read it.
-fn shown(name: &str) -> String {
-    if name.len() <= LONGEST_NAME {
+/// A name from the component, truncated for messages.
+fn display_name(name: &str) -> String {
+    if name.len() <= MAX_NAME {
         return name.to_owned();
     }
-    format!("{}… (cut here: it has {} bytes)", &name[..name.floor_char_boundary(LONGEST_NAME)], name.len())
+    format!("{}… (truncated: {} bytes in total)", &name[..name.floor_char_boundary(MAX_NAME)], name.len())
 }
 
 fn hook_report(types: TypesRef<'_>, function: &ComponentFuncType, hook: &Hook, pipeline: &Name) -> HookReport {
-    let (status, fallible, message) = match returns(types, function, &hook.point) {
+    let (status, fallible, message) = match check_type(types, function, &hook.point) {
         Ok(fallible) if hook.pipeline == *pipeline => (Status::Ok, fallible, String::new()),
         Ok(fallible) => {
-            let place =
-                format!("belongs to the pipeline {}, and is not called from a hooks file of {pipeline}", hook.pipeline);
+            let place = format!(
+                "belongs to the pipeline {}, so it is not called from a hooks file of {pipeline}",
+                hook.pipeline
+            );
             (Status::Ok, fallible, place)
         }
         Err(wrong) => {
             let (name, version) = (hook.name(), contract_version());
             let right = match hook.point {
                 HookPoint::OnFailure => format!(
-                    "It is `func(env: env, failure: failure) -> result<_, string>` or `func(env: env, failure: failure)`, with \
-                     the env of gatling:hooks/types@{version} and the failure of gatling:hooks/failures@{version}"
+                    "It must be `func(env: env, failure: failure) -> result<_, string>` or `func(env: env, failure: failure)`, \
+                     with the env of gatling:hooks/types@{version} and the failure of gatling:hooks/failures@{version}"
                 ),
                 _ => format!(
-                    "A hook is `func(env: env) -> result<_, string>` or `func(env: env)`, with the env of \
+                    "It must be `func(env: env) -> result<_, string>` or `func(env: env)`, with the env of \
                      gatling:hooks/types@{version}"
                 ),
             };
@@ -418,9 +422,9 @@ fn hook_report(types: TypesRef<'_>, function: &ComponentFuncType, hook: &Hook, p
 }
 
 fn unknown_report(export: &str, nearest: String) -> HookReport {
-    let name = shown(export).replace('-', "_");
+    let name = display_name(export).replace('-', "_");
     HookReport {
-        message: format!("{name} is not a hook, and is never called: did you mean {nearest}?"),
+        message: format!("{name} is not a hook, so it is never called: did you mean {nearest}?"),
         name,
         pipeline: None,
         step: None,
@@ -431,43 +435,43 @@ fn unknown_report(export: &str, nearest: String) -> HookReport {
     }
 }
 
-/// The hook that an export with another name may have been meant for; none if it was meant for
-/// something else, as what toolchains add is.
-fn meant(export: &str, known: &[(String, &Hook)]) -> Option<String> {
-    let looks_like_one = export.starts_with("before-") || export.starts_with("after-");
+/// The hook that was probably meant by an export with another name; `None` if the export is something else, such
+/// as a function that a toolchain adds.
+fn suggestion(export: &str, known: &[(String, &Hook)]) -> Option<String> {
+    let looks_like_hook = export.starts_with("before-") || export.starts_with("after-");
     let longest = known.iter().map(|(name, _)| name.len()).max()?;
-    if !looks_like_one && export.len() > longest + LIKENESS {
+    if !looks_like_hook && export.len() > longest + MAX_TYPOS {
         return None;
     }
-    // How the end of a long name is spelt makes no hook any nearer.
+    // The end of a long name does not change which hook is the nearest.
     let start = &export[..export.floor_char_boundary(2 * longest)];
     let (distance, nearest) = known
         .iter()
         .map(|(name, hook)| (strsim::damerau_levenshtein(start, name), hook))
         .min_by_key(|(distance, _)| *distance)?;
-    (looks_like_one || distance <= LIKENESS).then(|| nearest.name())
+    (looks_like_hook || distance <= MAX_TYPOS).then(|| nearest.name())
 }
 
-/// Whether a hook of this type returns a result. What is wrong with the type, if it is none.
-fn returns(types: TypesRef<'_>, function: &ComponentFuncType, point: &HookPoint) -> Result<bool, String> {
+/// Whether a hook of this type returns a result. The error says what is wrong with the type.
+fn check_type(types: TypesRef<'_>, function: &ComponentFuncType, point: &HookPoint) -> Result<bool, String> {
     if function.async_ {
-        return Err("it is async".to_owned());
+        return Err("it is asynchronous".to_owned());
     }
     let wanted: &[_] = match point {
         HookPoint::OnFailure => &[("env", &CONTRACT.env), ("failure", &CONTRACT.failure)],
         _ => &[("env", &CONTRACT.env)],
     };
     if function.params.len() != wanted.len() {
-        return Err(format!("it takes {} parameters", function.params.len()));
+        return Err(format!("it has {} parameters instead of {}", function.params.len(), wanted.len()));
     }
     let comparison = Comparison { types, contract: &CONTRACT.resolve };
     for ((_, theirs), (name, ours)) in function.params.iter().zip(wanted) {
-        comparison.same(theirs, ours, name)?;
+        comparison.check_same(theirs, ours, name)?;
     }
     match &function.result {
         None => Ok(false),
         Some(result) if is_plain_result(types, result) => Ok(true),
-        Some(_) => Err("it returns something else".to_owned()),
+        Some(_) => Err("its result is not `result<_, string>`".to_owned()),
     }
 }
 

@@ -1,9 +1,10 @@
-//! Hosts hooks: a program's users write functions that it calls around its steps, in any language, as an
-//! exported function of a WebAssembly component that runs in a sandbox. The only crate that knows wasmtime.
+//! Hosts hooks: functions that a program's users write, in any language, and that it calls before and after its
+//! steps. Hooks are exported functions of a WebAssembly component that runs in a sandbox. Only this crate uses
+//! wasmtime.
 //!
 //! A [`HooksFile`] says where the component is, which hooks the program calls, and what they may do and use.
-//! [`HooksFile::prepare`] looks into it and compiles it while the program does something else, and
-//! [`Hooks::load`] then offers what it exports to be called. Whatever happens on the way is a [`HookEvent`].
+//! [`HooksFile::prepare`] inspects and compiles it on a separate thread. [`Hooks::load`] returns the exported
+//! hooks, and [`Hooks::call`] calls one of them. Everything that a hook does is reported as a [`HookEvent`].
 
 mod allocator;
 mod cache;
@@ -50,36 +51,36 @@ use effects::Effects;
 use inspect::{HookReport, Inspection};
 use preload::Code;
 
-/// A hooks file larger than this, in bytes, is refused unread: the largest that toolchains make, Python's,
+/// A hooks file larger than this, in bytes, is refused unread. The largest that a toolchain builds, Python's,
 /// have some 20 MB.
-pub const LARGEST: u64 = 256 * 1024 * 1024;
+pub const MAX_FILE_SIZE: u64 = 256 * 1024 * 1024;
 
-/// A hooks file, and what its hooks may do and use.
+/// A hooks file, with the grants and limits of its hooks.
 #[derive(Clone, Debug)]
 pub struct HooksFile {
     /// Where it is.
     pub path: PathBuf,
-    /// The pipeline whose hooks it holds.
+    /// The pipeline whose hooks it contains.
     pub pipeline: Name,
-    /// The hooks that the program calls: those of all its pipelines, in order.
+    /// The hooks of all pipelines of the program, in order.
     pub known: Vec<Hook>,
-    /// What they may do beyond reading their env record and logging.
+    /// What its hooks may do beyond reading the env record and logging.
     pub grants: Grants,
-    /// How much they may use.
+    /// The limits of its hooks.
     pub limits: Limits,
-    /// The folder of compiled code. It must belong to this user, and nobody else may write to it.
+    /// The folder of compiled code. It must belong to this user, and no one else may write to it.
     pub cache_dir: PathBuf,
-    /// What compiles the file.
+    /// How to compile the file.
     pub compiler: Compiler,
 }
 
-/// What hooks are called with.
+/// The input of hooks.
 pub struct HookInput {
-    /// The record that each of them gets.
+    /// The env record that each hook gets.
     pub env: EnvRecord,
-    /// The variables that they can be granted.
+    /// The variables that can be granted to hooks.
     pub variables: Variables,
-    /// The command that sets such a variable, without the variable.
+    /// The command that sets such a variable, without its argument, for error messages.
     pub set_command: String,
 }
 
@@ -96,17 +97,17 @@ pub struct Call {
     pub hook: Hook,
     /// The run's id.
     pub run_id: String,
-    /// Which attempt this is, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// When the run began.
+    /// When the run started.
     pub started_at: SystemTime,
-    /// Where its events go.
+    /// Receives the events of the call.
     pub events: Sink,
-    /// What failed, for the hook that is called because of it.
+    /// The failure record, for `on_failure`.
     pub failure: Option<FailureRecord>,
 }
 
-/// The hooks of a pipeline: those that its hooks file exports, or none at all.
+/// The hooks that the hooks file of a pipeline exports.
 pub struct Hooks {
     loaded: Option<Loaded>,
     warnings: Vec<String>,
@@ -114,16 +115,16 @@ pub struct Hooks {
 
 struct Loaded {
     file: HooksFile,
-    /// The hooks of the file's pipeline that it exports, in pipeline order.
+    /// The exported hooks of the file's pipeline, in pipeline order.
     hooks: Vec<Hook>,
     /// By export name: whether the hook returns a result.
     fallible: HashMap<String, bool>,
     input: HookInput,
     code: Code,
-    /// What calls them, from the first call on.
+    /// Created by the first call.
     caller: OnceCell<Caller>,
-    /// Whether the code can't be had.
-    is_without_code: Cell<bool>,
+    /// Whether compiling or loading the code has failed.
+    has_no_code: Cell<bool>,
 }
 
 impl HooksFile {
@@ -133,33 +134,33 @@ impl HooksFile {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Looks into the file, and compiles it if it exports a hook of its pipeline, on a thread of its own.
+    /// Starts a thread that inspects the file, and compiles it if it exports a hook of its pipeline.
     #[must_use]
     pub fn prepare(self) -> Preload {
         Preload::start(self)
     }
 
-    /// Compiles the file and keeps the code, so that the first run with it need not. Returns how long that took;
-    /// none where it had been done before, or the file has no hooks of its pipeline.
+    /// Compiles the file and stores the code in the cache for the next run. Returns how long that took; `None` if
+    /// the code was in the cache already, or the file has no hooks of its pipeline.
     ///
     /// # Errors
-    /// When it can't be used.
+    /// When the file can't be used.
     pub fn precompile(self) -> Result<Option<Duration>> {
         let preload = self.prepare();
-        let looked = preload.looked()?;
-        if let Some(problem) = looked.fatal {
+        let summary = preload.summary()?;
+        if let Some(problem) = summary.fatal {
             bail!("{problem}");
         }
-        match looked.exported(&preload.file).next() {
+        match summary.exported(&preload.file).next() {
             Some(_) => preload.code.compiled(),
             None => Ok(None),
         }
     }
 
-    /// The hooks of its pipeline that the file exports, in order, without compiling it.
+    /// The exported hooks of the file's pipeline, in order. Doesn't compile the file.
     ///
     /// # Errors
-    /// When it can't be read, or is not a component.
+    /// When the file can't be read, or is not a component.
     pub fn exported(&self) -> Result<Vec<Hook>> {
         let inspection =
             Inspection::of(&read(&self.path)?, &self.pipeline, &self.known).map_err(|error| anyhow!(error))?;
@@ -167,7 +168,7 @@ impl HooksFile {
         Ok(self.own().filter(|hook| exports.contains(&hook.export())).cloned().collect())
     }
 
-    /// The hooks that the program calls of its pipeline.
+    /// The hooks of the file's pipeline.
     fn own(&self) -> impl Iterator<Item = &Hook> {
         self.known.iter().filter(|hook| hook.pipeline == self.pipeline)
     }
@@ -180,63 +181,61 @@ impl Hooks {
         Self { loaded: None, warnings: Vec::new() }
     }
 
-    /// The hooks of a file that is being prepared. Doesn't wait for its code.
+    /// The hooks of a file that is being prepared. Waits for the inspection, but not for the code.
     ///
     /// # Errors
-    /// When the file can't be read, is not a component, has a hook of the wrong type, or needs what this host
-    /// doesn't have.
+    /// When the file can't be read, is not a component, has a hook of the wrong type, or imports something that
+    /// this host doesn't provide.
     pub fn load(preload: Preload, input: HookInput) -> Result<Self> {
-        let looked = preload.looked()?;
-        if let Some(problem) = looked.fatal {
+        let summary = preload.summary()?;
+        if let Some(problem) = summary.fatal {
             bail!("{problem}");
         }
-        let hooks: Vec<_> = looked.exported(&preload.file).cloned().collect();
+        let hooks: Vec<_> = summary.exported(&preload.file).cloned().collect();
         if hooks.is_empty() {
-            return Ok(Self { loaded: None, warnings: looked.warnings });
+            return Ok(Self { loaded: None, warnings: summary.warnings });
         }
         let loaded = Loaded {
             file: preload.file,
             hooks,
-            fallible: looked.hooks,
+            fallible: summary.hooks,
             input,
             code: preload.code,
             caller: OnceCell::new(),
-            is_without_code: Cell::new(false),
+            has_no_code: Cell::new(false),
         };
-        Ok(Self { loaded: Some(loaded), warnings: looked.warnings })
+        Ok(Self { loaded: Some(loaded), warnings: summary.warnings })
     }
 
-    /// What the file's author should know: names that look like a hook's, and are not.
+    /// Warnings for the file's author: exports whose names look like hooks, but are not.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The hooks that will be called, in order.
+    /// The exported hooks, in order.
     #[must_use]
     pub fn all(&self) -> &[Hook] {
         self.loaded.as_ref().map_or(&[], |loaded| &loaded.hooks)
     }
 
-    /// Whether the file exports the hook, Elixir's `function_exported?`, and its code can be had as far
-    /// as that is known.
+    /// Whether the file exports the hook (like Elixir's `function_exported?`), and loading its code has not failed.
     #[must_use]
     pub fn has(&self, hook: &Hook) -> bool {
-        self.loaded.as_ref().is_some_and(|loaded| loaded.hooks.contains(hook) && !loaded.is_without_code.get())
+        self.loaded.as_ref().is_some_and(|loaded| loaded.hooks.contains(hook) && !loaded.has_no_code.get())
     }
 
-    /// Whether a hook that was called has done anything beyond looking: run a program, changed a
-    /// file or sent a request.
+    /// Whether a hook has run a program, changed a file or sent a request.
     #[must_use]
     pub fn have_acted(&self) -> bool {
         self.loaded.as_ref().and_then(|loaded| loaded.caller.get()).is_some_and(Caller::has_acted)
     }
 
-    /// Calls a hook with a copy of the env record; one that isn't exported is not an error. The first call waits
-    /// until the file is compiled.
+    /// Calls a hook with a copy of the env record. Does nothing if it is not exported. The first call waits until
+    /// the file is compiled.
     ///
     /// # Errors
-    /// When the hook returns an error or traps, or exceeds a limit: that is a [`LimitHit`].
+    /// When the hook returns an error, traps, or exceeds a limit (a [`LimitHit`]).
     pub fn call(&self, call: &Call) -> Result<()> {
         let Some(loaded) = self.loaded.as_ref().filter(|_| self.has(&call.hook)) else { return Ok(()) };
         let fallible = loaded.fallible.get(&call.hook.export()).copied().unwrap_or_default();
@@ -259,7 +258,7 @@ impl Loaded {
         let linked = self
             .code
             .wait(events)
-            .inspect_err(|_| self.is_without_code.set(true))
+            .inspect_err(|_| self.has_no_code.set(true))
             .with_context(|| format!("the hooks file {} cannot be compiled", self.file.name()))?;
         let caller = Caller::new(linked, self.file.grants.clone(), self.file.limits, Effects::default())?;
         Ok(self.caller.get_or_init(|| caller))
@@ -269,15 +268,20 @@ impl Loaded {
 /// Reads a hooks file.
 ///
 /// # Errors
-/// When it isn't there, is not a file, can't be read, or is larger than [`LARGEST`].
+/// When it doesn't exist, is not a file, can't be read, or is larger than [`MAX_FILE_SIZE`].
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let cannot = || format!("cannot read {}", path.display());
     let metadata = fs::metadata(path).with_context(cannot)?;
     if !metadata.is_file() {
         bail!("{} is not a file", path.display());
     }
-    if metadata.len() > LARGEST {
-        bail!("{} has {} MB; a hooks file has at most {} MB", path.display(), metadata.len() >> 20, LARGEST >> 20);
+    if metadata.len() > MAX_FILE_SIZE {
+        bail!(
+            "{} has {} MB; a hooks file may have at most {} MB",
+            path.display(),
+            metadata.len() >> 20,
+            MAX_FILE_SIZE >> 20
+        );
     }
     fs::read(path).with_context(cannot)
 }

@@ -1,4 +1,4 @@
-//! How much a hook may use of the server: time, memory, and room in the log.
+//! The limits of a hook: time, memory, and the size of its log.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,30 +9,29 @@ use wasmtime::ResourceLimiter;
 use crate::event::{HookEvent, Level, Sink};
 use gatling_text::duration;
 
-/// How many instances of core modules a component may have: those that toolchains make have some
-/// dozens.
-pub(crate) const MOST_INSTANCES: usize = 200;
+/// How many instances of core modules a component may have. Components from real toolchains have a few dozen.
+pub(crate) const MAX_INSTANCES: usize = 200;
 
-/// How much a hook may use.
+/// The limits of a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Wall-clock time of a call, with all that the hook waits for.
+    /// Wall-clock time of a call, including the time that the hook waits for programs and servers.
     pub timeout: Duration,
     /// Linear memory, in bytes.
     pub memory: usize,
     /// Elements of tables.
     pub table: usize,
-    /// Lines in the log, for each call.
+    /// Log lines per call.
     pub log_lines: usize,
-    /// Bytes in the log, for each call.
+    /// Log size per call, in bytes.
     pub log_bytes: usize,
-    /// Bytes of a program's output that are returned to the hook.
+    /// How much of a program's output is returned to the hook, in bytes.
     pub output: usize,
-    /// Bytes of an error's text.
+    /// How much of an error's text is shown, in bytes.
     pub error: usize,
-    /// Wall-clock time of compiling the hooks file.
+    /// Wall-clock time for compiling the hooks file.
     pub compile_timeout: Duration,
-    /// Memory of compiling it, in bytes.
+    /// Memory for compiling the hooks file, in bytes.
     pub compile_memory: usize,
 }
 
@@ -55,37 +54,37 @@ impl Default for Limits {
 /// A limit that a hook exceeded.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LimitHit {
-    /// Of [`Limits::timeout`].
+    /// [`Limits::timeout`].
     #[error("time limit ({}) exceeded", duration(*.0))]
     Time(Duration),
-    /// Of [`Limits::compile_timeout`].
+    /// [`Limits::compile_timeout`].
     #[error("compile time limit ({}) exceeded", duration(*.0))]
     CompileTime(Duration),
-    /// Of [`Limits::compile_memory`].
+    /// [`Limits::compile_memory`].
     #[error("compile memory limit ({}) exceeded", bytes(*.0))]
     CompileMemory(usize),
-    /// Of [`Limits::memory`].
+    /// [`Limits::memory`].
     #[error("memory limit ({}) exceeded", bytes(*.0))]
     Memory(usize),
-    /// Of [`Limits::table`].
+    /// [`Limits::table`].
     #[error("table limit ({0} elements) exceeded")]
     Table(usize),
-    /// Of [`Limits::log_lines`].
+    /// [`Limits::log_lines`].
     #[error("log limit ({0} lines) exceeded")]
     LogLines(usize),
-    /// Of [`Limits::log_bytes`].
+    /// [`Limits::log_bytes`].
     #[error("log limit ({}) exceeded", bytes(*.0))]
     LogBytes(usize),
-    /// Of open files, folders, streams and requests.
+    /// Open files, folders, streams and requests.
     #[error("more than {0} open files, folders, streams and requests at once; close those that are no longer needed")]
     Handles(usize),
-    /// Of the files in a folder that a hook lists.
-    #[error("it listed a folder with more than {0} files, or too many folders at once")]
-    Entries(usize),
+    /// The files in a folder that a hook lists, and the folders that it lists at once.
+    #[error("it listed a folder with more than {0} files, or more than {1} folders at once")]
+    Entries(usize, usize),
 }
 
 impl LimitHit {
-    /// The field of [`Limits`] that raises the limit, if there is one.
+    /// The field of [`Limits`] that sets the limit, if it can be set.
     #[must_use]
     pub fn field(&self) -> Option<&'static str> {
         match self {
@@ -96,7 +95,7 @@ impl LimitHit {
             Self::Table(_) => Some("table"),
             Self::LogLines(_) => Some("log_lines"),
             Self::LogBytes(_) => Some("log_bytes"),
-            Self::Handles(_) | Self::Entries(_) => None,
+            Self::Handles(_) | Self::Entries(..) => None,
         }
     }
 }
@@ -105,7 +104,7 @@ fn bytes(bytes: usize) -> String {
     ByteSize::b(bytes as u64).display().iec().to_string()
 }
 
-/// What a call of a hook writes, up to its limits. Clones draw on the same share.
+/// The log of one call of a hook, within its limits. Clones share the limits.
 #[derive(Clone)]
 pub(crate) struct HookLog {
     sink: Sink,
@@ -125,49 +124,49 @@ impl HookLog {
         Self { sink, lines: limits.log_lines, bytes: limits.log_bytes, used: Arc::default() }
     }
 
-    /// What the hook, or a program that it runs, writes to its standard output or error.
+    /// Logs a line that the hook, or a program that it runs, wrote to standard output or standard error.
     pub(crate) fn output(&self, text: &str, open: bool) -> Result<(), LimitHit> {
-        self.take(text)?;
+        self.count(text)?;
         self.sink.emit(HookEvent::Output { text: text.to_owned(), open });
         Ok(())
     }
 
-    /// What the hook writes to the log.
+    /// Logs a message of the hook.
     pub(crate) fn log(&self, level: Level, text: &str) -> Result<(), LimitHit> {
-        self.take(text)?;
+        self.count(text)?;
         self.sink.emit(HookEvent::Log { level, text: text.to_owned() });
         Ok(())
     }
 
-    /// A program that the hook wants to run.
+    /// Logs a command line that the hook asks to run.
     pub(crate) fn command(&self, line: &str) -> Result<(), LimitHit> {
-        self.take(line)?;
+        self.count(line)?;
         self.sink.emit(HookEvent::Command(line.to_owned()));
         Ok(())
     }
 
-    /// What is to be said of something that the hook did.
+    /// Logs a note about something that the hook did.
     pub(crate) fn note(&self, text: &str) -> Result<(), LimitHit> {
-        self.take(text)?;
+        self.count(text)?;
         self.sink.emit(HookEvent::Note(text.to_owned()));
         Ok(())
     }
 
-    /// What the hook uses one of its grants for.
+    /// Logs the use of a grant.
     pub(crate) fn used(&self, grant: &'static str, what: &str) -> Result<(), LimitHit> {
-        self.take(what)?;
+        self.count(what)?;
         self.sink.emit(HookEvent::GrantUsed { grant, what: what.to_owned() });
         Ok(())
     }
 
-    /// What the hook may not do.
+    /// Logs a refusal.
     pub(crate) fn denied(&self, grant: &'static str, message: &str) -> Result<(), LimitHit> {
-        self.take(message)?;
+        self.count(message)?;
         self.sink.emit(HookEvent::GrantRefused { grant, message: message.to_owned() });
         Ok(())
     }
 
-    fn take(&self, text: &str) -> Result<(), LimitHit> {
+    fn count(&self, text: &str) -> Result<(), LimitHit> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.lines = used.lines.saturating_add(text.split('\n').count());
         used.bytes = used.bytes.saturating_add(text.len());
@@ -181,7 +180,7 @@ impl HookLog {
     }
 }
 
-/// Watches over the memory and the tables of one call.
+/// Limits the memory and the tables of one call.
 pub(crate) struct Meter {
     limits: Limits,
     memory: usize,
@@ -194,8 +193,8 @@ impl Meter {
     }
 }
 
-// An error ends the hook with a reason. A refusal would leave the guest to say that something
-// or other failed.
+// An error ends the hook and names the limit. If growing only failed, the guest would report some other
+// error instead.
 impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         self.memory = self.memory.saturating_add(desired.saturating_sub(current));
@@ -214,15 +213,15 @@ impl ResourceLimiter for Meter {
     }
 
     fn instances(&self) -> usize {
-        MOST_INSTANCES
+        MAX_INSTANCES
     }
 
     fn tables(&self) -> usize {
-        MOST_INSTANCES
+        MAX_INSTANCES
     }
 
     fn memories(&self) -> usize {
-        MOST_INSTANCES
+        MAX_INSTANCES
     }
 }
 
@@ -232,7 +231,7 @@ mod tests {
     use crate::event::tests::captured;
 
     #[test]
-    fn the_log_has_room_for_so_many_lines_and_so_many_bytes() {
+    fn the_log_is_limited_in_lines_and_in_bytes() {
         let limits = Limits { log_lines: 3, log_bytes: 100, ..Limits::default() };
         let (events, captured) = captured();
         let hook_log = HookLog::new(events, &limits);
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_can_be_raised_names_its_field() {
+    fn a_limit_names_its_field_if_it_can_be_raised() {
         assert_eq!(LimitHit::Memory(512 << 20).to_string(), "memory limit (512.0 MiB) exceeded");
         assert_eq!(LimitHit::Memory(1).field(), Some("memory"));
         assert_eq!(LimitHit::Handles(1).field(), None);

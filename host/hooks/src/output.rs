@@ -1,4 +1,4 @@
-//! What a hook writes to its standard output and standard error, as lines of the log.
+//! Writes the standard output and standard error of a hook to the log, line by line.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -12,12 +12,12 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::limits::{HookLog, LimitHit};
 
-/// How many of the last lines are kept, to print with a trap: a panic's text arrives this way.
+/// How many of the last lines are kept, to show with a trap: they contain the message of a panic.
 const KEPT_LINES: usize = 20;
-/// A line longer than this is cut in pieces.
-const LONGEST_LINE: usize = 16 * 1024;
+/// Lines longer than this many bytes are split.
+const MAX_LINE: usize = 16 * 1024;
 
-/// A stream of bytes that become lines of the log as soon as they are whole.
+/// A stream that logs each line as soon as it is complete.
 #[derive(Clone)]
 pub(crate) struct Lines {
     state: Arc<Mutex<State>>,
@@ -34,22 +34,22 @@ impl Lines {
         Self { state: Arc::new(Mutex::new(State { log, line: Vec::new(), last: VecDeque::new() })) }
     }
 
-    fn take(&self, bytes: &[u8]) -> Result<(), LimitHit> {
+    fn write_bytes(&self, bytes: &[u8]) -> Result<(), LimitHit> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             state.line.extend_from_slice(part);
-            if part.ends_with(b"\n") || state.line.len() >= LONGEST_LINE {
+            if part.ends_with(b"\n") || state.line.len() >= MAX_LINE {
                 state.end_line()?;
             }
         }
         Ok(())
     }
 
-    /// Lets go of a last line that has no end, and returns the last lines that have any text.
+    /// Logs a last line without a line ending, and returns the last lines that are not empty.
     pub(crate) fn finish(&self) -> Vec<String> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.line.is_empty() {
-            // The hook has ended: a line too many makes no difference to it any more.
+            // The hook has ended, so a limit no longer matters.
             _ = state.end_line();
         }
         state.last.iter().cloned().collect()
@@ -82,7 +82,7 @@ impl StdoutStream for Lines {
         Box::new(self.clone())
     }
 
-    // The default puts a buffer and a task between, and lines would come late.
+    // The default adds a buffer and a task, which would delay lines.
     fn p2_stream(&self) -> Box<dyn OutputStream> {
         Box::new(self.clone())
     }
@@ -95,7 +95,7 @@ impl Pollable for Lines {
 
 impl OutputStream for Lines {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.take(&bytes).map_err(|hit| StreamError::Trap(hit.into()))
+        self.write_bytes(&bytes).map_err(|hit| StreamError::Trap(hit.into()))
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -109,7 +109,7 @@ impl OutputStream for Lines {
 
 impl AsyncWrite for Lines {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        Poll::Ready(self.take(bytes).map(|()| bytes.len()).map_err(std::io::Error::other))
+        Poll::Ready(self.write_bytes(bytes).map(|()| bytes.len()).map_err(std::io::Error::other))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -129,13 +129,13 @@ mod tests {
     use crate::limits::Limits;
 
     #[test]
-    fn lines_reach_the_log_when_they_are_whole_and_the_last_ones_are_kept() {
+    fn complete_lines_are_logged_at_once_and_the_last_ones_are_kept() {
         let (events, captured) = captured();
         let lines = Lines::new(HookLog::new(events, &Limits::default()));
         let output = |text: &str| HookEvent::Output { text: text.to_owned(), open: false };
-        lines.take(b"one\ntw").expect("there is room");
+        lines.write_bytes(b"one\ntw").expect("there is room");
         assert_eq!(*captured.lock().expect("no panic"), [output("one")]);
-        lines.take(b"o\nthree").expect("there is room");
+        lines.write_bytes(b"o\nthree").expect("there is room");
         assert_eq!(lines.finish(), ["one", "two", "three"]);
         assert_eq!(*captured.lock().expect("no panic"), [output("one"), output("two"), output("three")]);
     }

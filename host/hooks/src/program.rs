@@ -1,5 +1,5 @@
-//! Programs that a hook runs: they end with the hook, whatever ends it, and with them what they
-//! have started.
+//! The programs that hooks run. When a hook ends, for whatever reason, its program is killed with all
+//! processes that it started.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use rustix::process::Pid;
 use crate::limits::{HookLog, LimitHit};
 use gatling_process::{Command, CommandError, Lines, kill_tree};
 
-/// How far a program has come.
+/// The state of a program.
 #[derive(Clone, Copy)]
 enum Progress {
     Starting,
@@ -16,12 +16,12 @@ enum Progress {
     Over,
 }
 
-/// Kills a program with all that it has started. Of one that has ended, that is what it left in
-/// its process group.
+/// Kills a program and the processes that it started when dropped. If the program has ended already, kills
+/// the processes that it left in its process group.
 struct KillOnDrop(Arc<Mutex<Progress>>);
 
 impl KillOnDrop {
-    /// Takes note of the program's start, which may come too late for it.
+    /// Records that the program has started. Kills it if the hook has ended by then.
     fn started(&self, group: Pid) {
         let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match *progress {
@@ -44,51 +44,51 @@ impl Drop for KillOnDrop {
     }
 }
 
-/// Runs a program on a thread of its own, and returns its status and at most `most` bytes of what
-/// it wrote. When the future is dropped, so is the program.
+/// Runs a program on a separate thread, and returns its status and at most `max` bytes of its output. Dropping
+/// the future kills the program.
 ///
 /// # Errors
-/// The outer one ends the hook: the program wrote more than the log has room for. The inner one
-/// is for the hook.
+/// The outer error ends the hook: the program's output exceeded the limit of the log. The hook gets the
+/// inner error.
 pub(crate) async fn run(
     command: Command,
     log: HookLog,
-    most: usize,
+    max: usize,
 ) -> wasmtime::Result<Result<(i32, String), CommandError>> {
     let progress = Arc::new(Mutex::new(Progress::Starting));
     let guard = KillOnDrop(Arc::clone(&progress));
     let work = move || {
-        let own = KillOnDrop(progress);
+        let guard = KillOnDrop(progress);
         let mut output = String::new();
-        let mut is_cut = false;
+        let mut is_truncated = false;
         let mut hit: Option<LimitHit> = None;
-        let follow = |lines: Lines| {
+        let on_lines = |lines: Lines| {
             if hit.is_some() {
                 return;
             }
             if let Err(limit) = log.output(&lines.text, lines.open) {
                 hit = Some(limit);
-                own.end();
+                guard.end();
                 return;
             }
             let text = format!("{}{}", lines.text, if lines.open { "" } else { "\n" });
-            let room = most.saturating_sub(output.len());
-            if !is_cut && text.len() <= room {
+            let remaining = max.saturating_sub(output.len());
+            if !is_truncated && text.len() <= remaining {
                 output.push_str(&text);
-            } else if !is_cut {
-                is_cut = true;
+            } else if !is_truncated {
+                is_truncated = true;
                 // Whole lines, as far as they fit.
-                let end = text[..text.floor_char_boundary(room)].rfind('\n').map_or(0, |end| end + 1);
+                let end = text[..text.floor_char_boundary(remaining)].rfind('\n').map_or(0, |end| end + 1);
                 output.push_str(&text[..end]);
-                output.push_str("… (cut here: there is more in the log)\n");
+                output.push_str("… (truncated: the log has more of it)\n");
             }
         };
         let status = command.start_in_group().and_then(|started| {
-            own.started(started.pid());
-            started.stream(follow)
+            guard.started(started.pid());
+            started.stream(on_lines)
         });
-        // What it left running in its group is of no use to anybody without it.
-        drop(own);
+        // Processes that it left in the background are of no use without it.
+        drop(guard);
         match hit {
             Some(hit) => Err(hit),
             None => Ok(status.map(|status| (gatling_process::code(status), output))),
@@ -99,16 +99,19 @@ pub(crate) async fn run(
     Ok(outcome??)
 }
 
-/// What the system can't take: NUL bytes, and variables without a name.
-pub(crate) fn unfit(command: &Command) -> Option<String> {
+/// Why a command cannot be run: NUL bytes, variables of the dynamic linker, invalid variable names.
+pub(crate) fn invalid(command: &Command) -> Option<String> {
     let variables = command.env.iter().flat_map(|(name, value)| [name, value]);
     let mut texts = command.args.iter().map(String::as_str).chain(variables);
     if texts.any(|text| text.contains('\0')) || command.program.contains('\0') {
-        return Some(format!("cannot run {:?}: its arguments or variables have a NUL byte", command.program));
+        return Some(format!("cannot run {:?}: its arguments or variables contain a NUL byte", command.program));
     }
     if let Some(name) = command.env.names().find(|name| name.starts_with("LD_")) {
-        return Some(format!("cannot run {:?} with {name}: it would have the program run other code", command.program));
+        return Some(format!(
+            "cannot run {:?} with {name}: this variable could make the program run other code",
+            command.program
+        ));
     }
     let name = command.env.names().find(|name| name.is_empty() || name.contains('='))?;
-    Some(format!("cannot run {:?}: {name:?} is no name of a variable", command.program))
+    Some(format!("cannot run {:?}: {name:?} is not the name of a variable", command.program))
 }

@@ -1,4 +1,4 @@
-//! HTTP requests of hooks: to servers that are granted, and none to any other.
+//! The HTTP requests of hooks: only servers that are granted get any.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::effects::{Effects, PlannedEffect};
 use crate::limits::HookLog;
 use gatling_grants::Grants;
 
-/// How long a request that goes nowhere waits for the rest of its body.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long to read the body of a request that is not sent.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The requests of one call of a hook.
 pub(crate) struct Requests {
@@ -19,8 +19,8 @@ pub(crate) struct Requests {
     pub(crate) effects: Effects,
 }
 
-/// How sending a request ends: with a response, and what goes on until its body is read.
-type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+/// The result of sending a request: the response, and the work that continues until its body is read.
+type SendResult = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttpHooks for Requests {
     fn send_request(
@@ -28,7 +28,7 @@ impl WasiHttpHooks for Requests {
         request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
+    ) -> Box<dyn Future<Output = SendResult> + Send> {
         let uri = request.uri();
         let scheme = uri.scheme_str().unwrap_or("https");
         let host = uri.host().unwrap_or_default();
@@ -36,28 +36,28 @@ impl WasiHttpHooks for Requests {
             (Some(_), None) => return Box::new(async { Err(Error::HttpRequestUriInvalid) }),
             (_, port) => port.unwrap_or(if scheme == "http" { 80 } else { 443 }),
         };
-        // The path of a URL can be a secret, as those of web hooks are; so can what stands before the host.
+        // The path of a URL can be a secret, as for webhooks, and so can the user name before the host.
         let named_port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
-        let shown = format!("{} {scheme}://{host}{named_port}", request.method());
+        let summary = format!("{} {scheme}://{host}{named_port}", request.method());
         let log = self.log.clone();
-        if let Err(message) = self.grants.may_ask(host, port) {
-            let refused = log.note(&shown).and_then(|()| log.denied("http", &message));
+        if let Err(message) = self.grants.may_request(host, port) {
+            let refused = log.note(&summary).and_then(|()| log.denied("http", &message));
             let error = refused.map_or_else(|hit| hit.to_string(), |()| message);
             return Box::new(async move {
-                take(request.into_body()).await;
+                drain(request.into_body()).await;
                 Err(Error::InternalError(Some(error)))
             });
         }
-        if self.effects.list(|| PlannedEffect::Request(format!("{} {uri}", request.method()))) {
+        if self.effects.plan(|| PlannedEffect::Request(format!("{} {uri}", request.method()))) {
             return Box::new(async move {
-                take(request.into_body()).await;
+                drain(request.into_body()).await;
                 let body = Empty::new().map_err(Error::from).boxed_unsync();
                 let rest: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
                 Ok((http::Response::new(body), rest))
             });
         }
-        // Whatever becomes of it, and of the hook: it may have arrived.
-        if let Err(hit) = log.used("http", &format!("sends {shown}")) {
+        // Logged before it is sent: it can arrive even if the hook or the connection fails.
+        if let Err(hit) = log.used("http", &format!("sends {summary}")) {
             return Box::new(async move { Err(Error::InternalError(Some(hit.to_string()))) });
         }
         Box::new(async move {
@@ -66,7 +66,7 @@ impl WasiHttpHooks for Requests {
                 Ok((response, _)) => response.status().to_string(),
                 Err(error) => error.to_string(),
             };
-            log.note(&format!("{shown}: {outcome}")).map_err(|hit| Error::InternalError(Some(hit.to_string())))?;
+            log.note(&format!("{summary}: {outcome}")).map_err(|hit| Error::InternalError(Some(hit.to_string())))?;
             let (response, rest) = sent?;
             let rest: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(rest);
             Ok((response.map(BodyExt::boxed_unsync), rest))
@@ -74,9 +74,9 @@ impl WasiHttpHooks for Requests {
     }
 }
 
-/// Takes what a hook sends, for nobody: languages' own libraries break where nobody does.
-async fn take(mut body: WasiBody) {
-    let taken = async { while let Some(Ok(_)) = body.frame().await {} };
-    // A hook that waits for the answer before it has sent everything gets it all the same.
-    _ = tokio::time::timeout(PATIENCE, taken).await;
+/// Reads a body and drops it: the HTTP libraries of some languages fail if nothing reads the request.
+async fn drain(mut body: WasiBody) {
+    let read_all = async { while let Some(Ok(_)) = body.frame().await {} };
+    // A hook may wait for the response before it has sent the whole body.
+    _ = tokio::time::timeout(DRAIN_TIMEOUT, read_all).await;
 }

@@ -1,5 +1,5 @@
-//! Bytes that nobody would mean as hooks, through all that reads a hooks file. Each is refused
-//! with a message, or looked into; none takes long, and none ends the program.
+//! Malformed and extreme inputs for everything that reads a hooks file. Each is refused with a message, or
+//! inspected; none takes long, and none crashes the program.
 
 use std::sync::mpsc;
 use std::thread;
@@ -18,17 +18,17 @@ use wasmtime::Engine;
 use crate::call;
 use crate::contract::WIT;
 use crate::inspect::Inspection;
-use crate::inspect::tests::{USE, built, look};
+use crate::inspect::tests::{USE, component, inspect};
 
-/// What a component begins with.
+/// The header of a component.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
-/// How long a look at anything of a size that a test makes may take.
+/// How long the inspection of any of these inputs may take.
 const SOON: Duration = Duration::from_secs(10);
 
-/// What a look at some bytes came to, on a thread that it may not outlive.
+/// Inspects bytes on a separate thread, within a time limit.
 #[track_caller]
-fn looked_at(what: &str, bytes: Vec<u8>) -> Result<Inspection, String> {
-    in_time(what, SOON, move || look(&bytes))
+fn inspect_in_time(what: &str, bytes: Vec<u8>) -> Result<Inspection, String> {
+    in_time(what, SOON, move || inspect(&bytes))
 }
 
 #[track_caller]
@@ -38,15 +38,15 @@ fn in_time<T: Send + 'static>(what: &str, time: Duration, work: impl FnOnce() ->
     receiver.recv_timeout(time).unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 
-/// What there is against some bytes: why they are no component, or why no hook of it is called.
-fn complaint(looked_at: &Result<Inspection, String>) -> Option<&str> {
-    match looked_at {
+/// Why the bytes are not a component, or why none of its hooks can be called.
+fn problem(inspected: &Result<Inspection, String>) -> Option<&str> {
+    match inspected {
         Ok(inspection) => inspection.fatal_problem(),
         Err(problem) => Some(problem),
     }
 }
 
-/// Compiles components with the engine of deployments.
+/// Compiles components with the same engine as a deployment.
 struct Compiler {
     engine: Engine,
 }
@@ -69,16 +69,16 @@ impl Compiler {
     }
 }
 
-/// A component with the module of these bytes in it.
-fn around(module: &[u8]) -> Vec<u8> {
+/// A component that contains a module.
+fn component_with(module: &[u8]) -> Vec<u8> {
     const CORE_MODULE: u8 = 1;
     let mut component = Component::new();
     component.section(&RawSection { id: CORE_MODULE, data: module });
     component.finish()
 }
 
-/// The modules that a file of the specification's tests says are malformed or invalid, but for
-/// those whose text has no binary form.
+/// The malformed and invalid modules in a file of the specification's tests, except those whose text has no binary
+/// form.
 fn bad_modules(file: &TestFile<'_>) -> Vec<(String, Vec<u8>)> {
     let buffer = file.wast().expect("it is in the text format");
     let directives = buffer.directives().expect("it is a test");
@@ -95,17 +95,17 @@ fn bad_modules(file: &TestFile<'_>) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn every_bad_module_of_the_specifications_tests_is_refused_inside_a_component_and_outside() {
+fn every_bad_module_of_the_specifications_tests_is_refused_both_alone_and_in_a_component() {
     let compiler = Compiler::new();
     let mut modules = 0;
     for file in spec(SpecVersion::Latest) {
         for (what, module) in bad_modules(&file) {
             modules += 1;
-            assert!(looked_at(&what, module.clone()).is_err(), "{what}");
-            let component = around(&module);
-            let inspection = looked_at(&what, component.clone());
-            // What is wrong in the body of a function is found when it is compiled.
-            if complaint(&inspection).is_none() {
+            assert!(inspect_in_time(&what, module.clone()).is_err(), "{what}");
+            let component = component_with(&module);
+            let inspection = inspect_in_time(&what, component.clone());
+            // Errors in function bodies are found when they are compiled.
+            if problem(&inspection).is_none() {
                 compiler.compile(&component).expect_err(&what);
             }
         }
@@ -114,15 +114,15 @@ fn every_bad_module_of_the_specifications_tests_is_refused_inside_a_component_an
 }
 
 #[test]
-fn bad_modules_of_proposals_are_refused_or_looked_into() {
+fn bad_modules_of_proposals_are_refused_or_inspected() {
     let compiler = Compiler::new();
     let mut modules = 0;
     for file in Proposal::all().iter().flat_map(|name| proposal(*name)) {
         for (what, module) in bad_modules(&file) {
             modules += 1;
-            let component = around(&module);
-            // Some were invalid before another proposal.
-            if complaint(&looked_at(&what, component.clone())).is_none() {
+            let component = component_with(&module);
+            // Some have become valid through another proposal.
+            if problem(&inspect_in_time(&what, component.clone())).is_none() {
                 _ = compiler.compile(&component);
             }
         }
@@ -131,7 +131,7 @@ fn bad_modules_of_proposals_are_refused_or_looked_into() {
 }
 
 #[test]
-fn odd_components_are_refused_with_the_reason_or_looked_into() {
+fn odd_components_are_refused_with_the_reason_or_inspected() {
     let compiler = Compiler::new();
     let mut lexer = Lexer::new(include_str!("tests/components.wast"));
     lexer.allow_confusing_unicode(true);
@@ -139,7 +139,7 @@ fn odd_components_are_refused_with_the_reason_or_looked_into() {
     let mut wrong = Vec::new();
     for directive in parse::<Wast<'_>>(&buffer).expect("they are directives").directives {
         let line = directive.span().linecol_in(include_str!("tests/components.wast")).0 + 1;
-        let (mut component, words) = match directive {
+        let (mut component, expected) = match directive {
             WastDirective::AssertMalformed { module, message, .. } => (module, Some(message)),
             WastDirective::AssertInvalid { module, message, .. } => (module, Some(message)),
             WastDirective::AssertUnlinkable { module, message, .. } => (QuoteWat::Wat(module), Some(message)),
@@ -147,15 +147,15 @@ fn odd_components_are_refused_with_the_reason_or_looked_into() {
             other => panic!("line {line}: {other:?}"),
         };
         let bytes = component.encode().unwrap_or_else(|error| panic!("line {line}: {error}"));
-        let inspection = looked_at(&format!("line {line}"), bytes.clone());
-        match (complaint(&inspection), words) {
-            (Some(complaint), Some(words)) if complaint.contains(words) => {}
+        let inspection = inspect_in_time(&format!("line {line}"), bytes.clone());
+        match (problem(&inspection), expected) {
+            (Some(problem), Some(expected)) if problem.contains(expected) => {}
             (None, None) => {
                 if let Err(error) = compiler.compile(&bytes) {
                     wrong.push(format!("line {line}: it does not compile: {error}"));
                 }
             }
-            (complaint, words) => wrong.push(format!("line {line}: {words:?} was expected of {complaint:?}")),
+            (problem, expected) => wrong.push(format!("line {line}: expected {expected:?}, got {problem:?}")),
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -175,7 +175,7 @@ fn many(count: usize, part: impl Fn(usize) -> String) -> Vec<u8> {
 }
 
 #[test]
-fn components_of_extreme_sizes_are_refused_or_looked_into_soon() {
+fn components_of_extreme_sizes_are_refused_or_inspected_quickly() {
     let compiler = Compiler::new();
     let cases: Vec<(&str, Vec<u8>, Option<&str>)> = vec![
         ("100 components in each other", nested(99), None),
@@ -225,7 +225,7 @@ fn components_of_extreme_sizes_are_refused_or_looked_into_soon() {
         (
             "a name of 100000 letters",
             many(1, |_| format!("(import \"{}\" (func))", "a".repeat(100_000))),
-            Some("it has 100000 bytes"),
+            Some("(truncated: 100000 bytes in total)"),
         ),
         (
             "a name of 100001 letters",
@@ -239,14 +239,14 @@ fn components_of_extreme_sizes_are_refused_or_looked_into_soon() {
         ),
     ];
     let mut wrong = Vec::new();
-    for (what, bytes, words) in cases {
-        let inspection = looked_at(what, bytes.clone());
-        match (complaint(&inspection), words) {
-            (Some(complaint), Some(words)) if complaint.contains(words) => {
-                assert!(complaint.len() < 1000, "{what}: {} bytes are for nobody to read", complaint.len());
+    for (what, bytes, expected) in cases {
+        let inspection = inspect_in_time(what, bytes.clone());
+        match (problem(&inspection), expected) {
+            (Some(problem), Some(expected)) if problem.contains(expected) => {
+                assert!(problem.len() < 1000, "{what}: {} bytes are too long to read", problem.len());
             }
             (None, None) => _ = in_time(what, SOON, compiler.compiling(bytes)),
-            (complaint, words) => wrong.push(format!("{what}: {words:?} was expected of {complaint:?}")),
+            (problem, expected) => wrong.push(format!("{what}: expected {expected:?}, got {problem:?}")),
         }
         if let Ok(inspection) = inspection {
             assert!(inspection.problems.len() <= 100, "{what}: {} problems", inspection.problems.len());
@@ -255,7 +255,7 @@ fn components_of_extreme_sizes_are_refused_or_looked_into_soon() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A component with so many types.
+/// A component with this many types.
 fn types(count: usize) -> Vec<u8> {
     let mut types = ComponentTypeSection::new();
     for _ in 0..count {
@@ -266,7 +266,7 @@ fn types(count: usize) -> Vec<u8> {
     component.finish()
 }
 
-/// A component with so many imported functions, and so many exports of the first of them.
+/// A component with this many imported functions, and this many exports of the first of them.
 fn functions(imported: usize, exported: usize, name: &str) -> Vec<u8> {
     let (mut types, mut imports, mut exports) =
         (ComponentTypeSection::new(), ComponentImportSection::new(), ComponentExportSection::new());
@@ -282,7 +282,7 @@ fn functions(imported: usize, exported: usize, name: &str) -> Vec<u8> {
     component.finish()
 }
 
-/// Components in each other, which the text format has no room for as many of.
+/// Nested components. The text format can't nest them as deep.
 fn nested(depth: usize) -> Vec<u8> {
     const NESTED: u8 = 4;
     (0..depth).fold(COMPONENT.to_vec(), |inner, _| {
@@ -308,17 +308,17 @@ fn leb128(mut number: usize, into: &mut Vec<u8>) {
 }
 
 #[test]
-fn a_component_that_is_cut_off_anywhere_but_between_its_sections_is_refused() {
-    let whole = built(&format!("{USE} export before-mix-compile: func(env: env);"), WIT);
+fn a_component_that_is_truncated_inside_of_a_section_is_refused() {
+    let whole = component(&format!("{USE} export before-mix-compile: func(env: env);"), WIT);
     let ends = section_ends(&whole);
     for end in 0..whole.len() {
-        let refused = look(&whole[..end]).is_err();
-        assert!(refused || ends.contains(&end), "cut off at {end}");
+        let refused = inspect(&whole[..end]).is_err();
+        assert!(refused || ends.contains(&end), "truncated at {end}");
     }
-    assert!(look(&whole).is_ok());
+    assert!(inspect(&whole).is_ok());
 }
 
-/// Where a component could end as well, as far as its outermost sections go.
+/// The ends of the component's outermost sections.
 fn section_ends(component: &[u8]) -> Vec<usize> {
     let mut ends = vec![COMPONENT.len()];
     while let Some(&end) = ends.last().filter(|end| **end < component.len()) {
@@ -331,12 +331,12 @@ fn section_ends(component: &[u8]) -> Vec<usize> {
 }
 
 #[test]
-fn damaged_components_are_refused_or_looked_into_and_compiled() {
+fn damaged_components_are_refused_or_inspected_and_compiled() {
     let compiler = Compiler::new();
-    let whole = built(&format!("{USE} export before-mix-compile: func(env: env) -> result<_, string>;"), WIT);
+    let whole = component(&format!("{USE} export before-mix-compile: func(env: env) -> result<_, string>;"), WIT);
     let (mut refused, mut compiled) = (0, 0);
     damaged(&whole, 3_000, |what, bytes| {
-        if complaint(&looked_at(what, bytes.clone())).is_some() {
+        if problem(&inspect_in_time(what, bytes.clone())).is_some() {
             refused += 1;
         } else if in_time(what, SOON, compiler.compiling(bytes)).is_ok() {
             compiled += 1;
@@ -345,9 +345,8 @@ fn damaged_components_are_refused_or_looked_into_and_compiled() {
     assert!(refused > 1000 && compiled > 100, "{refused} refused, {compiled} compiled");
 }
 
-/// Calls `use_it` with a component that somebody's tools have built, damaged in this many ways,
-/// and always in the same ones.
-fn damaged(guest: &[u8], ways: u64, mut use_it: impl FnMut(&str, Vec<u8>)) {
+/// Calls `test` with copies of a component that are damaged in random ways, which are the same in every run.
+fn damaged(guest: &[u8], count: u64, mut test: impl FnMut(&str, Vec<u8>)) {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut below = |limit: usize| {
         random ^= random << 13;
@@ -355,26 +354,26 @@ fn damaged(guest: &[u8], ways: u64, mut use_it: impl FnMut(&str, Vec<u8>)) {
         random ^= random << 17;
         (random % limit.max(1) as u64) as usize
     };
-    for way in 0..ways {
+    for number in 0..count {
         let mut bytes = guest.to_vec();
-        // What is told from outside is at the start and at the end; code is in between.
-        let mut place = || match below(3) {
+        // Imports and exports are at the start and at the end, code is in between.
+        let mut offset = || match below(3) {
             0 => below(4096.min(guest.len())),
             1 => guest.len() - 1 - below(4096.min(guest.len())),
             _ => below(guest.len()),
         };
-        let (at, other) = (place(), place());
-        let kind = ["a bit flipped", "a byte replaced", "cut off", "a part doubled", "a part left out", "a part moved"];
+        let (at, other) = (offset(), offset());
+        let kind = ["flip a bit", "replace a byte", "truncate", "duplicate a part", "remove a part", "copy a part"];
         let kind = kind[below(kind.len())];
         let part = at..(at + 1 + below(64)).min(guest.len());
         match kind {
-            "a bit flipped" => bytes[at] ^= 1 << below(8),
-            "a byte replaced" => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][below(5)],
-            "cut off" => bytes.truncate(at),
-            "a part doubled" => drop(bytes.splice(part.end..part.end, guest[part].iter().copied())),
-            "a part left out" => drop(bytes.drain(part)),
+            "flip a bit" => bytes[at] ^= 1 << below(8),
+            "replace a byte" => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][below(5)],
+            "truncate" => bytes.truncate(at),
+            "duplicate a part" => drop(bytes.splice(part.end..part.end, guest[part].iter().copied())),
+            "remove a part" => drop(bytes.drain(part)),
             _ => drop(bytes.splice(other..other, guest[part].iter().copied())),
         }
-        use_it(&format!("damaged in way {way}: {kind} at {at}"), bytes);
+        test(&format!("damage {number}: {kind} at {at}"), bytes);
     }
 }

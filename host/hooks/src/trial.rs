@@ -1,4 +1,4 @@
-//! Calling a hook outside any run, to see what it does.
+//! Calls a hook outside of any run, to see what it does.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,36 +8,35 @@ use crate::call::Caller;
 use crate::effects::Effects;
 use crate::{Call, FailureRecord, Hook, HookInput, HookPoint, HooksFile, PlannedEffect, Sink};
 
-/// A hook that is tried, outside any run.
+/// A trial call of a hook, outside of any run.
 pub struct Trial {
     /// The hooks file.
     pub file: HooksFile,
     /// The hook.
     pub hook: Hook,
-    /// What it is called with.
+    /// The input of the call.
     pub input: HookInput,
-    /// The failure that it is called for, if it is the hook for one.
+    /// The failure record, for `on_failure`.
     pub failure: FailureRecord,
-    /// How often it is called, with a new instance each time; the first call that fails is the last.
+    /// How many times to call the hook, each time in a new instance. Stops at the first call that fails.
     pub times: u32,
-    /// Whether what it asks for is only listed.
+    /// Whether the effects that it asks for are only listed, not carried out.
     pub dry: bool,
 }
 
-/// How a trial went.
+/// The result of a trial.
 pub struct TrialResult {
     /// What the hook returned.
     pub result: Result<()>,
-    /// How long each call took, the making of its instance included.
+    /// The time of each call, including the creation of its instance.
     pub calls: Vec<Duration>,
-    /// How long it took to make each instance.
+    /// The time to create each instance.
     pub instances: Vec<Duration>,
-    /// How long it took until the hook could be called: to look at the file, and to load or
-    /// compile its code.
+    /// The time until the hook could be called: to inspect the file, and to load or compile its code.
     pub ready: Duration,
-    /// How long it took to compile it; none where that had been done before.
+    /// The time to compile the file; `None` if the compiled code was in the cache.
     pub compiled: Option<Duration>,
-    /// What it asked for, where that was only listed.
+    /// The effects that it asked for, if they were only listed.
     pub planned: Vec<PlannedEffect>,
 }
 
@@ -45,24 +44,24 @@ impl Trial {
     /// Calls the hook.
     ///
     /// # Errors
-    /// When the file can't be used, or doesn't export the hook. What the hook itself returns is
-    /// in the result.
+    /// When the file can't be used, or doesn't export the hook. An error of the hook itself is in
+    /// [`TrialResult::result`].
     pub fn run(self, events: &Sink) -> Result<TrialResult> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let (path, grants, limits) = (self.file.path.clone(), self.file.grants.clone(), self.file.limits);
         let preload = self.file.prepare();
-        let looked = preload.looked()?;
-        if let Some(problem) = looked.fatal {
+        let summary = preload.summary()?;
+        if let Some(problem) = summary.fatal {
             bail!("{problem}");
         }
-        let Some(fallible) = looked.hooks.get(&self.hook.export()) else {
-            let mut names: Vec<_> = looked.hooks.keys().map(|name| name.replace('-', "_")).collect();
+        let Some(fallible) = summary.hooks.get(&self.hook.export()) else {
+            let mut names: Vec<_> = summary.hooks.keys().map(|name| name.replace('-', "_")).collect();
             names.sort();
-            let there = if names.is_empty() { "no hooks".to_owned() } else { names.join(", ") };
-            bail!("{} does not export {}; it exports {there}", path.display(), self.hook.name());
+            let exported = if names.is_empty() { "no hooks".to_owned() } else { names.join(", ") };
+            bail!("{} does not export {}; it exports {exported}", path.display(), self.hook.name());
         };
         let (linked, compiled) = preload.code.wait_timed(events)?;
-        let effects = if self.dry { Effects::listed() } else { Effects::default() };
+        let effects = if self.dry { Effects::dry_run() } else { Effects::default() };
         let caller = Caller::new(linked, grants, limits, effects)?;
         let call = Call {
             failure: (self.hook.point == HookPoint::OnFailure).then_some(self.failure),
@@ -72,14 +71,14 @@ impl Trial {
             started_at: SystemTime::now(),
             events: events.clone(),
         };
-        let ready = begun.elapsed();
+        let ready = started.elapsed();
         let (mut calls, mut instances) = (Vec::new(), Vec::new());
         let mut result = Ok(());
         for _ in 0..self.times {
-            let begun = Instant::now();
+            let started = Instant::now();
             let mut instance = Duration::default();
             result = caller.call_timed(&call, &self.input, *fallible, &mut instance);
-            calls.push(begun.elapsed());
+            calls.push(started.elapsed());
             instances.push(instance);
             if result.is_err() {
                 break;

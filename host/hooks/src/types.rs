@@ -1,5 +1,5 @@
-//! Types of the component model, as a component has them and as the contract has them, side by
-//! side. It is the contract's that lead: nothing is looked at that they have no counterpart of.
+//! Compares the types of a component with those of the contract. The comparison follows the contract's types,
+//! so a component's types are only visited as far as the contract has a counterpart.
 
 use std::cmp::Ordering;
 
@@ -18,7 +18,7 @@ pub(crate) fn is_plain_result(types: TypesRef<'_>, ty: &ComponentValType) -> boo
     }
 }
 
-/// The contract, and what a component makes of it.
+/// A component's types and the contract to compare them with.
 #[derive(Clone, Copy)]
 pub(crate) struct Comparison<'a> {
     pub(crate) types: TypesRef<'a>,
@@ -26,63 +26,63 @@ pub(crate) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Whether a type is the one in the contract.
+    /// Checks that a type is the same as in the contract.
     ///
     /// # Errors
-    /// Says where they differ, `place` being the name of the whole.
-    pub(crate) fn same(self, theirs: &ComponentValType, ours: &Type, place: &str) -> Result<(), String> {
-        let alike = match kind(self.contract, ours) {
+    /// Says where they differ; `path` is the path of the type, such as `env.version`.
+    pub(crate) fn check_same(self, theirs: &ComponentValType, ours: &Type, path: &str) -> Result<(), String> {
+        let is_same = match kind(self.contract, ours) {
             Kind::Primitive(ours) => primitive(self.types, theirs) == Some(ours),
             Kind::Defined(ours) => match defined(self.types, theirs) {
-                Some(theirs) => return self.same_defined(theirs, ours, place),
+                Some(theirs) => return self.check_same_defined(theirs, ours, path),
                 None => false,
             },
         };
-        if alike { Ok(()) } else { differs(place) }
+        if is_same { Ok(()) } else { differs(path) }
     }
 
-    /// Whether a function has the type, and its parameters the names, that it has in the contract.
+    /// Whether a function has the same type and the same parameter names as in the contract.
     pub(crate) fn is_same_function(self, theirs: &ComponentFuncType, ours: &Function) -> bool {
         let parameters = theirs.params.iter().zip(&ours.params);
         theirs.async_ == ours.kind.is_async()
             && theirs.params.len() == ours.params.len()
             && parameters.into_iter().all(|((name, theirs), ours)| {
-                name.as_str() == ours.name && self.same(theirs, &ours.ty, &ours.name).is_ok()
+                name.as_str() == ours.name && self.check_same(theirs, &ours.ty, &ours.name).is_ok()
             })
-            && self.both(&theirs.result, &ours.result, "the result").is_ok()
+            && self.check_optional(&theirs.result, &ours.result, "the result").is_ok()
     }
 
-    fn same_defined(self, theirs: &ComponentDefinedType, ours: &TypeDefKind, place: &str) -> Result<(), String> {
+    fn check_same_defined(self, theirs: &ComponentDefinedType, ours: &TypeDefKind, path: &str) -> Result<(), String> {
         use ComponentDefinedType as Theirs;
         match (theirs, ours) {
             (Theirs::List { element: theirs, .. }, TypeDefKind::List(ours))
-            | (Theirs::Option { ty: theirs, .. }, TypeDefKind::Option(ours)) => self.same(theirs, ours, place),
+            | (Theirs::Option { ty: theirs, .. }, TypeDefKind::Option(ours)) => self.check_same(theirs, ours, path),
             (Theirs::Result { ok, err, .. }, TypeDefKind::Result(ours)) => {
-                self.both(ok, &ours.ok, place)?;
-                self.both(err, &ours.err, place)
+                self.check_optional(ok, &ours.ok, path)?;
+                self.check_optional(err, &ours.err, path)
             }
             (Theirs::Tuple(theirs), TypeDefKind::Tuple(ours)) if theirs.types.len() == ours.types.len() => {
-                theirs.types.iter().zip(&ours.types).try_for_each(|(theirs, ours)| self.same(theirs, ours, place))
+                theirs.types.iter().zip(&ours.types).try_for_each(|(theirs, ours)| self.check_same(theirs, ours, path))
             }
             (Theirs::Record(theirs), TypeDefKind::Record(ours)) => {
                 for ((name, theirs), ours) in theirs.fields.iter().zip(&ours.fields) {
                     if name.as_str() != ours.name {
-                        return Err(format!("{place} has {name} where the contract has {}", ours.name));
+                        return Err(format!("{path} has the field {name} where the contract has {}", ours.name));
                     }
-                    self.same(theirs, &ours.ty, &format!("{place}.{name}"))?;
+                    self.check_same(theirs, &ours.ty, &format!("{path}.{name}"))?;
                 }
                 match theirs.fields.len().cmp(&ours.fields.len()) {
                     Ordering::Equal => Ok(()),
-                    _ => Err(format!(
-                        "{place} has {} fields, and in the contract it has {}",
-                        theirs.fields.len(),
-                        ours.fields.len()
-                    )),
+                    _ => Err(format!("{path} has {} fields instead of {}", theirs.fields.len(), ours.fields.len())),
                 }
             }
             (Theirs::Variant(theirs), TypeDefKind::Variant(ours)) if theirs.cases.len() == ours.cases.len() => {
                 theirs.cases.iter().zip(&ours.cases).try_for_each(|((name, theirs), ours)| {
-                    if name.as_str() == ours.name { self.both(&theirs.ty, &ours.ty, place) } else { differs(place) }
+                    if name.as_str() == ours.name {
+                        self.check_optional(&theirs.ty, &ours.ty, path)
+                    } else {
+                        differs(path)
+                    }
                 })
             }
             (Theirs::Enum(names), TypeDefKind::Enum(ours))
@@ -95,24 +95,24 @@ impl Comparison<'_> {
             {
                 Ok(())
             }
-            // Which resource it is, is left to whoever links them.
+            // The linker checks which resource it is.
             (Theirs::Own(_), TypeDefKind::Handle(Handle::Own(_)))
             | (Theirs::Borrow(_), TypeDefKind::Handle(Handle::Borrow(_))) => Ok(()),
-            _ => differs(place),
+            _ => differs(path),
         }
     }
 
-    fn both(self, theirs: &Option<ComponentValType>, ours: &Option<Type>, place: &str) -> Result<(), String> {
+    fn check_optional(self, theirs: &Option<ComponentValType>, ours: &Option<Type>, path: &str) -> Result<(), String> {
         match (theirs, ours) {
             (None, None) => Ok(()),
-            (Some(theirs), Some(ours)) => self.same(theirs, ours, place),
-            _ => differs(place),
+            (Some(theirs), Some(ours)) => self.check_same(theirs, ours, path),
+            _ => differs(path),
         }
     }
 }
 
-fn differs(place: &str) -> Result<(), String> {
-    Err(format!("{place} is not as in the contract"))
+fn differs(path: &str) -> Result<(), String> {
+    Err(format!("{path} does not have the type that it has in the contract"))
 }
 
 fn defined<'a>(types: TypesRef<'a>, ty: &ComponentValType) -> Option<&'a ComponentDefinedType> {

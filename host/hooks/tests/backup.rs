@@ -1,4 +1,4 @@
-//! The example: hooks in a program with steps of its own.
+//! The example: hooks of a program that is not Gatling.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -8,7 +8,7 @@ use wit_parser::Resolve;
 
 const CONTRACT: &str = gatling_hook_host::WIT;
 
-/// A component that exports hooks with these names. Each does what `body` says, in WebAssembly's text format.
+/// A component that exports hooks with these names. `body` is the body of each, in WebAssembly's text format.
 fn component(names: &[&str], body: &str) -> Vec<u8> {
     let exports: String = names.iter().map(|name| format!("export {name}: func(env: env);")).collect();
     let world = format!("package my:hooks;\nworld backup {{ use gatling:hooks/types@1.2.0.{{env}}; {exports} }}");
@@ -38,7 +38,7 @@ fn backup(folder: &Path, component: &[u8]) -> Output {
 }
 
 #[test]
-fn another_programs_hooks_are_called_around_its_own_steps() {
+fn a_program_calls_hooks_before_and_after_its_own_steps() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = backup(folder.path(), &component(&["before-dump", "after-upload"], ""));
     let stdout = String::from_utf8_lossy(&output.stdout);
@@ -58,7 +58,7 @@ fn a_hook_that_traps_stops_the_program_before_its_step() {
 }
 
 #[test]
-fn hooks_of_another_programs_steps_are_not_known() {
+fn exports_for_steps_of_other_programs_are_not_called() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = backup(folder.path(), &component(&["before-mix-compile"], "unreachable"));
     assert!(output.status.success(), "{output:?}");

@@ -1,4 +1,4 @@
-//! The names of pipelines and steps, and of the hooks that are named after them.
+//! The names of pipelines and steps, and of the hooks before and after steps.
 
 use std::borrow::{Borrow, Cow};
 use std::fmt;
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 /// The name of the hook for a failure.
 pub const ON_FAILURE: &str = "on_failure";
 
-/// The name of a pipeline or of a step: `mix_compile`. It consists of words of lowercase letters and digits, each
-/// beginning with a letter, with an underscore between them; so it can be part of the name of an exported
-/// function in WIT, where the underscores are hyphens.
+/// The name of a pipeline or of a step: `mix_compile`. It consists of words that are joined by underscores. Each
+/// word has lowercase letters and digits and starts with a letter. So, with hyphens for underscores, it can be part
+/// of the name of an exported function in WIT.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Name(Cow<'static, str>);
@@ -20,16 +20,16 @@ pub struct Name(Cow<'static, str>);
 /// Why a text is not a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not a name: write words of lowercase letters and digits, each beginning with a letter, with an \
-     underscore between them, such as \"mix_compile\""
+    "{0:?} is not a valid name: use words of lowercase letters and digits, each starting with a letter, joined by \
+     underscores, such as \"mix_compile\""
 )]
 pub struct InvalidName(String);
 
 impl Name {
-    /// A name that stands in the program.
+    /// A name from a string literal.
     ///
     /// # Panics
-    /// When it is not a name: in a constant, while it is compiled.
+    /// When the name is not valid. In a constant, this is a compile error.
     #[must_use]
     pub const fn literal(name: &'static str) -> Self {
         assert!(is_name(name.as_bytes()), "a name consists of words of lowercase letters and digits");
@@ -47,12 +47,12 @@ const fn is_name(text: &[u8]) -> bool {
     let mut at_start = true;
     let mut i = 0;
     while i < text.len() {
-        let is_fit = match text[i] {
+        let is_allowed = match text[i] {
             b'a'..=b'z' => true,
             b'0'..=b'9' | b'_' => !at_start,
             _ => false,
         };
-        if !is_fit {
+        if !is_allowed {
             return false;
         }
         at_start = text[i] == b'_';
@@ -136,7 +136,7 @@ impl HookPoint {
         }
     }
 
-    /// On which side of its step it is, if it belongs to one: `before` or `after`.
+    /// Whether it is `before` or `after` its step, if it belongs to one.
     #[must_use]
     pub fn phase(&self) -> Option<&'static str> {
         match self {
@@ -147,7 +147,7 @@ impl HookPoint {
     }
 }
 
-/// The hook point for people: `before mix_compile`.
+/// The hook point as text: `before mix_compile`.
 impl fmt::Display for HookPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -161,24 +161,24 @@ impl fmt::Display for HookPoint {
 /// A function that the hooks file of a pipeline can export.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Hook {
-    /// The pipeline whose hooks file it is in.
+    /// The pipeline whose hooks file exports it.
     pub pipeline: Name,
     /// Where it is called.
     pub point: HookPoint,
 }
 
 impl Hook {
-    /// The hooks of a pipeline with these steps, in the order in which they are called. The one for a failure
-    /// comes last; it can be called at any time.
+    /// The hooks of a pipeline with these steps, in the order in which they are called. `on_failure`, which can be
+    /// called at any time, comes last.
     pub fn of_pipeline<'a>(
         pipeline: &'a Name,
         steps: impl IntoIterator<Item = Name, IntoIter: 'a>,
     ) -> impl Iterator<Item = Self> + 'a {
-        let around = steps.into_iter().flat_map(|step| [HookPoint::Before(step.clone()), HookPoint::After(step)]);
-        around.chain([HookPoint::OnFailure]).map(|point| Self { pipeline: pipeline.clone(), point })
+        let points = steps.into_iter().flat_map(|step| [HookPoint::Before(step.clone()), HookPoint::After(step)]);
+        points.chain([HookPoint::OnFailure]).map(|point| Self { pipeline: pipeline.clone(), point })
     }
 
-    /// Its name as people write it: `before_mix_compile`.
+    /// Its name with underscores: `before_mix_compile`.
     #[must_use]
     pub fn name(&self) -> String {
         match &self.point {
@@ -188,7 +188,7 @@ impl Hook {
         }
     }
 
-    /// Its name as a component exports it: `before-mix-compile`.
+    /// The name of its export in a component: `before-mix-compile`.
     #[must_use]
     pub fn export(&self) -> String {
         self.name().replace('_', "-")
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_can_be_part_of_an_exported_functions_name() {
+    fn only_names_that_can_be_part_of_an_exports_name_are_valid() {
         for name in ["a", "mix_compile", "step2", "a_b_c"] {
             assert_eq!(name.parse::<Name>().expect(name), name);
         }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn hooks_are_named_after_their_points_and_come_in_the_order_of_the_steps() {
+    fn hooks_are_named_after_their_steps_and_are_in_pipeline_order() {
         let steps = ["dump", "upload_all"].map(|step| step.parse().expect("a name"));
         let backup = Name::literal("backup");
         let hooks: Vec<_> = Hook::of_pipeline(&backup, steps).collect();

@@ -1,4 +1,4 @@
-//! nginx's configuration as a tree: read from text, looked at, changed, and written again.
+//! nginx's configuration as a tree that can be parsed, changed, and written again.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,14 +6,14 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-/// A directive with its arguments, and its block where it has one.
+/// A directive with its arguments, and its block if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directive {
-    /// Its words as they are written, quotes and all. The first is its name.
+    /// Its words as in the configuration, with quotes. The first is its name.
     words: Vec<String>,
-    /// What stands between its braces.
+    /// The directives between its braces.
     pub block: Option<Vec<Directive>>,
-    /// The file it stands in.
+    /// The file that contains it.
     pub file: String,
 }
 
@@ -42,14 +42,14 @@ impl Directive {
         self.words.iter().skip(1).map(|word| unquoted(word))
     }
 
-    /// Replaces the arguments, which are words as nginx reads them.
+    /// Replaces the arguments. They must be quoted as nginx requires.
     pub fn set_arguments(&mut self, arguments: impl IntoIterator<Item = String>) {
         self.words.truncate(1);
         self.words.extend(arguments);
     }
 
-    /// Whether its block is in another language.
-    fn is_foreign(&self) -> bool {
+    /// Whether its block is Lua code.
+    fn is_lua(&self) -> bool {
         self.name().ends_with("_by_lua_block")
     }
 
@@ -59,20 +59,20 @@ impl Directive {
     }
 }
 
-/// Reads a configuration that stands in `file`.
+/// Parses a configuration. `file` is its path, for errors.
 ///
 /// # Errors
-/// When it isn't one: a brace or a quote is missing, say.
+/// When the syntax is invalid, such as for a missing brace.
 pub fn parse(text: &str, file: &str) -> Result<Vec<Directive>> {
     let mut parser = Parser { rest: text, file };
     let (directives, closed) = parser.directives()?;
     if closed {
-        bail!("{file} has a `}}` too many");
+        bail!("{file} has an unmatched `}}`");
     }
     Ok(directives)
 }
 
-/// Writes directives as nginx reads them.
+/// Directives as the text of a configuration.
 #[must_use]
 pub fn text(directives: &[Directive]) -> String {
     let mut text = String::new();
@@ -87,7 +87,7 @@ fn write(text: &mut String, directives: &[Directive], depth: usize) {
         _ = write!(text, "{indent}{}", directive.words.join(" "));
         match &directive.block {
             None => text.push_str(";\n"),
-            Some(block) if directive.is_foreign() => {
+            Some(block) if directive.is_lua() => {
                 let code = block.iter().map(Directive::name).collect::<String>();
                 _ = writeln!(text, " {{{code}}}");
             }
@@ -100,20 +100,20 @@ fn write(text: &mut String, directives: &[Directive], depth: usize) {
     }
 }
 
-/// The files that `nginx -T` prints, by their paths, and the first of them, which includes the others.
+/// The files that `nginx -T` prints, by path, and the main file, which includes the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dump {
     main: String,
     files: BTreeMap<String, String>,
-    /// What is put in the place of a file.
+    /// A file and its replacement.
     replaced: Option<(String, Vec<Directive>)>,
 }
 
 impl Dump {
-    /// Takes apart what `nginx -T` printed.
+    /// Parses the output of `nginx -T`.
     ///
     /// # Errors
-    /// When it names no file.
+    /// When it contains no file.
     pub fn parse(output: &str) -> Result<Self> {
         let mut dump = Self::default();
         let mut file: Option<String> = None;
@@ -136,8 +136,8 @@ impl Dump {
         Ok(dump)
     }
 
-    /// Puts `with` in the place of the file at `path`, which may be one that isn't there yet. Says
-    /// whether nginx's configuration includes a file of that path.
+    /// Replaces the file at `path`, which may not exist yet. Returns whether nginx's configuration includes a file at
+    /// that path.
     pub fn replace(&mut self, path: &Path, with: Vec<Directive>) -> Result<bool> {
         let path = path.display().to_string();
         self.files.entry(path.clone()).or_default();
@@ -147,17 +147,17 @@ impl Dump {
         Ok(found)
     }
 
-    /// The whole configuration, with every file in the place of the `include` that names it.
+    /// The whole configuration, in which every `include` is replaced by the included files.
     ///
     /// # Errors
-    /// When a file can't be understood, or files include each other without an end.
+    /// When a file can't be parsed, or files include each other in a loop.
     pub fn expand(&self) -> Result<Vec<Directive>> {
         self.expand_file(&self.main, 0)
     }
 
     fn expand_file(&self, path: &str, depth: usize) -> Result<Vec<Directive>> {
         if depth > 16 {
-            bail!("the files of nginx's configuration include each other without an end: see {path}");
+            bail!("the files of nginx's configuration include each other in a loop: see {path}");
         }
         if let Some((_, with)) = self.replaced.as_ref().filter(|(replaced, _)| replaced == path) {
             let in_file = |directive: &Directive| Directive { file: path.to_owned(), ..directive.clone() };
@@ -188,7 +188,7 @@ impl Dump {
         let folder = Path::new(&self.main).parent().unwrap_or(Path::new("/"));
         let Some(pattern) = include.arguments().next() else { return Vec::new() };
         let pattern = folder.join(pattern).display().to_string();
-        // nginx leaves out hidden files, as a shell does.
+        // nginx ignores hidden files, as a shell does.
         let options = glob::MatchOptions {
             require_literal_separator: true,
             require_literal_leading_dot: true,
@@ -201,11 +201,11 @@ impl Dump {
     }
 }
 
-/// Shows every directive to `look`, those in blocks too.
-pub fn visit<'a>(directives: &'a [Directive], look: &mut impl FnMut(&'a Directive)) {
+/// Calls `visitor` for every directive, including those in blocks.
+pub fn visit<'a>(directives: &'a [Directive], visitor: &mut impl FnMut(&'a Directive)) {
     for directive in directives {
-        look(directive);
-        visit(directive.block.as_deref().unwrap_or_default(), look);
+        visitor(directive);
+        visit(directive.block.as_deref().unwrap_or_default(), visitor);
     }
 }
 
@@ -215,7 +215,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    /// Directives up to the end, or up to the brace that closes their block, and which it was.
+    /// Parses directives up to the end of the text or of their block. Returns true if a brace closed the block.
     fn directives(&mut self) -> Result<(Vec<Directive>, bool)> {
         let mut directives = Vec::new();
         let mut words: Vec<String> = Vec::new();
@@ -223,7 +223,7 @@ impl Parser<'_> {
             self.skip_space();
             let Some(c) = self.rest.chars().next() else {
                 if !words.is_empty() {
-                    bail!("{} ends within `{}`", self.file, words.join(" "));
+                    bail!("{} ends in the middle of `{}`", self.file, words.join(" "));
                 }
                 return Ok((directives, false));
             };
@@ -243,18 +243,18 @@ impl Parser<'_> {
                 '{' => {
                     self.rest = &self.rest[1..];
                     let block = if words[0].ends_with("_by_lua_block") {
-                        let code = self.foreign_block()?;
+                        let code = self.lua_block()?;
                         vec![Directive { words: vec![code], block: None, file: self.file.to_owned() }]
                     } else {
                         let (block, closed) = self.directives()?;
                         if !closed {
-                            bail!("{} lacks the `}}` of `{}`", self.file, words.join(" "));
+                            bail!("{} has no closing `}}` for `{}`", self.file, words.join(" "));
                         }
                         block
                     };
                     directives.push(self.directive(&mut words, Some(block)));
                 }
-                '}' => bail!("{} lacks a `;` behind `{}`", self.file, words.join(" ")),
+                '}' => bail!("{} has no `;` after `{}`", self.file, words.join(" ")),
                 _ => words.push(self.word()?),
             }
         }
@@ -274,7 +274,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A word as it is written.
+    /// The next word, with its quotes.
     fn word(&mut self) -> Result<String> {
         let quote = self.rest.chars().next().filter(|c| matches!(c, '\'' | '"'));
         let mut escaped = false;
@@ -300,8 +300,8 @@ impl Parser<'_> {
         Ok(std::mem::take(&mut self.rest).to_owned())
     }
 
-    /// What stands up to the closing brace, in another language.
-    fn foreign_block(&mut self) -> Result<String> {
+    /// The Lua code up to the closing brace.
+    fn lua_block(&mut self) -> Result<String> {
         let mut depth = 1;
         for (index, c) in self.rest.char_indices() {
             match c {
@@ -315,7 +315,7 @@ impl Parser<'_> {
                 return Ok(code);
             }
         }
-        bail!("{} has a block of Lua that is never closed", self.file)
+        bail!("{} has a Lua block that is never closed", self.file)
     }
 }
 
@@ -343,7 +343,7 @@ server {
 "##;
 
     #[test]
-    fn what_is_written_again_means_the_same() {
+    fn a_written_configuration_is_parsed_back_unchanged() {
         let directives = parse(SITE, "site").expect("it is one");
         let names: Vec<_> = directives.iter().map(Directive::name).collect();
         assert_eq!(names, ["map", "server"]);
@@ -356,14 +356,14 @@ server {
     }
 
     #[test]
-    fn what_is_not_a_configuration_is_refused() {
+    fn invalid_syntax_is_refused() {
         for text in ["server {", "server }", "}", "listen 80", "{ }", "a \"b;", "x_by_lua_block { {"] {
             parse(text, "site").expect_err(text);
         }
     }
 
     #[test]
-    fn a_dump_is_expanded_with_a_file_in_place_of_another() {
+    fn a_dump_is_expanded_with_a_replaced_file() {
         let output = "nginx: the configuration file /e/nginx.conf syntax is ok\n\
             # configuration file /e/nginx.conf:\nhttp { include mime.types; include /e/sites-enabled/*; }\n\
             # configuration file /e/mime.types:\ntypes { text/html html; }\n\

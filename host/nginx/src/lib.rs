@@ -1,6 +1,6 @@
-//! nginx's configuration as data: what it says, and who answers for which host name.
+//! nginx's configuration as data: its directives, and which server answers for which host name.
 
 pub mod config;
 pub mod servers;
 
-pub use servers::{Door, Server, Transport};
+pub use servers::{Endpoints, Server, Transport};

@@ -1,25 +1,25 @@
-//! The servers of a site: their names, and where visitors reach them.
+//! The servers of a site: their host names and addresses.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::config::{Directive, visit};
 
-/// Where visitors of a host name come in.
+/// The addresses at which visitors reach a host name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Door {
+pub struct Endpoints {
     /// For `http://`.
     pub http: Option<Transport>,
     /// For `https://`.
     pub https: Option<Transport>,
 }
 
-/// How a connection is made, whatever the host's name is.
+/// An address to connect to, independent of the host name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
-    /// To an address and port.
+    /// An IP address and port.
     Tcp(String),
-    /// To a socket in the file system.
+    /// A Unix domain socket.
     Unix(PathBuf),
 }
 
@@ -32,28 +32,28 @@ impl fmt::Display for Transport {
     }
 }
 
-/// A `server` block, as far as it matters to visitors.
+/// The names and addresses of a `server` block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Server {
-    /// Its `server_name`s.
+    /// The arguments of its `server_name` directives.
     pub names: Vec<String>,
-    /// Its `listen`s.
+    /// Its `listen` directives.
     pub listens: Vec<Listen>,
-    /// The file it stands in.
+    /// The file that contains it.
     pub file: String,
 }
 
-/// A `listen` of a server.
+/// A `listen` directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// The address, as it is written.
+    /// The address, as in the configuration.
     pub address: String,
     /// Whether it is for HTTPS.
     pub ssl: bool,
 }
 
 impl Listen {
-    /// Reads the arguments of a `listen`.
+    /// Parses the arguments of a `listen` directive.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut words = text.split_whitespace();
@@ -61,7 +61,7 @@ impl Listen {
         Self { address, ssl: words.any(|word| word == "ssl") }
     }
 
-    /// How somebody on this machine connects to it.
+    /// The address to connect to from this machine.
     #[must_use]
     pub fn transport(&self) -> Transport {
         let address = self.address.as_str();
@@ -79,8 +79,8 @@ impl Listen {
         })
     }
 
-    /// The port, or the socket: what two servers have to share to be in each other's way.
-    fn place(&self) -> String {
+    /// The port, or the socket. Two servers can only conflict if they share it.
+    fn port_or_socket(&self) -> String {
         match self.transport() {
             Transport::Unix(path) => path.display().to_string(),
             Transport::Tcp(address) => address.rsplit_once(':').map_or(String::new(), |(_, port)| port.to_owned()),
@@ -93,7 +93,7 @@ impl Listen {
 pub fn servers(directives: &[Directive]) -> Vec<Server> {
     let mut servers = Vec::new();
     visit(directives, &mut |directive| {
-        // The servers of an `upstream` have no block.
+        // The `server` directives of an `upstream` have no block.
         if directive.name() == "server" && directive.block.is_some() {
             let mut listens: Vec<_> = directive
                 .children("listen")
@@ -112,8 +112,8 @@ pub fn servers(directives: &[Directive]) -> Vec<Server> {
     servers
 }
 
-/// Whether a `server_name` is for this host name.
-fn is_for(name: &str, host: &str) -> bool {
+/// Whether a `server_name` matches this host name.
+fn matches_host(name: &str, host: &str) -> bool {
     let below = |parent: &str| host.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1);
     match (name.strip_prefix("*."), name.strip_prefix('.')) {
         (Some(parent), _) => below(parent),
@@ -122,24 +122,25 @@ fn is_for(name: &str, host: &str) -> bool {
     }
 }
 
-/// Where visitors of a host name come in.
+/// The addresses at which visitors reach a host name.
 #[must_use]
-pub fn door(servers: &[Server], host: &str) -> Door {
-    let named: Vec<_> = servers.iter().filter(|server| server.names.iter().any(|name| is_for(name, host))).collect();
+pub fn endpoints(servers: &[Server], host: &str) -> Endpoints {
+    let named: Vec<_> =
+        servers.iter().filter(|server| server.names.iter().any(|name| matches_host(name, host))).collect();
     let is_nameless = |server: &&Server| server.names.iter().all(|name| name.is_empty() || name == "_");
-    let mine = if named.is_empty() { servers.iter().filter(is_nameless).collect() } else { named };
-    let listens: Vec<_> = mine.iter().flat_map(|server| &server.listens).collect();
+    let matching = if named.is_empty() { servers.iter().filter(is_nameless).collect() } else { named };
+    let listens: Vec<_> = matching.iter().flat_map(|server| &server.listens).collect();
     let first = |ssl: bool| {
         let mut transports = listens.iter().filter(|listen| listen.ssl == ssl).map(|listen| listen.transport());
         let first = transports.next()?;
-        // IPv4 is there on every machine.
+        // Every machine has IPv4.
         let is_ipv4 = |transport: &Transport| matches!(transport, Transport::Tcp(address) if !address.starts_with('['));
         Some(if is_ipv4(&first) { first } else { transports.find(is_ipv4).unwrap_or(first) })
     };
-    Door { http: first(false), https: first(true) }
+    Endpoints { http: first(false), https: first(true) }
 }
 
-/// The host names that servers are for, without patterns.
+/// The host names of servers, without patterns.
 #[must_use]
 pub fn plain_names(servers: &[Server]) -> Vec<String> {
     let mut names = Vec::new();
@@ -153,11 +154,13 @@ pub fn plain_names(servers: &[Server]) -> Vec<String> {
     names
 }
 
-/// A name that two servers both have at the same address, and the file of the other one.
+/// A host name that two servers share at the same port or socket, and the file of the other server.
 #[must_use]
 pub fn conflict<'a>(own: &[Server], others: &'a [Server]) -> Option<(String, &'a str)> {
     let meet = |one: &Server, other: &Server| {
-        one.listens.iter().any(|listen| other.listens.iter().any(|another| listen.place() == another.place()))
+        one.listens
+            .iter()
+            .any(|listen| other.listens.iter().any(|another| listen.port_or_socket() == another.port_or_socket()))
     };
     own.iter().find_map(|one| {
         others.iter().filter(|other| meet(one, other)).find_map(|other| {
@@ -179,23 +182,23 @@ mod tests {
     }
 
     #[test]
-    fn visitors_come_in_where_a_server_of_their_name_listens() {
+    fn a_host_name_is_reached_where_a_server_of_that_name_listens() {
         let site = of("server { listen [::]:80; listen 80; server_name a.example .b.example; }
             server { listen 10.0.0.1:443 ssl http2; server_name a.example *.c.example; }
             upstream u { server 127.0.0.1:4000; }");
         let tcp = |address: &str| Some(Transport::Tcp(address.to_owned()));
-        let here = |http: &str, https: &str| Door { http: tcp(http), https: tcp(https) };
-        assert_eq!(door(&site, "a.example"), here("127.0.0.1:80", "10.0.0.1:443"));
+        let here = |http: &str, https: &str| Endpoints { http: tcp(http), https: tcp(https) };
+        assert_eq!(endpoints(&site, "a.example"), here("127.0.0.1:80", "10.0.0.1:443"));
         for host in ["b.example", "x.b.example"] {
-            assert_eq!(door(&site, host), Door { http: tcp("127.0.0.1:80"), https: None });
+            assert_eq!(endpoints(&site, host), Endpoints { http: tcp("127.0.0.1:80"), https: None });
         }
-        assert_eq!(door(&site, "x.c.example"), Door { http: None, https: tcp("10.0.0.1:443") });
-        assert_eq!(door(&site, "c.example"), Door::default());
+        assert_eq!(endpoints(&site, "x.c.example"), Endpoints { http: None, https: tcp("10.0.0.1:443") });
+        assert_eq!(endpoints(&site, "c.example"), Endpoints::default());
         assert_eq!(plain_names(&site), ["a.example"]);
     }
 
     #[test]
-    fn a_name_is_taken_only_at_the_same_port() {
+    fn equal_names_only_conflict_at_the_same_port() {
         let own = of("server { listen 80; server_name a.example b.example; }");
         let others =
             of("server { listen 443 ssl; server_name a.example; } server { listen *:80; server_name B.example; }");
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_reached_from_this_machine() {
+    fn a_listen_address_is_turned_into_one_to_connect_to() {
         for (listen, address) in [
             ("8080", "127.0.0.1:8080"),
             ("*:80", "127.0.0.1:80"),

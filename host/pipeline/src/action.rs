@@ -1,4 +1,4 @@
-//! What steps do, as values: an action is shown by `gatling plan`, and carried out by the engine.
+//! What steps do, as values: `gatling plan` shows actions, and the engine carries them out.
 
 mod change;
 mod migration;
@@ -13,7 +13,7 @@ use gatling_process::Command;
 use gatling_runs::Change;
 use serde::Serialize;
 
-pub use change::Changing;
+pub use change::RecordedChange;
 pub use migration::Migration;
 pub use release_proof::ReleaseProof;
 pub use site::{SiteInUse, SiteInstallation, SiteProof, SiteTrial, Visits};
@@ -23,33 +23,33 @@ pub use site::{SiteInUse, SiteInstallation, SiteProof, SiteTrial, Visits};
 pub struct Publish {
     /// The release.
     pub release: PathBuf,
-    /// Where they go.
+    /// The target folder.
     pub to: PathBuf,
 }
 
-/// How many releases that served are kept, the one that serves among them.
+/// How many releases that served are kept, including the current one.
 pub const KEPT_RELEASES: usize = 5;
 
 /// One thing that a step does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Action {
-    /// Run a command; any exit status but 0 is a failure.
+    /// Run a command; any exit status other than 0 is a failure.
     Run(Command),
-    /// Run a command whose failure is told and is none of the step's.
+    /// Run a command; a failure is only a warning and does not fail the step.
     Try {
         /// The command.
         #[serde(flatten)]
         command: Command,
     },
-    /// Run commands that exit with 0 even where they make nothing, and fail unless they wrote these files.
+    /// Run commands that can exit with 0 without building anything, and fail unless they wrote these files.
     Build {
         /// The commands.
         commands: Vec<Command>,
-        /// The files.
+        /// The files that must be written.
         written: Vec<PathBuf>,
     },
-    /// Run a command if the project has the mix task, which can only be known by then.
+    /// Run a command if the project has the mix task, which is only known when the step runs.
     RunIfTask {
         /// The task.
         task: &'static str,
@@ -70,31 +70,31 @@ pub enum Action {
     WriteFile {
         /// The file.
         path: PathBuf,
-        /// What is to stand in it.
+        /// The new contents.
         #[serde(skip)]
         contents: String,
         /// Its permissions.
         #[serde(skip)]
         mode: u32,
     },
-    /// Remove a file or a folder with all that is in it.
+    /// Remove a file, or a folder with its contents.
     Remove {
         /// The file or folder.
         path: PathBuf,
     },
-    /// Remove something of Gatling's own, which is nothing for the eyes of whoever pushed.
+    /// Remove one of Gatling's own files or folders, without a note to the user.
     Clear {
         /// The file or folder.
         path: PathBuf,
     },
-    /// Fail unless mix wrote this file anew, for this version.
+    /// Fail unless mix wrote a new release of this version.
     ProveRelease {
         /// `start_erl.data` of the built release, which was removed before mix ran.
         marker: PathBuf,
-        /// The version that is to stand in it.
+        /// The version that it must contain.
         version: String,
     },
-    /// Add a text to the end of a file, if there is such a file.
+    /// Append a text to a file, if the file exists.
     Append {
         /// The file.
         path: PathBuf,
@@ -102,69 +102,75 @@ pub enum Action {
         #[serde(skip)]
         text: String,
     },
-    /// Remove what earlier builds left where mix builds a release, but for its cookie.
+    /// Remove the files of earlier builds from the folder where mix builds a release, except the cookie.
     ClearRelease {
         /// The release's folder.
         path: PathBuf,
     },
-    /// Remove releases but for the latest that served.
+    /// Keep the latest releases that served and remove the others.
     KeepReleases {
         /// The project.
         #[serde(skip)]
         paths: ProjectPaths,
-        /// The release that serves now.
+        /// The current release.
         serves: String,
-        /// Releases that are kept in any case.
+        /// Releases that are always kept.
         needed: Vec<String>,
     },
-    /// Tell something that the user should know, and that is no failure.
+    /// Show a warning.
     Warn {
-        /// What.
+        /// The warning.
         text: String,
     },
-    /// End the epmd that a release started, if no node needs it.
+    /// Stop the epmd that a release started, if no node needs it.
     EndEpmd {
         /// The project.
         #[serde(skip)]
         paths: ProjectPaths,
     },
-    /// Put the digested assets of a release where nginx reads them.
+    /// Copy the digested assets of a release to the folder that nginx reads.
     PublishAssets(Publish),
     /// Migrate the database.
     Migrate(Box<Migration>),
-    /// Change something that outlives the run.
-    Change(Changing),
-    /// Fail unless the release is the current one, and listens where it is to.
+    /// Make a change that outlives the run.
+    Change(RecordedChange),
+    /// Fail unless the release is the current one and listens on its port.
     ProveServing(Box<ReleaseProof>),
-    /// Fail unless visitors come through the site that is in use to the app.
+    /// Fail unless visitors of every host name are served through the site that is in place.
+    ProveVisitors {
+        /// The project.
+        #[serde(skip)]
+        paths: ProjectPaths,
+    },
+    /// Fail unless visitors reach the app through the site that is in use.
     ProveSite(Box<SiteInUse>),
-    /// Put a site in place, and put back what was there if nginx refuses it.
+    /// Install a site, and restore the previous one if nginx rejects it.
     InstallSite(Box<SiteInstallation>),
 }
 
 impl Action {
-    /// A command, as an action.
+    /// Runs a command.
     #[must_use]
     pub fn run(command: Command) -> Self {
         Self::Run(command)
     }
 
-    /// Nothing, and why.
+    /// Does nothing, for this reason.
     pub fn skip(reason: impl Into<String>) -> Self {
         Self::Skip { reason: reason.into() }
     }
 
-    /// A change of something that outlives the run.
+    /// Makes a change that outlives the run.
     pub fn change(change: Change, to: impl Into<String>, actions: Vec<Self>, undo: Vec<Self>) -> Self {
-        Self::Change(Changing { change, to: to.into(), actions, undo })
+        Self::Change(RecordedChange { change, to: to.into(), actions, undo })
     }
 
-    /// Something to tell.
+    /// Shows a warning.
     pub fn warn(text: impl Into<String>) -> Self {
         Self::Warn { text: text.into() }
     }
 
-    /// The commands that this action may run, for a look at whether their programs are there.
+    /// The commands that this action may run, to check that their programs are installed.
     #[must_use]
     pub fn commands(&self) -> Vec<&Command> {
         match self {
@@ -178,7 +184,7 @@ impl Action {
     }
 }
 
-/// The action as a person would say it, without what it says about the future.
+/// The action as `gatling plan` shows it.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -187,21 +193,24 @@ impl fmt::Display for Action {
                 let commands: Vec<_> = commands.iter().map(|command| format!("$ {command}")).collect();
                 f.write_str(&commands.join("\n"))
             }
-            Self::RunIfTask { task, command } => write!(f, "$ {command}  (if there is a mix task {task} by then)"),
+            Self::RunIfTask { task, command } => write!(f, "$ {command}  (if the mix task {task} exists then)"),
             Self::Skip { reason } => write!(f, "nothing to do: {reason}"),
             Self::MakeDir { path } => write!(f, "make the folder {}", path.display()),
             Self::WriteFile { path, .. } => write!(f, "write {}", path.display()),
             Self::Remove { path } | Self::Clear { path } => write!(f, "remove {}", path.display()),
-            Self::ProveRelease { version, .. } => write!(f, "check that mix built {version} anew"),
+            Self::ProveRelease { version, .. } => write!(f, "check that mix built a new release of {version}"),
             Self::Append { path, .. } => write!(f, "add to {}", path.display()),
-            Self::ClearRelease { path } => write!(f, "remove what earlier builds left in {}", path.display()),
-            Self::KeepReleases { .. } => write!(f, "remove releases but for the last {KEPT_RELEASES} that served"),
+            Self::ClearRelease { path } => write!(f, "remove files that earlier builds left in {}", path.display()),
+            Self::KeepReleases { .. } => {
+                write!(f, "keep the last {KEPT_RELEASES} releases that served, remove the others")
+            }
             Self::Warn { text } => write!(f, "warning: {text}"),
-            Self::EndEpmd { .. } => f.write_str("end epmd, if no other app needs it"),
-            Self::PublishAssets(_) => f.write_str("copy the digested assets to where nginx reads them"),
+            Self::EndEpmd { .. } => f.write_str("stop epmd if no other app needs it"),
+            Self::PublishAssets(_) => f.write_str("copy the digested assets to the folder that nginx reads"),
             Self::Migrate(migration) => migration.fmt(f),
             Self::Change(change) => change.fmt(f),
             Self::ProveServing(serving) => serving.fmt(f),
+            Self::ProveVisitors { .. } => f.write_str("check that visitors are served through nginx"),
             Self::ProveSite(site) => site.fmt(f),
             Self::InstallSite(site) => site.fmt(f),
         }

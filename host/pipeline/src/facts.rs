@@ -1,4 +1,4 @@
-//! Facts: everything that is known of one deployment before its first step.
+//! Facts: everything that is known about a deployment before its first step.
 
 pub mod mix;
 pub mod server;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use gatling_config::domains;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::{OperatorSettings, ProjectSettings};
-use gatling_nginx::Door;
+use gatling_nginx::Endpoints;
 use gatling_nginx::config;
 use gatling_nginx::servers::{self, Server};
 use gatling_process::Variables;
@@ -27,8 +27,8 @@ pub struct Source {
     pub branch: String,
 }
 
-/// Everything that is known of one deployment before its first step. The serialized fields are those of the env
-/// record that hooks get (`wit/hooks.wit` says what each means); the rest is for steps alone.
+/// Everything that is known about a deployment before its first step. The serialized fields are those of the env
+/// record that hooks get (`wit/hooks.wit` says what each means); only steps use the rest.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs, reason = "the contract in wit/ says what each field means")]
 pub struct Facts {
@@ -62,7 +62,7 @@ pub struct Facts {
     pub strategy: &'static str,
     pub unload_callback_module: Option<PathBuf>,
 
-    /// Where everything of this project is.
+    /// The paths of the project.
     #[serde(skip)]
     pub paths: ProjectPaths,
     /// The project's settings.
@@ -71,7 +71,7 @@ pub struct Facts {
     /// The server's settings.
     #[serde(skip)]
     pub operator: OperatorSettings,
-    /// What mix said; nothing for `unload`, which works without mix.
+    /// What mix reported; empty for `unload`, which works without mix.
     #[serde(skip)]
     pub mix: MixFacts,
     /// The variables of the project's `.env`.
@@ -80,36 +80,35 @@ pub struct Facts {
     /// How mix is called.
     #[serde(skip)]
     pub mix_call: MixCall,
-    /// The site that visitors come to.
+    /// The site that visitors use.
     #[serde(skip)]
     pub site: Site,
-    /// What is there on the server.
+    /// The state of the server.
     #[serde(skip)]
     pub server: ServerFacts,
-    /// What the user should know, and that is no failure.
+    /// Warnings for the user.
     #[serde(skip)]
     pub warnings: Vec<String>,
 }
 
-/// The site that visitors come to.
+/// The site that visitors use.
 #[derive(Clone, Debug, Default)]
 pub struct Site {
     /// Whether it is the project's own nginx.conf.
     pub is_own: bool,
-    /// Its servers, as far as nginx.conf can be understood.
+    /// Its servers, as far as nginx.conf can be parsed.
     pub servers: Vec<Server>,
-    /// Host names that visitors use, one for each wildcard too.
+    /// Host names that visitors use, with one example for each wildcard.
     pub hosts: Vec<String>,
-    /// What it says of itself, if it is Gatling's.
+    /// The answer by which Gatling's own site identifies itself; none for the project's own site.
     pub proof: Option<String>,
 }
 
 impl Site {
-    /// The site with this text, for the host names that the project lists. `proof` is what a site of
-    /// Gatling's says of itself.
+    /// The site with this text, for the host names that the project lists. For `proof`, see [`Site::proof`].
     #[must_use]
     pub fn new(text: &str, domains: &[String], proof: Option<String>) -> Self {
-        // What can't be understood is refused in nginx's own words when it is asked.
+        // If it cannot be parsed, nginx rejects it later with its own message.
         let servers = servers::servers(&config::parse(text, "nginx.conf").unwrap_or_default());
         let hosts = match domains {
             [] => servers::plain_names(&servers),
@@ -118,22 +117,21 @@ impl Site {
         Self { is_own: proof.is_none(), servers, hosts, proof }
     }
 
-    /// Where visitors of a host name come in.
+    /// Where visitors of a host name connect.
     #[must_use]
-    pub fn door(&self, host: &str) -> Door {
-        servers::door(&self.servers, host)
+    pub fn endpoints(&self, host: &str) -> Endpoints {
+        servers::endpoints(&self.servers, host)
     }
 }
 
 impl Facts {
-    /// The release's name on this server: its version, with a number where the same version
-    /// is serving already.
+    /// The release's name on this server: its version, with a number if the same version is already serving.
     #[must_use]
     pub fn release(&self) -> String {
         self.upgrade_dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// The deploy dir where it is there: an `unload` that was cut short may have removed it.
+    /// The deploy dir if it exists, otherwise the root folder: an interrupted `unload` may have removed it.
     #[must_use]
     pub fn deploy_dir_or_root(&self) -> PathBuf {
         if self.server.has_deploy_dir { self.deploy_dir.clone() } else { PathBuf::from("/") }

@@ -1,8 +1,8 @@
-//! What a deployment does, as values: pipelines, their steps, the facts that these depend on, and the plan that is
+//! What a deployment does, as values: pipelines, their steps, the facts that they depend on, and the plan that is
 //! computed from them.
 //!
-//! Everything here is pure: it reads no file and runs no program. [`facts::Facts`] are gathered by the engine,
-//! [`plan::Plan::new`] makes a plan of them, and the engine carries it out.
+//! Everything here is pure: it reads no file and runs no program. The engine gathers [`facts::Facts`],
+//! [`plan::Plan::new`] computes a plan from them, and the engine carries it out.
 
 pub mod action;
 pub mod facts;

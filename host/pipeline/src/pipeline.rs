@@ -1,4 +1,4 @@
-//! Which pipelines there are.
+//! The pipelines.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,16 +9,16 @@ use serde::{Serialize, Serializer};
 /// A pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pipeline {
-    /// The first time.
+    /// The first deployment.
     Deploy,
-    /// Every push after.
+    /// Every later deployment.
     Upgrade,
-    /// Taking the project off the server.
+    /// Removes the project from the server.
     Unload,
 }
 
 impl Pipeline {
-    /// All pipelines, in the order of a project's life.
+    /// All pipelines.
     pub const ALL: [Self; 3] = [Self::Deploy, Self::Upgrade, Self::Unload];
 
     /// Its name.

@@ -1,5 +1,4 @@
-//! What a pipeline would do, as a value: computed from facts, shown by `gatling plan`, and carried out by
-//! a run.
+//! What a pipeline would do, as a value: computed from facts, shown by `gatling plan`, carried out by a run.
 
 use std::fmt;
 
@@ -41,12 +40,12 @@ pub struct PlannedStep {
     pub actions: Vec<Action>,
     /// The hook that is called after it.
     pub after: Option<String>,
-    /// Why the step can't be carried out, where that is known by now.
+    /// Why the step cannot be carried out, if that is already known.
     pub problem: Option<String>,
 }
 
 impl Plan {
-    /// The plan for these facts, where these hooks will be called. Nothing is looked at but the facts.
+    /// The plan for these facts, with calls to these hooks. It depends on nothing else.
     #[must_use]
     pub fn new(facts: &Facts, hooks: &[Hook]) -> Self {
         let hook = |point| {
@@ -76,10 +75,10 @@ impl Plan {
         }
     }
 
-    /// Fails if a step can't be carried out.
+    /// Checks that every step can be carried out.
     ///
     /// # Errors
-    /// Why the first of them can't.
+    /// If a step cannot be carried out: the error says why the first such step cannot.
     pub fn check(&self) -> Result<()> {
         match self.steps.iter().find_map(|step| Some((&step.name, step.problem.as_ref()?))) {
             Some((name, problem)) => Err(anyhow!("{problem}")).with_context(|| format!("the step {name}")),
@@ -87,7 +86,7 @@ impl Plan {
         }
     }
 
-    /// All that the steps would do, each with the step's name.
+    /// All actions of the steps, each with the step's name.
     pub fn actions(&self) -> impl Iterator<Item = (&Name, &Action)> {
         self.steps.iter().flat_map(|step| step.actions.iter().map(|action| (&step.name, action)))
     }
@@ -121,7 +120,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Each action with the text that people see of it.
+/// Each action with its text.
 fn with_texts<S: serde::Serializer>(actions: &[Action], serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct WithText<'a> {

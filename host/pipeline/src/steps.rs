@@ -18,13 +18,13 @@ use gatling_process::Command;
 use crate::action::Action;
 use crate::facts::Facts;
 
-/// A command that changes the system, with root's rights where they are needed.
-fn system<const N: usize>(facts: &Facts, program: &str, args: [&str; N]) -> Command {
+/// A command that changes the system, with root's rights if they are needed.
+fn system_command<const N: usize>(facts: &Facts, program: &str, args: [&str; N]) -> Command {
     Command::new(program, args, &facts.deploy_dir_or_root()).as_root(facts.server.sudo).quiet()
 }
 
-/// Puts a file of the deploy dir into a folder of the system.
-fn place(facts: &Facts, from: &Path, to: &Path, mode: &str) -> Action {
+/// Copies a file of the deploy dir into a system folder.
+fn install_file(facts: &Facts, from: &Path, to: &Path, mode: &str) -> Action {
     let (from, to) = (from.display().to_string(), to.display().to_string());
-    Action::run(system(facts, "install", ["-m", mode, &from, &to]))
+    Action::run(system_command(facts, "install", ["-m", mode, &from, &to]))
 }

@@ -1,5 +1,5 @@
-//! The table of steps. Everything that lists steps (plan, check, the docs, the SDK's check of names) reads it, and
-//! nothing else knows their names.
+//! The table of steps. Everything that lists steps (plan, check, the docs, the SDK's check of names) uses it; no
+//! other code contains their names.
 
 use anyhow::Result;
 use gatling_names::{Hook, Name};
@@ -9,14 +9,14 @@ use crate::facts::Facts;
 use crate::pipeline::Pipeline;
 use crate::steps::{migrate, mix, nginx, release, removal, service};
 
-/// One named action of a pipeline.
+/// A named step of a pipeline.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Its name, which its hooks are named after.
     pub name: Name,
-    /// What it does by default, for people.
+    /// What it does, for users.
     pub does: &'static str,
-    /// What it would do, given these facts.
+    /// Its actions, given these facts.
     pub actions: fn(&Facts) -> Result<Vec<Action>>,
 }
 
@@ -31,10 +31,10 @@ const DEPLOY: &[Step] = &[
     step("mix_release", "build the release", mix::release),
     step("make_deploy_dir", "make the folders of the deployed app", release::make_deploy_dir),
     step("copy_release_to_deploy", "pack the release into the deploy dir", release::copy_to_deploy),
-    step("expand_release", "unpack it, and make it the current one", release::expand),
+    step("expand_release", "unpack it and make it the current release", release::expand),
     step("install_init_script", "install the service", service::install),
     step("mix_ecto_setup", "create and migrate the database", migrate::ecto_setup),
-    step("start_service", "start the app, and wait until it answers", service::start),
+    step("start_service", "start the app and wait until it answers", service::start),
     step("configure_nginx", "serve the project's domains", nginx::configure),
 ];
 
@@ -44,8 +44,8 @@ const UPGRADE: &[Step] = &[
     step("mix_digest", "build and digest static assets", mix::digest),
     step("mix_release", "build the release", mix::release),
     step("make_upgrade_dir", "make the folder of the new release", release::make_upgrade_dir),
-    step("copy_release_to_upgrade", "copy the release into it", release::copy_to_upgrade),
-    step("upgrade_service", "bring it to life, and prove that it answers", service::upgrade),
+    step("copy_release_to_upgrade", "copy the release into that folder", release::copy_to_upgrade),
+    step("upgrade_service", "migrate, switch to the new release, and check that it answers", service::upgrade),
     step("configure_nginx", "serve the project's domains", nginx::configure),
 ];
 
@@ -68,7 +68,7 @@ impl Pipeline {
         }
     }
 
-    /// Its hooks, in the order in which they are called; last the one for a failure.
+    /// Its hooks, in the order in which they are called; `on_failure` is the last.
     #[must_use]
     pub fn hooks(self) -> Vec<Hook> {
         Hook::of_pipeline(&self.name(), self.steps().iter().map(|step| step.name.clone())).collect()
@@ -86,10 +86,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sdk_knows_the_same_hooks_as_the_pipelines_in_the_same_order() {
+    fn the_hook_list_of_the_sdk_matches_the_pipelines_hooks_in_order() {
         let listed = include_str!("../../../guest-sdk/macros/hooks.txt");
         let hooks: String =
             Pipeline::all_hooks().iter().map(|hook| format!("{} {}\n", hook.pipeline, hook.name())).collect();
-        assert_eq!(listed, hooks, "guest-sdk/macros/hooks.txt is to hold the right-hand side");
+        assert_eq!(listed, hooks, "guest-sdk/macros/hooks.txt must contain the right-hand side");
     }
 }

@@ -1,4 +1,4 @@
-//! A command as a value, and the one place that runs it.
+//! Commands as values, and the only code that runs them.
 
 mod lines;
 mod started;
@@ -9,19 +9,17 @@ use std::fmt;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::{env, io};
 
 use serde::Serialize;
 
 use crate::{Variables, shell};
+use lines::LineReader;
 pub use lines::Lines;
-use lines::read_lines;
 pub use started::{LastLines, Started};
 pub use tree::kill_tree;
 
-/// A program to run, with all that decides what it does.
+/// A command: a program with its arguments, folder and variables.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Command {
     /// The program: a name to look up on the `PATH`, or a path.
@@ -30,37 +28,37 @@ pub struct Command {
     pub args: Vec<String>,
     /// The folder to run it in.
     pub dir: PathBuf,
-    /// Variables beside those of [`Command::environment`].
+    /// Variables in addition to those of [`Command::environment`].
     #[serde(skip)]
     pub env: Variables,
-    /// What it inherits.
+    /// The variables that it inherits.
     #[serde(skip)]
     pub environment: Environment,
-    /// Whether it is left to finish when Gatling is killed.
+    /// Whether it keeps running if Gatling is killed.
     #[serde(skip)]
-    pub finishes_alone: bool,
-    /// Whether the command itself is told only to those who look for a fault.
+    pub outlives_gatling: bool,
+    /// Whether its command line is only shown for debugging.
     #[serde(skip)]
     pub quiet: bool,
-    /// How it is shown to people, where its own words would tell them less.
+    /// A text to display instead of its command line.
     #[serde(skip)]
-    pub shown: Option<String>,
+    pub label: Option<String>,
 }
 
-/// The environment that a command starts from.
+/// The variables that a command inherits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Environment {
-    /// Gatling's own.
+    /// All of Gatling's own variables.
     #[default]
     Inherited,
-    /// Just these variables of Gatling's own.
+    /// Only these of Gatling's own variables.
     Only(&'static [&'static str]),
 }
 
-/// A command with more bytes than this is cut where people read it.
-const LONGEST_SHOWN: usize = 4096;
+/// A longer command line, in bytes, is truncated for display.
+const MAX_DISPLAYED: usize = 4096;
 
-/// Why a command didn't end well.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// There is no such program.
@@ -69,10 +67,10 @@ pub enum CommandError {
         /// The program that was looked for.
         program: String,
     },
-    /// The folder to run it in isn't there.
-    #[error("cannot run `{command}` in {}: there is no such folder", dir.display())]
+    /// The folder to run it in doesn't exist.
+    #[error("cannot run `{command}` in {}: the folder does not exist", dir.display())]
     NoDir {
-        /// The command as a person would type it.
+        /// The command line.
         command: String,
         /// The folder.
         dir: PathBuf,
@@ -80,27 +78,27 @@ pub enum CommandError {
     /// It couldn't be started.
     #[error("cannot run `{command}`")]
     Start {
-        /// The command as a person would type it.
+        /// The command line.
         command: String,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// It ran, and said that it failed.
+    /// It exited with a status other than 0, or was killed by a signal.
     #[error("`{command}` {} (in {})", describe(*status), dir.display())]
     Failed {
-        /// The command as a person would type it.
+        /// The command line.
         command: String,
         /// The folder it ran in.
         dir: PathBuf,
         /// How it ended.
         status: ExitStatus,
-        /// The last lines that it wrote.
+        /// The last lines of its output.
         last_lines: Vec<String>,
     },
 }
 
 impl CommandError {
-    /// The last lines that a command wrote before it failed.
+    /// The last lines of the output of a command that failed.
     #[must_use]
     pub fn last_lines(&self) -> &[String] {
         match self {
@@ -119,16 +117,16 @@ impl Command {
             dir: dir.to_owned(),
             env: Variables::default(),
             environment: Environment::Inherited,
-            finishes_alone: false,
+            outlives_gatling: false,
             quiet: false,
-            shown: None,
+            label: None,
         }
     }
 
     /// The command in a folder below its own.
     #[must_use]
     pub fn in_folder(mut self, folder: &str) -> Self {
-        self.shown = Some(format!("cd {} && {self}", shell::word(folder)));
+        self.label = Some(format!("cd {} && {self}", shell::word(folder)));
         self.dir.push(folder);
         self
     }
@@ -140,14 +138,14 @@ impl Command {
         self
     }
 
-    /// The command, told only to those who look for a fault.
+    /// The command, with its command line only shown for debugging.
     #[must_use]
     pub fn quiet(mut self) -> Self {
         self.quiet = true;
         self
     }
 
-    /// The command with root's rights, by sudo, if `needed`.
+    /// The command, run as root with sudo if `needed`.
     #[must_use]
     pub fn as_root(mut self, needed: bool) -> Self {
         if needed {
@@ -157,28 +155,28 @@ impl Command {
         self
     }
 
-    /// Where the program is, or none if it is nowhere.
+    /// The path of the program, if it exists.
     #[must_use]
     pub fn find(&self) -> Option<PathBuf> {
         find_program(&self.program, &self.dir)
     }
 
-    /// The name of a program that is missing for it: its own, or the one that sudo is to run.
+    /// The program that is missing to run it: its own, or the one that sudo runs.
     #[must_use]
     pub fn missing(&self) -> Option<&str> {
         let programs = [Some(&self.program), self.args.get(1).filter(|_| self.program == "sudo")];
         programs.into_iter().flatten().map(String::as_str).find(|program| find_program(program, &self.dir).is_none())
     }
 
-    /// Runs the command, hands what it writes to `take`, whole lines at a time, and returns how it ended.
+    /// Runs the command, passes its output to `on_lines`, and returns its exit status.
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn stream(&self, take: impl FnMut(Lines)) -> Result<ExitStatus, CommandError> {
-        self.start(false)?.stream(take)
+    pub fn stream(&self, on_lines: impl FnMut(Lines)) -> Result<ExitStatus, CommandError> {
+        self.start(false)?.stream(on_lines)
     }
 
-    /// Starts the command as the leader of a process group of its own.
+    /// Starts the command in a new process group.
     ///
     /// # Errors
     /// When it can't be started.
@@ -186,15 +184,15 @@ impl Command {
         self.start(true)
     }
 
-    /// Runs the command like [`Command::stream`], and takes any status but 0 for an error.
+    /// Runs the command like [`Command::stream`]. A status other than 0 is an error.
     ///
     /// # Errors
     /// When it can't be started, or fails.
-    pub fn run(&self, take: impl FnMut(Lines)) -> Result<(), CommandError> {
-        self.start(false)?.finish(take)
+    pub fn run(&self, on_lines: impl FnMut(Lines)) -> Result<(), CommandError> {
+        self.start(false)?.finish(on_lines)
     }
 
-    /// Runs the command and returns what it wrote, without trailing line ends.
+    /// Runs the command and returns its output, without trailing white space.
     ///
     /// # Errors
     /// When it can't be started, or fails.
@@ -207,11 +205,10 @@ impl Command {
         Ok(text.trim_end().to_owned())
     }
 
-    /// Runs the command to its end and returns what it wrote to its standard output, byte for byte as
-    /// far as that is text.
+    /// Runs the command to its end and returns its unchanged standard output. Bytes that are not UTF-8 are replaced.
     ///
     /// # Errors
-    /// When it can't be started, or fails: with what it wrote to its standard error.
+    /// When it can't be started, or fails. The error contains its standard error.
     pub fn capture(&self) -> Result<String, CommandError> {
         let Some(program) = self.find() else {
             return Err(CommandError::NotFound { program: self.program.clone() });
@@ -224,17 +221,17 @@ impl Command {
             .output()
             .map_err(|source| CommandError::Start { command: self.to_string(), source })?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
+            let last_lines = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
             let (command, dir) = (self.to_string(), self.dir.clone());
-            return Err(CommandError::Failed { command, dir, status: output.status, last_lines: said });
+            return Err(CommandError::Failed { command, dir, status: output.status, last_lines });
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// What an exit status of this command means: any but 0 is an error.
+    /// Turns the exit status of this command into a result.
     ///
     /// # Errors
-    /// [`CommandError::Failed`], with the last lines that it wrote.
+    /// [`CommandError::Failed`] for a status other than 0.
     pub fn result(&self, status: ExitStatus, last_lines: LastLines) -> Result<(), CommandError> {
         if status.success() {
             return Ok(());
@@ -268,55 +265,53 @@ impl Command {
         if in_group {
             command.process_group(0);
         }
-        if !self.finishes_alone {
+        if !self.outlives_gatling {
             // SAFETY: between fork and exec this makes one system call and allocates nothing.
             unsafe {
                 command.pre_exec(|| {
-                    // When Gatling is killed its lock is free, and the next run may begin: this
-                    // program had better not be at work in the build dir then. What it started
-                    // itself is out of reach here.
+                    // When Gatling is killed, its lock is released and the next run can start. This program must not
+                    // work in the build dir by then. Processes that it has started itself are not killed by this.
                     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
                     Ok(())
                 });
             }
         }
-        // The parent's copies of the pipe's writing end go with `command`, when this returns.
+        // The parent's copies of the pipe's write end are closed when `command` is dropped, at the return.
         let child = command.spawn().map_err(start_error)?;
-        let ended = Arc::new(AtomicBool::new(false));
-        let lines = read_lines(reader, Arc::clone(&ended));
-        Ok(Started { command: self.clone(), child, lines, ended, in_group, is_over: false })
+        let output = LineReader::new(reader);
+        Ok(Started { command: self.clone(), child, output, in_group, is_over: false })
     }
 }
 
-/// The command as a person would type it.
+/// The command line, as a user would type it.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(shown) = &self.shown {
-            return f.write_str(shown);
+        if let Some(label) = &self.label {
+            return f.write_str(label);
         }
         let mut line = shell::word(&self.program).into_owned();
         for arg in &self.args {
-            if line.len() > LONGEST_SHOWN {
+            if line.len() > MAX_DISPLAYED {
                 break;
             }
             line.push(' ');
             line.push_str(&shell::word(arg));
         }
-        if line.len() <= LONGEST_SHOWN {
+        if line.len() <= MAX_DISPLAYED {
             return f.write_str(&line);
         }
-        let shown = &line[..line.floor_char_boundary(LONGEST_SHOWN)];
-        write!(f, "{shown}… (cut here: it has {} arguments)", self.args.len())
+        let label = &line[..line.floor_char_boundary(MAX_DISPLAYED)];
+        write!(f, "{label}… (truncated: {} arguments in total)", self.args.len())
     }
 }
 
-/// Where a program is, looked up on the `PATH` or, for a path, from `dir`.
+/// The path of a program: searched on the `PATH` or, if it is a path, resolved in `dir`.
 #[must_use]
 pub fn find_program(program: &str, dir: &Path) -> Option<PathBuf> {
     find_program_on(&env::var_os("PATH").unwrap_or_default(), program, dir)
 }
 
-/// Where a program is, looked up on a search path or, for a path, from `dir`.
+/// The path of a program: searched on `search_path` or, if it is a path, resolved in `dir`.
 #[must_use]
 pub fn find_program_on(search_path: &OsStr, program: &str, dir: &Path) -> Option<PathBuf> {
     let runnable = |path: &PathBuf| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
@@ -329,7 +324,7 @@ pub fn find_program_on(search_path: &OsStr, program: &str, dir: &Path) -> Option
     env::split_paths(search_path).map(|folder| folder.join(program)).find(runnable)
 }
 
-/// What to do about a program that isn't there, as the end of a sentence.
+/// How to install a missing program, as the end of an error message.
 fn install_hint(program: &str) -> String {
     let package = match program {
         "mix" => "elixir",
@@ -338,20 +333,20 @@ fn install_hint(program: &str) -> String {
         "service" | "update-rc.d" => "init-system-helpers",
         _ => return String::new(),
     };
-    format!(": install it with `apt-get install {package}`, or name its folder under `path` in the operator's file")
+    format!(": install it with `apt-get install {package}`, or add its folder to `path` in the operator's file")
 }
 
-/// How a program ended, as a verb: "exited with status 1".
+/// How a program ended, as a predicate: "exited with status 1".
 #[must_use]
 pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with status {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "ended in an unknown way".to_owned(),
     }
 }
 
-/// How a program ended, as a shell's number: 128 and the signal's number for a signal.
+/// The exit status as a shell reports it: 128 plus the signal's number if a signal killed the program.
 #[must_use]
 pub fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! Programs as values: what to run, where and with what, and the one place that runs them.
+//! Commands as values, and the only code that runs programs.
 
 mod command;
 pub mod shell;

@@ -1,9 +1,8 @@
-//! Environment variables, whose values are not to be shown.
+//! Environment variables with secret values.
 
 use std::fmt;
 
-/// Environment variables, in an order, each name once. Their values can be secrets: they are handed out only
-/// where they are used, and `Debug` shows the names alone.
+/// Environment variables, in order, each name once. Their values can be secrets, so `Debug` shows only the names.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Variables(Vec<(String, String)>);
 
@@ -14,7 +13,7 @@ impl Variables {
         self.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
-    /// Sets a variable, in its old place if it has one.
+    /// Sets a variable. If it exists, it keeps its position.
     pub fn set(&mut self, name: &str, value: &str) {
         match self.0.iter_mut().find(|(key, _)| key == name) {
             Some((_, old)) => value.clone_into(old),

@@ -1,4 +1,4 @@
-//! A page about one run.
+//! An HTML page about one run.
 
 use anyhow::Result;
 use gatling_runs::{Entry, Event, Level, Outcome, Serving};
@@ -7,13 +7,13 @@ use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 
 use crate::tables::when;
-use crate::text::{say_serving, short};
+use crate::text::{describe_serving, short};
 use gatling_text::{duration_secs, escape, escape_line};
 
 const TEMPLATE: &str = include_str!("../templates/report.html");
 
-/// The narrowest bar, in percent of the timeline: one that nobody sees says nothing.
-const NARROWEST: f64 = 0.4;
+/// The minimum width of a bar, in percent of the timeline, so that it is visible.
+const MIN_BAR_WIDTH: f64 = 0.4;
 
 #[derive(Default, Serialize)]
 struct Page {
@@ -35,7 +35,7 @@ struct Page {
     again: Option<String>,
     places: Vec<String>,
     parts: Vec<Part>,
-    /// What belongs to no step: before the first one, say.
+    /// Lines that belong to no step, for example before the first one.
     notes: Vec<Line>,
     damaged: usize,
 }
@@ -49,15 +49,15 @@ struct Part {
     /// `ok`, `failed` or `unfinished`.
     state: &'static str,
     took: String,
-    /// Where its bar begins and how long it is, in percent of the timeline.
+    /// The position and the width of its bar, in percent of the timeline.
     #[serde(skip)]
     left: f64,
     #[serde(skip)]
     width: f64,
-    /// The same, as CSS has it.
+    /// The same as CSS.
     style: String,
     lines: Vec<Line>,
-    /// How many lines it wrote.
+    /// How many lines of output it wrote.
     output: usize,
     #[serde(skip)]
     begun: Timestamp,
@@ -72,17 +72,16 @@ struct Line {
     text: String,
 }
 
-/// A page of HTML about a run, complete in itself: nothing is loaded from anywhere. `damaged` is how many
-/// parts of its journal could not be read.
+/// A self-contained HTML page about a run. `damaged` is how many parts of its journal could not be read.
 ///
 /// # Errors
-/// When the template can't be filled in: a fault of this program.
+/// If the template cannot be rendered, which would be a bug.
 pub fn page(entries: &[Entry], damaged: usize) -> Result<String> {
     let mut page = Page { damaged, state: "unfinished".to_owned(), ..Page::default() };
     for entry in entries {
         page.add(entry);
     }
-    page.draw_to_scale(entries);
+    page.scale_bars(entries);
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_template("report.html", TEMPLATE)?;
@@ -125,7 +124,9 @@ impl Page {
                 }
                 self.line("output", text);
             }
-            Event::OutputCut { bytes } => self.line("note", &format!("({bytes} bytes of output are left out here)")),
+            Event::OutputCut { bytes } => {
+                self.line("note", &format!("({bytes} bytes of output omitted: journal limit reached)"))
+            }
             Event::Log { level, text } | Event::Note { level, text } => self.line(
                 match level {
                     Level::Debug => "debug",
@@ -148,7 +149,7 @@ impl Page {
                 .to_owned();
                 self.took = Some(duration_secs(*seconds));
                 self.error = error.iter().map(|error| escape(error).into_owned()).collect();
-                self.serving = serving.as_ref().map(|serving: &Serving| say_serving(&self.project, serving));
+                self.serving = serving.as_ref().map(|serving: &Serving| describe_serving(&self.project, serving));
                 self.again = again.as_deref().map(escape_line);
                 self.places = places.iter().map(|place| escape_line(place)).collect();
             }
@@ -173,7 +174,7 @@ impl Page {
         });
     }
 
-    /// Adds text to what is under way. Outputs that follow each other are one.
+    /// Adds text to the current step or hook. Consecutive outputs are joined.
     fn line(&mut self, kind: &'static str, text: &str) {
         let is_over = self.parts.last().is_some_and(|part| part.ended.is_some());
         let lines = match self.parts.last_mut().filter(|_| !is_over) {
@@ -190,7 +191,7 @@ impl Page {
         }
     }
 
-    fn draw_to_scale(&mut self, entries: &[Entry]) {
+    fn scale_bars(&mut self, entries: &[Entry]) {
         let Some((first, last)) = self.parts.first().map(|part| part.begun).zip(entries.last().map(|entry| entry.at))
         else {
             return;
@@ -199,8 +200,8 @@ impl Page {
         let whole = seconds(first, last).max(0.001);
         for part in &mut self.parts {
             let width = seconds(part.begun, part.ended.unwrap_or(last)) / whole * 100.0;
-            // A clock that was set back must not draw outside of the page.
-            part.width = width.clamp(NARROWEST, 100.0);
+            // If the clock was set back, the bar must still be on the page.
+            part.width = width.clamp(MIN_BAR_WIDTH, 100.0);
             part.left = (seconds(first, part.begun) / whole * 100.0).clamp(0.0, 100.0 - part.width);
             part.style = format!("left:{:.2}%;width:{:.2}%", part.left, part.width);
         }
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_drawn_to_scale() {
+    fn the_bars_of_steps_are_drawn_to_scale() {
         let mut entries = step(0, 2, "mix_compile", "Compiling");
         entries.extend(step(2, 8, "mix_digest", "x"));
         entries.push(at(8, ended(Outcome::Succeeded, &[])));
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_outside_is_only_text() {
+    fn text_from_outside_is_escaped() {
         let hostile = "</pre><script>alert(1)</script>\u{202e}\"'&";
         let mut entries = step(0, 1, hostile, hostile);
         entries.push(at(1, ended(Outcome::Failed, &[hostile])));
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_killed_has_a_page_too() {
+    fn a_killed_run_has_a_page_too() {
         let page = page(&step(0, 1, "mix_compile", "x")[..2], 0).expect("it can be filled in");
         assert!(page.contains("unfinished"), "{page}");
         assert!(super::page(&[], 3).expect("it can be filled in").contains("3 parts"));

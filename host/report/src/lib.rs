@@ -1,7 +1,7 @@
-//! What people see of runs, made from their events: lines of text, tables, and a page of HTML.
+//! What users see of runs, made from their events: lines of text, tables, and an HTML page.
 //!
-//! Every function here goes from events to output. Whatever comes from outside (what programs and hooks
-//! write, names, branches) is escaped here, where it is shown.
+//! Every function here turns events into output. Text from outside (output of programs and hooks, names, branches) is
+//! escaped here.
 
 pub mod html;
 pub mod tables;

@@ -1,4 +1,4 @@
-//! Runs and projects in short, as text.
+//! The status of projects and tables of runs, as text.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::text::{say_serving, short};
+use crate::text::{describe_serving, short};
 use gatling_text::{duration, duration_secs, escape_line};
 
-/// How a project stands.
+/// The status of a project.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
     /// The project.
     pub project: String,
     /// Whether visitors are served.
     pub healthy: bool,
-    /// What serves: asked at this moment.
+    /// What serves now.
     pub serving: Serving,
     /// Since when that release has been the current one.
     pub since: Option<Timestamp>,
@@ -27,15 +27,15 @@ pub struct Status {
     pub pid: Option<u32>,
     /// The app's port.
     pub port: Option<u16>,
-    /// The host names that were asked through nginx.
+    /// The host names that were visited through nginx.
     pub hosts: Vec<String>,
-    /// Runs that are under way or wait, the latest first.
+    /// Runs that are in progress or wait, the latest first.
     pub under_way: Vec<Summary>,
-    /// The latest run that is over.
+    /// The latest run that has ended.
     pub last: Option<Summary>,
 }
 
-/// A time, where this server is.
+/// A time in this server's time zone.
 #[must_use]
 pub fn when(time: Timestamp) -> String {
     time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
@@ -45,11 +45,11 @@ fn ago(time: Timestamp, now: Timestamp) -> String {
     duration(Duration::try_from(now.duration_since(time)).unwrap_or_default())
 }
 
-/// How a project stands, as some lines of text.
+/// The status of a project, as several lines of text.
 #[must_use]
 pub fn status(status: &Status, now: Timestamp) -> String {
     let project = escape_line(&status.project);
-    let mut text = say_serving(&project, &status.serving).replace('\n', "\n  ") + "\n";
+    let mut text = describe_serving(&project, &status.serving).replace('\n', "\n  ") + "\n";
     let is_up = !matches!(status.serving, Serving::NotDeployed | Serving::Down { .. });
     if let Some(since) = status.since.filter(|_| is_up) {
         _ = writeln!(text, "  for      {} (since {})", ago(since, now), when(since));
@@ -96,7 +96,7 @@ fn one_line(run: &Summary, now: Timestamp) -> String {
     line
 }
 
-/// How a run ended, and where, if it didn't end well.
+/// How a run ended, and, if it did not succeed, at which step or hook.
 fn outcome(run: &Summary) -> String {
     let at = run.at.as_ref().filter(|_| matches!(run.state, State::Failed | State::Killed | State::Cancelled));
     match at {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_in_short() {
+    fn the_status_of_a_project_is_shown_in_a_few_lines() {
         let now = "2026-01-01T02:05:17Z".parse().expect("a time");
         let mut project = Status {
             project: "shop".to_owned(),
@@ -199,13 +199,13 @@ mod tests {
         project.last = Some(run(State::Failed));
         (project.pid, project.port) = (None, None);
         let text = status(&project, now);
-        let expected = "shop is not deployed: nothing serves.\n  last run upgrade of 0.2.0 (d87fa59) failed at mix_compile, \
+        let expected = "shop is not deployed: no release is running.\n  last run upgrade of 0.2.0 (d87fa59) failed at mix_compile, \
                         2 h 5 min ago, took 17.3 s\n";
         assert_eq!(text, expected);
     }
 
     #[test]
-    fn runs_are_a_table_and_one_that_cannot_be_read_says_why() {
+    fn history_is_a_table_that_says_why_a_run_cannot_be_read() {
         let runs = [
             ("20260102-000000-000-1".to_owned(), Err(JournalError::Newer(2))),
             ("20260101-000000-000-1".to_owned(), Ok(run(State::Killed))),
@@ -213,7 +213,7 @@ mod tests {
         let text = history(&runs);
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[0].starts_with("RUN                    BEGUN"), "{text}");
-        assert!(lines[1].contains("unreadable: a newer version of gatling"), "{text}");
+        assert!(lines[1].contains("unreadable: this journal has a newer format (2;"), "{text}");
         assert!(lines[2].ends_with("upgrade   0.2.0    d87fa59  17.3 s  killed at mix_compile"), "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! The lines that people see of a run, while it runs and later.
+//! A run as lines of text, while it is in progress and later.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
@@ -10,38 +10,37 @@ use gatling_runs::{Entry, Event, Level, Outcome, Redactor, Serving, Sink};
 use crate::wrap::wrap;
 use gatling_text::{duration, duration_secs, escape, escape_line};
 
-/// How wide lines are where nothing says otherwise: those of 80 columns, less what git puts before each
-/// line that comes from a server.
+/// The default width of lines: 80 columns, minus the prefix that git puts before each line from a server.
 pub const WIDTH: usize = 80 - "remote: ".len();
 
-/// What stands before lines of steps' output and of what hooks write, and before no line of Gatling's.
+/// The prefix of lines that programs and hooks write. None of Gatling's own lines has it.
 const GUTTER: &str = "    | ";
-/// What stands before lines of Gatling's about a step or hook.
+/// The prefix of Gatling's own lines about a step or hook.
 const INDENT: &str = "    ";
-/// The column in which a step that wrote nothing says how it went.
+/// The column of the outcome, for a step without output.
 const OUTCOME_COLUMN: usize = 40;
-/// How many of the steps and hooks that took longest are named at the end.
-const LONGEST_NAMED: usize = 3;
-/// What takes less than this, in seconds, is not named.
-const WORTH_NAMING: f64 = 0.1;
-/// Lines are not broken into pieces narrower than this, however deep they are indented.
-const NARROWEST: usize = 20;
-/// Lines keep no more than so many spaces of their own in front of them.
-const DEEPEST: usize = 8;
-/// No name of a step or hook is shown wider than this.
-const WIDEST_NAME: usize = 60;
-/// How often the line of what is under way is drawn anew.
+/// How many of the slowest steps and hooks are named at the end.
+const SLOWEST_NAMED: usize = 3;
+/// Steps and hooks that took less than this, in seconds, are not named.
+const MIN_NAMED_SECONDS: f64 = 0.1;
+/// Lines are not broken into pieces narrower than this, at any indentation.
+const MIN_WIDTH: usize = 20;
+/// The maximum indentation that a line's own spaces can add.
+const MAX_INDENT: usize = 8;
+/// The maximum width of the name of a step or hook.
+const MAX_NAME_WIDTH: usize = 60;
+/// How often the progress line is redrawn.
 const REDRAW: Duration = Duration::from_millis(100);
 
 /// How much is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verbosity {
-    /// A line for each step and hook, warnings, and the end.
+    /// One line for each step and hook, warnings, and the outcome.
     Quiet,
-    /// Commands and what they write too.
+    /// Also commands and their output.
     #[default]
     Normal,
-    /// What is only of interest to those who look for a fault too.
+    /// Also details for debugging.
     Verbose,
 }
 
@@ -50,11 +49,11 @@ pub enum Verbosity {
 pub struct Options {
     /// How much is shown.
     pub verbosity: Verbosity,
-    /// Whether there are colours.
+    /// Whether to use colours.
     pub color: bool,
-    /// Whether what is under way is shown in a last line that changes.
+    /// Whether to show a progress line.
     pub live: bool,
-    /// How many columns a line has.
+    /// The width of a line, in columns.
     pub width: usize,
 }
 
@@ -72,17 +71,17 @@ pub struct Renderer<W> {
     run: String,
     pipeline: Option<String>,
     release: String,
-    /// The step or hook that is under way.
+    /// The current step or hook.
     title: Option<Title>,
-    /// What ended, and how long it took, in seconds.
+    /// How long each step and hook that has ended took.
     times: Vec<Time>,
-    /// When the changing line was drawn, if it is there.
+    /// When the progress line was drawn, if it is shown.
     drawn: Option<Instant>,
 }
 
 struct Title {
     text: String,
-    /// Whether it was written already: something belongs below it.
+    /// Whether it was already written, because there are lines below it.
     written: bool,
     is_hook: bool,
     begun: Instant,
@@ -113,34 +112,34 @@ impl<W: Write> Renderer<W> {
     /// Shows an event.
     ///
     /// # Errors
-    /// When it can't be written.
+    /// If it cannot be written.
     pub fn show(&mut self, entry: &Entry) -> io::Result<()> {
         self.clear_live()?;
         self.render(&entry.event)?;
         self.out.flush()
     }
 
-    /// Shows that time goes by.
+    /// Redraws the progress line. Call it regularly.
     ///
     /// # Errors
-    /// When it can't be written.
+    /// If it cannot be written.
     pub fn tick(&mut self) -> io::Result<()> {
         let Some(title) = self.title.as_ref().filter(|_| self.options.live) else { return Ok(()) };
-        // What is over at once needs no such line.
+        // A step that ends immediately needs no progress line.
         if title.begun.elapsed() < REDRAW || self.drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW) {
             return Ok(());
         }
         let line = format!("{} … {}", title.text, duration(title.begun.elapsed()));
         let line = clip(&line, self.options.width.saturating_sub(1));
-        write!(self.out, "\r\x1b[K{}", self.paint(dim(), &line))?;
+        write!(self.out, "\r\x1b[K{}", self.styled(dim(), &line))?;
         self.drawn = Some(Instant::now());
         self.out.flush()
     }
 
-    /// Takes the changing line away.
+    /// Removes the progress line.
     ///
     /// # Errors
-    /// When it can't be written.
+    /// If it cannot be written.
     pub fn clear_live(&mut self) -> io::Result<()> {
         if self.drawn.take().is_some() {
             write!(self.out, "\r\x1b[K")?;
@@ -148,13 +147,13 @@ impl<W: Write> Renderer<W> {
         Ok(())
     }
 
-    /// Says that a part of the journal can't be read.
+    /// Reports that a part of the journal cannot be read.
     ///
     /// # Errors
-    /// When it can't be written.
+    /// If it cannot be written.
     pub fn show_damage(&mut self, error: &dyn std::error::Error) -> io::Result<()> {
         self.clear_live()?;
-        self.own("  ", &format!("(a part of the journal cannot be read: {error})"))
+        self.write("  ", &format!("(a part of the journal cannot be read: {error})"))
     }
 
     fn render(&mut self, event: &Event) -> io::Result<()> {
@@ -181,30 +180,30 @@ impl<W: Write> Renderer<W> {
             Event::HooksLoaded { file, hooks } => {
                 let file = escape_line(file);
                 match hooks.as_slice() {
-                    [] => self.own("  ", &format!("hooks: {file} has none for this pipeline")),
-                    hooks => self.own("  ", &format!("hooks: {file} with {}", escape_line(&hooks.join(", ")))),
+                    [] => self.write("  ", &format!("hooks: {file} has none for this pipeline")),
+                    hooks => self.write("  ", &format!("hooks: {file} with {}", escape_line(&hooks.join(", ")))),
                 }
             }
             Event::StepBegun { step } => self.begin(name(step), false),
             Event::HookBegun { hook, file } => {
-                self.begin(clip(&format!("{}  ({})", name(hook), name(file)), WIDEST_NAME), true)
+                self.begin(clip(&format!("{}  ({})", name(hook), name(file)), MAX_NAME_WIDTH), true)
             }
             Event::StepEnded { step, ok, seconds } => self.end(step, false, *ok, *seconds),
             Event::HookEnded { hook, ok, seconds } => self.end(hook, true, *ok, *seconds),
             Event::Command { line, quiet: only_verbose } if verbose || !only_verbose && !quiet => {
                 let line = escape_line(line);
                 if self.in_hook() {
-                    self.own(INDENT, &format!("$ {line}"))
+                    self.write(INDENT, &format!("$ {line}"))
                 } else {
-                    self.painted(INDENT, dim(), &format!("$ {line}"))
+                    self.write_styled(INDENT, dim(), &format!("$ {line}"))
                 }
             }
             Event::CommandEnded { status, ok, seconds } if verbose && !ok => {
-                self.own(INDENT, &format!("debug: it {} after {}", escape_line(status), duration_secs(*seconds)))
+                self.write(INDENT, &format!("debug: it {} after {}", escape_line(status), duration_secs(*seconds)))
             }
             Event::Output { text, .. } if !quiet => self.output(text),
             Event::OutputCut { bytes } if !quiet => {
-                self.own(INDENT, &format!("({bytes} bytes of output are left out here: it was too much to keep)"))
+                self.write(INDENT, &format!("({bytes} bytes of output omitted: journal limit reached)"))
             }
             Event::Log { level, text } => match level {
                 Level::Debug if !verbose => Ok(()),
@@ -222,10 +221,12 @@ impl<W: Write> Renderer<W> {
                 Level::Warning => self.note("warning: ", text),
                 Level::Error => self.note("error: ", text),
             },
-            Event::GrantUsed { what, .. } if verbose => self.own(INDENT, &format!("debug: {}", escape_line(what))),
-            Event::GrantRefused { message, .. } if !quiet => self.own(INDENT, &format!("denied: {}", escape(message))),
+            Event::GrantUsed { what, .. } if verbose => self.write(INDENT, &format!("debug: {}", escape_line(what))),
+            Event::GrantRefused { message, .. } if !quiet => {
+                self.write(INDENT, &format!("denied: {}", escape(message)))
+            }
             Event::Undone { ok, .. } if verbose => {
-                self.own(INDENT, &format!("debug: {}", if *ok { "undone" } else { "could not be undone" }))
+                self.write(INDENT, &format!("debug: {}", if *ok { "undone" } else { "could not be undone" }))
             }
             Event::Ended { .. } => self.ended(event),
             _ => Ok(()),
@@ -246,7 +247,7 @@ impl<W: Write> Renderer<W> {
         };
         let version = if version.is_empty() { String::new() } else { format!(" {}", escape_line(version)) };
         let project = self.project.clone();
-        self.painted("", bold(), &format!("gatling: {project}{version}{source}  {what}"))
+        self.write_styled("", bold(), &format!("gatling: {project}{version}{source}  {what}"))
     }
 
     fn begin(&mut self, text: String, is_hook: bool) -> io::Result<()> {
@@ -255,13 +256,13 @@ impl<W: Write> Renderer<W> {
     }
 
     fn end(&mut self, name: &str, is_hook: bool, ok: bool, seconds: f64) -> io::Result<()> {
-        self.times.push(Time { name: clip(&escape_line(name), WIDEST_NAME), is_hook, seconds });
-        let word = if ok { self.paint(green(), "ok") } else { self.paint(red(), "FAILED") };
+        self.times.push(Time { name: clip(&escape_line(name), MAX_NAME_WIDTH), is_hook, seconds });
+        let word = if ok { self.styled(green(), "ok") } else { self.styled(red(), "FAILED") };
         let how = format!("{word} {}", duration_secs(seconds));
         let line = match self.title.take() {
             Some(title) if !title.written => {
                 let space = " ".repeat(OUTCOME_COLUMN.saturating_sub(title.text.chars().count()).max(1));
-                format!("{}{space} {how}", self.paint(title_style(title.is_hook), &title.text))
+                format!("{}{space} {how}", self.styled(title_style(title.is_hook), &title.text))
             }
             _ => format!("  {how}"),
         };
@@ -272,14 +273,14 @@ impl<W: Write> Renderer<W> {
         self.title.as_ref().is_some_and(|title| title.is_hook)
     }
 
-    /// What a program or a hook wrote.
+    /// Output of a program or a hook.
     fn output(&mut self, text: &str) -> io::Result<()> {
         self.write_title()?;
-        let gutter = self.paint(dim(), GUTTER.trim_end());
+        let gutter = self.styled(dim(), GUTTER.trim_end());
         let width = self.options.width.saturating_sub(GUTTER.len());
         for line in escape(text).split('\n') {
-            // A hook could have the rest of a long line look like one of Gatling's; the output of a step's own
-            // programs is left as people can copy it.
+            // The rest of a long line could look like one of Gatling's own lines, so lines of hooks are wrapped. The
+            // output of a step's own programs is not, so that users can copy it.
             let pieces = if self.in_hook() { wrap(line, width, width) } else { vec![line.to_owned()] };
             for piece in pieces {
                 writeln!(self.out, "{}", format!("{gutter} {piece}").trim_end())?;
@@ -288,30 +289,29 @@ impl<W: Write> Renderer<W> {
         Ok(())
     }
 
-    /// Something of Gatling's own, where it belongs.
+    /// A note from Gatling itself.
     fn note(&mut self, kind: &str, text: &str) -> io::Result<()> {
         let text = format!("{kind}{}", escape(text));
-        if self.title.is_some() { self.own(INDENT, &text) } else { self.own("", &format!("gatling: {text}")) }
+        if self.title.is_some() { self.write(INDENT, &text) } else { self.write("", &format!("gatling: {text}")) }
     }
 
-    /// Lines of Gatling's own, of which all but the first are indented further. None is wider than the
-    /// terminal.
-    fn own(&mut self, indent: &str, text: &str) -> io::Result<()> {
-        self.painted(indent, Style::new(), text)
+    /// Gatling's own lines. All lines after the first are indented further, and none is wider than the terminal.
+    fn write(&mut self, indent: &str, text: &str) -> io::Result<()> {
+        self.write_styled(indent, Style::new(), text)
     }
 
-    fn painted(&mut self, indent: &str, style: Style, text: &str) -> io::Result<()> {
+    fn write_styled(&mut self, indent: &str, style: Style, text: &str) -> io::Result<()> {
         self.write_title()?;
         let mut first = true;
         for line in text.split('\n') {
-            let own = (line.len() - line.trim_start_matches(' ').len()).min(DEEPEST);
+            let own = (line.len() - line.trim_start_matches(' ').len()).min(MAX_INDENT);
             let base = format!("{indent}{}", " ".repeat(own));
             let base = if first { base } else { format!("{base}{}", if own == 0 { "  " } else { "" }) };
             let hanging = format!("{base}  ");
-            let room = |indent: &str| self.options.width.saturating_sub(indent.len()).max(NARROWEST);
+            let room = |indent: &str| self.options.width.saturating_sub(indent.len()).max(MIN_WIDTH);
             for (number, piece) in wrap(&line[own..], room(&base), room(&hanging)).iter().enumerate() {
                 let before = if number == 0 { &base } else { &hanging };
-                writeln!(self.out, "{before}{}", self.paint(style, piece))?;
+                writeln!(self.out, "{before}{}", self.styled(style, piece))?;
             }
             first = false;
         }
@@ -319,20 +319,20 @@ impl<W: Write> Renderer<W> {
     }
 
     fn line(&mut self, text: &str) -> io::Result<()> {
-        self.own("", text)
+        self.write("", text)
     }
 
-    /// What is written now belongs to the step or hook that is under way.
+    /// Writes the name of the current step or hook before its first line.
     fn write_title(&mut self) -> io::Result<()> {
         let Some(title) = self.title.as_mut().filter(|title| !title.written) else { return Ok(()) };
         title.written = true;
         let (text, style) = (title.text.clone(), title_style(title.is_hook));
-        writeln!(self.out, "{}", self.paint(style, &text))
+        writeln!(self.out, "{}", self.styled(style, &text))
     }
 
     fn ended(&mut self, event: &Event) -> io::Result<()> {
         let Event::Ended { outcome, seconds, error, serving, again, places, .. } = event else { return Ok(()) };
-        // A step that was cut short has no end of its own.
+        // An interrupted step has no end event.
         self.write_title()?;
         self.title = None;
         let project = self.project.clone();
@@ -346,12 +346,12 @@ impl<W: Write> Renderer<W> {
                         format!("{project} {} is serving at {}", self.release, escape_line(&places.join(", ")))
                     }
                 };
-                self.painted("", bold(), &format!("gatling: {what}"))?;
+                self.write_styled("", bold(), &format!("gatling: {what}"))?;
                 if self.pipeline.as_deref() == Some("unload") {
-                    self.own("  ", "Its database was left alone.")?;
+                    self.write("  ", "Its database was kept.")?;
                 }
-                let work = self.work(*seconds);
-                self.painted("  ", dim(), &work)
+                let totals = self.totals(*seconds);
+                self.write_styled("  ", dim(), &totals)
             }
             Outcome::Failed | Outcome::Cancelled => {
                 let what = self.pipeline.clone().unwrap_or_else(|| "the run".to_owned());
@@ -360,60 +360,65 @@ impl<W: Write> Renderer<W> {
                     Some((first, _)) => format!(": {}", escape(first)),
                     None => String::new(),
                 };
-                self.painted("", red(), &format!("gatling: {what} of {project} {how}{why}"))?;
+                self.write_styled("", red(), &format!("gatling: {what} of {project} {how}{why}"))?;
                 for cause in error.iter().skip(1) {
-                    self.own("  ", &format!("because {}", escape(cause)))?;
+                    self.write("  ", &format!("because {}", escape(cause)))?;
                 }
                 if let Some(serving) = serving {
-                    self.own("  ", &say_serving(&project, serving))?;
+                    self.write("  ", &describe_serving(&project, serving))?;
                 }
                 if let Some(again) = again {
                     self.advice(again)?;
                 }
                 let run = self.run.clone();
-                self.own("  ", &format!("Its whole log: `gatling log {project} {run}`"))
+                self.write("  ", &format!("Full log: `gatling log {project} {run}`"))
             }
         }
     }
 
     fn advice(&mut self, again: &str) -> io::Result<()> {
         let again = escape_line(again);
-        if self.pipeline.as_deref() == Some("unload") {
-            return self.own("  ", &format!("Fix it, and go on with: `{again}`"));
+        // Nothing that could be pushed would fix these.
+        if matches!(self.pipeline.as_deref(), Some("unload" | "restart")) {
+            return self.write("  ", &format!("Fix it, then continue with: `{again}`"));
         }
-        self.own("  ", "Fix it and push again.")?;
-        self.own("  ", &format!("To try the same commit again, run on the server: `{again}`"))
+        self.write("  ", "Fix it and push again.")?;
+        self.write("  ", &format!("To try the same commit again, run on the server: `{again}`"))
     }
 
-    /// How much was done, how long it took, and what of it took longest.
-    fn work(&self, total: f64) -> String {
+    /// How many steps and hooks ran, how long they took, and which were the slowest.
+    fn totals(&self, total: f64) -> String {
+        let total = duration_secs(total);
+        if self.times.is_empty() {
+            return total;
+        }
         let hooks = self.times.iter().filter(|time| time.is_hook).count();
         let counted = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         let steps = counted(self.times.len() - hooks, "step");
-        let mut longest: Vec<_> = self.times.iter().filter(|time| time.seconds >= WORTH_NAMING).collect();
+        let mut longest: Vec<_> = self.times.iter().filter(|time| time.seconds >= MIN_NAMED_SECONDS).collect();
         longest.sort_by(|one, two| two.seconds.total_cmp(&one.seconds));
-        longest.truncate(LONGEST_NAMED);
+        longest.truncate(SLOWEST_NAMED);
         let parts: Vec<_> =
             longest.iter().map(|time| format!("{} {}", time.name, duration_secs(time.seconds))).collect();
         let most = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
-        format!("{steps}, {}, {}{most}", counted(hooks, "hook"), duration_secs(total))
+        format!("{steps}, {}, {total}{most}", counted(hooks, "hook"))
     }
 
-    fn paint(&self, style: Style, text: &str) -> String {
+    fn styled(&self, style: Style, text: &str) -> String {
         if self.options.color && style != Style::new() { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 }
 
-/// What serves, for people.
+/// Describes what serves, for users.
 #[must_use]
-pub fn say_serving(project: &str, serving: &Serving) -> String {
+pub fn describe_serving(project: &str, serving: &Serving) -> String {
     match serving {
         Serving::Serving { release } => format!("{project} {} is serving.", escape_line(release)),
         Serving::Unserved { release, why } => {
             format!("{project} {} runs, but visitors are NOT served: {}", escape_line(release), escape(why))
         }
         Serving::Unknown { release, why } => format!(
-            "{project} {} runs; whether visitors are served is not known: {}",
+            "{project} {} runs, but Gatling cannot determine whether visitors are served: {}",
             escape_line(release),
             escape(why)
         ),
@@ -422,22 +427,22 @@ pub fn say_serving(project: &str, serving: &Serving) -> String {
             escape_line(release),
             escape_line(start)
         ),
-        Serving::NotDeployed => format!("{project} is not deployed: nothing serves."),
+        Serving::NotDeployed => format!("{project} is not deployed: no release is running."),
     }
 }
 
 /// The name of a step, hook or file.
 fn name(name: &str) -> String {
-    clip(&escape_line(name), WIDEST_NAME)
+    clip(&escape_line(name), MAX_NAME_WIDTH)
 }
 
-/// The beginning of a text, if it is wider than so many columns.
+/// Cuts a text that is wider than `width` columns.
 fn clip(text: &str, width: usize) -> String {
     let mut pieces = wrap(text, width, width);
     if pieces.len() == 1 { pieces.swap_remove(0) } else { wrap(text, width - 1, width).swap_remove(0) + "…" }
 }
 
-/// A commit as people say it.
+/// The short form of a commit id.
 #[must_use]
 pub fn short(commit: &str) -> &str {
     commit.get(..7).unwrap_or(commit)
@@ -463,7 +468,7 @@ fn red() -> Style {
     AnsiColor::Red.on_default().bold()
 }
 
-/// Shows events as they happen, without a journal between.
+/// Shows events directly, without a journal.
 pub struct Shown<W>(Mutex<(Renderer<W>, Redactor)>);
 
 impl<W: Write> Shown<W> {
@@ -477,7 +482,7 @@ impl<W: Write + Send> Sink for Shown<W> {
     fn take(&self, mut event: Event) {
         let (renderer, redactor) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         event.change_texts(|text| redactor.redact(text));
-        // What happens goes on when nobody reads of it any more.
+        // The run continues even if nobody reads its output any more.
         _ = renderer.show(&Entry::now(event));
     }
 

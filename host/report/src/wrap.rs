@@ -1,14 +1,13 @@
-//! Breaking lines, so that a terminal doesn't do it: where it does, the rest of a line stands where
-//! lines of Gatling's own begin.
+//! Wraps lines, so that the terminal does not: otherwise the rest of a line would begin where Gatling's own lines
+//! begin.
 
 use unicode_width::UnicodeWidthChar as _;
 
-/// How far apart the stops of a tab are.
+/// The distance between tab stops, in columns.
 const TAB: usize = 8;
 
-/// Breaks a line into pieces, of which the first has at most `first` columns and the others `width`: between
-/// words where that is possible, and never within backticks, where commands stand that people copy,
-/// unless they are too long by themselves.
+/// Breaks a line into pieces: the first has at most `first` columns, the others at most `width`. Breaks between words
+/// if possible, and within backticks, which contain commands to copy, only if a command is too long for one line.
 pub(crate) fn wrap(line: &str, first: usize, width: usize) -> Vec<String> {
     let line = without_tabs(line);
     if columns(&line) <= first {
@@ -47,7 +46,7 @@ fn words(line: &str) -> Vec<&str> {
     words
 }
 
-/// How many bytes of a text fit into so many columns: one character at least.
+/// How many bytes of a text fit into `width` columns: at least one character.
 fn fitting(text: &str, width: usize) -> usize {
     let mut used = 0;
     for (index, c) in text.char_indices() {
@@ -84,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_broken_between_words_and_never_within_a_command() {
+    fn lines_are_broken_between_words_and_not_within_a_command() {
         let line = "run `gatling config set shop KEY=-` on the server, and push again";
         let pieces = ["run", "`gatling config set shop KEY=-` on", "the server, and push again"];
         assert_eq!(wrap(line, 34, 34), pieces);
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_spaces_is_broken_where_the_line_is_full() {
+    fn text_without_spaces_is_broken_at_the_full_width() {
         assert_eq!(wrap(&"x".repeat(25), 10, 10), ["x".repeat(10), "x".repeat(10), "x".repeat(5)]);
         // These are two columns wide.
         assert_eq!(wrap("漢字漢字漢", 5, 5), ["漢字", "漢字", "漢"]);
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn no_piece_is_wider_than_it_may_be() {
+    fn no_piece_exceeds_the_width() {
         let text = "one `a command that is longer than the line by far` two  three\tfour";
         for width in 1..80 {
             assert!(wrap(text, width, width).iter().all(|piece| columns(piece) <= width.max(2)), "{width}");

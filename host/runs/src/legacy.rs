@@ -1,4 +1,4 @@
-//! Runs that were written down before there were journals: a record `ID.json` and a text `ID.log`.
+//! Runs of versions that did not write journals yet: a record `ID.json` and a text `ID.log`.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::summary::{State, Summary};
 
-/// How a run of those days is written down.
+/// The record of such a run.
 #[derive(Deserialize)]
 struct Record {
     id: String,
@@ -33,8 +33,8 @@ pub(crate) fn log(dir: &Path, id: &str) -> PathBuf {
     dir.join(format!("{id}.log"))
 }
 
-/// The run in short. One that says that it is running is one that was killed: the program that
-/// wrote it is not this one.
+/// The summary of a run. A record with the outcome "running" is of a run that was killed: its program was an older
+/// version.
 pub(crate) fn summary(dir: &Path, id: &str) -> io::Result<Summary> {
     let record: Record = serde_json::from_slice(&fs::read(record(dir, id))?)?;
     let state = match record.outcome.as_str() {
@@ -62,7 +62,7 @@ pub(crate) fn summary(dir: &Path, id: &str) -> io::Result<Summary> {
     })
 }
 
-/// Notes that what a killed run left was set right.
+/// Records that another run has recovered from a killed run.
 pub(crate) fn note_recovery(dir: &Path, id: &str) -> io::Result<()> {
     let path = record(dir, id);
     let mut value: Value = serde_json::from_slice(&fs::read(&path)?)?;

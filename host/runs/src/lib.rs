@@ -1,8 +1,7 @@
-//! What is written down of each run: its events, in a journal, and the lock that keeps runs of one
-//! project apart.
+//! The records of runs: the events of each run, in a journal, and the lock that allows one run per project at a time.
 //!
-//! A run is its events. The process that carries a run out appends each of them to the run's journal;
-//! everything that anybody sees of the run is made from that journal.
+//! A run is its events. The process that carries out a run appends each of them to the run's journal, and everything
+//! that users see of the run comes from that journal.
 
 pub mod event;
 pub mod journal;

@@ -1,4 +1,4 @@
-//! One run a project at a time.
+//! Allows one run per project at a time.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -6,17 +6,17 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// The lock of a project. The kernel frees it when its owner ends, however that ends.
+/// The lock of a project. The kernel releases it when its owner exits for any reason.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
 }
 
 impl Lock {
-    /// Takes the lock. Where another run has it, tells `waiting` for whom, and waits.
+    /// Takes the lock. If another run holds it, calls `waiting` with the owner's description, and waits.
     ///
     /// # Errors
-    /// When the file can't be made or locked.
+    /// If the file cannot be created or locked.
     pub fn take(path: &Path, mut waiting: impl FnMut(&str)) -> Result<Self> {
         let file = OpenOptions::new()
             .read(true)
@@ -38,9 +38,9 @@ impl Lock {
         Ok(Self { file })
     }
 
-    /// Leaves word of who has the lock, for those who wait.
+    /// Writes a description of the owner into the file, for runs that wait.
     pub fn announce(&mut self, owner: &str) {
-        // Nothing depends on it: at worst those who wait are told less.
+        // An error is ignored: it only means that waiting runs show less.
         _ = self.file.set_len(0).and_then(|()| self.file.rewind()).and_then(|()| self.file.write_all(owner.as_bytes()));
     }
 }
@@ -58,21 +58,22 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_second_waits_for_the_first_and_is_told_who_that_is() {
+    fn a_second_owner_waits_for_the_first_and_gets_its_description() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("lock");
         let mut first = Lock::take(&path, |_| panic!("nobody has it")).expect("it is free");
         first.announce("the upgrade to 1a2b3c4");
-        let (said, hear) = mpsc::channel();
+        let (send, receive) = mpsc::channel();
         let waiter = std::thread::spawn(move || {
-            let told = said.clone();
-            let _second = Lock::take(&path, |owner| told.send(owner.to_owned()).expect("heard")).expect("it gets free");
-            said.send("taken".to_owned()).expect("heard");
+            let waiting = send.clone();
+            let _second = Lock::take(&path, |owner| waiting.send(owner.to_owned()).expect("the test receives it"))
+                .expect("it is released");
+            send.send("taken".to_owned()).expect("the test receives it");
         });
-        assert_eq!(hear.recv_timeout(Duration::from_secs(10)).expect("told"), "the upgrade to 1a2b3c4");
-        assert!(hear.recv_timeout(Duration::from_millis(100)).is_err(), "it was taken while the first had it");
+        assert_eq!(receive.recv_timeout(Duration::from_secs(10)).expect("it waits"), "the upgrade to 1a2b3c4");
+        assert!(receive.recv_timeout(Duration::from_millis(100)).is_err(), "it was taken while the first held it");
         drop(first);
-        assert_eq!(hear.recv_timeout(Duration::from_secs(10)).expect("told"), "taken");
+        assert_eq!(receive.recv_timeout(Duration::from_secs(10)).expect("it is taken"), "taken");
         waiter.join().expect("no panic");
     }
 }

@@ -1,54 +1,54 @@
-//! How much output of one step or hook a journal keeps: the beginning as it comes, and the end.
+//! Limits the output of one step or hook in a journal: its beginning and its end are kept.
 
 use crate::Redactor;
 
-/// How much of the share is for the end of the output: this part of it, and at most so many bytes.
-const END: usize = 4;
-const LONGEST_END: usize = 64 * 1024;
+/// The end of the output gets a quarter of the limit, but at most [`MAX_END`] bytes.
+const END_DIVISOR: usize = 4;
+const MAX_END: usize = 64 * 1024;
 
 /// The output of one step or hook.
 pub(crate) struct Share {
-    /// How much more is kept as it comes, in bytes.
+    /// How many more bytes of the beginning are kept.
     left: usize,
-    /// Whether anything was kept.
+    /// Whether any output was kept.
     has_begun: bool,
-    /// How much of the end is kept, in bytes.
+    /// How many bytes of the end are kept.
     end: usize,
-    /// The end of what came after that, which may be longer than it is kept.
+    /// The output after the beginning, shortened from time to time to about `end` bytes.
     tail: String,
-    /// How much was left out between the two, in bytes.
+    /// How many bytes between the beginning and the end were omitted.
     cut: u64,
-    /// The end of a line that goes on, as it could be the beginning of a secret value.
+    /// The end of an incomplete line, which could be the beginning of a secret value.
     uncertain: String,
 }
 
-/// What is written of some output.
+/// The part of some output that is written to the journal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kept {
     pub(crate) text: String,
-    /// Whether the last line goes on.
+    /// Whether the last line continues.
     pub(crate) open: bool,
 }
 
-/// What is written when there will be no more output.
+/// What is written to the journal after the last output.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rest {
-    /// What goes on with what was written before.
+    /// The rest of the last incomplete line.
     pub(crate) rest: Option<String>,
-    /// How many bytes were left out.
+    /// How many bytes were omitted.
     pub(crate) cut: u64,
     /// The end of the output.
     pub(crate) tail: Option<String>,
 }
 
 impl Share {
-    /// A share of so many bytes.
+    /// A limit of `most` bytes.
     pub(crate) fn new(most: usize) -> Self {
-        let end = (most / END).min(LONGEST_END);
+        let end = (most / END_DIVISOR).min(MAX_END);
         Self { left: most - end, has_begun: false, end, tail: String::new(), cut: 0, uncertain: String::new() }
     }
 
-    /// Takes lines, of which the last may be `open`: it goes on. Returns what is to be written of them.
+    /// Takes lines; if `open`, the last one continues. Returns the part to write.
     pub(crate) fn take(&mut self, text: &str, open: bool, redactor: &Redactor) -> Option<Kept> {
         if self.left == 0 {
             self.skip(text, open);
@@ -56,9 +56,9 @@ impl Share {
         }
         let mut text = std::mem::take(&mut self.uncertain) + text;
         if text.len() > self.left {
-            // What doesn't fit any more counts for the end, from the beginning of a line.
+            // The lines that do not fit belong to the end.
             let end = text.floor_char_boundary(self.left);
-            // One line that is too long by itself is cut.
+            // A first line that is too long is cut.
             let whole = text[..end].rfind('\n').map_or(0, |line_end| line_end + 1);
             let end = if whole == 0 && !self.has_begun { end } else { whole };
             let rest = text.split_off(end);
@@ -68,7 +68,7 @@ impl Share {
             return (!text.is_empty()).then(|| Kept { text: redactor.redact(text), open: false });
         }
         if open {
-            self.uncertain = text.split_off(redactor.certain(&text));
+            self.uncertain = text.split_off(redactor.redactable_length(&text));
         }
         self.left = self.left.saturating_sub(text.len() + usize::from(!open));
         self.has_begun = true;
@@ -89,7 +89,7 @@ impl Share {
         if !open {
             self.tail.push('\n');
         }
-        // Not each time: moving the text costs as much as its length.
+        // Only from time to time, because it moves the text.
         if self.tail.len() > 2 * self.end + 1 {
             self.shorten();
         }
@@ -103,11 +103,11 @@ impl Share {
         }
     }
 
-    /// There will be no more output: what is left to be written.
+    /// Ends the output, and returns what is still to be written.
     pub(crate) fn finish(mut self, redactor: &Redactor) -> Rest {
         self.shorten();
         if self.cut > 0 {
-            // It begins in the middle of a line, and perhaps of a secret value.
+            // It begins in the middle of a line, and possibly of a secret value.
             let line = self.tail.find('\n').map_or(self.tail.len(), |end| end + 1);
             self.cut += line as u64;
             self.tail.drain(..line);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_much_output_the_beginning_and_the_end_are_kept() {
+    fn the_beginning_and_the_end_of_too_much_output_are_kept() {
         let none = Redactor::default();
         let mut share = Share::new(40);
         let mut text = String::new();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_kept_as_it_comes() {
+    fn output_within_the_limit_is_kept_unchanged() {
         let none = Redactor::default();
         let mut share = Share::new(1000);
         assert_eq!(share.take("one\ntwo", false, &none), kept("one\ntwo", false));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_comes_in_two_parts_is_redacted() {
+    fn a_secret_in_two_parts_is_redacted() {
         let redactor = Redactor::new([("A", "hunter2")], &[]);
         let mut share = Share::new(1000);
         assert_eq!(share.take("the word is hun", true, &redactor), kept("the word ", true));
@@ -170,12 +170,12 @@ mod tests {
     }
 
     #[test]
-    fn one_long_line_is_cut_too() {
+    fn a_single_long_line_is_cut() {
         let none = Redactor::default();
         let mut share = Share::new(40);
         let kept = share.take(&"x".repeat(1000), false, &none).expect("its beginning is kept");
         assert_eq!(kept.text, "x".repeat(30));
-        // Nothing of the end begins with a whole line.
+        // The end contains no beginning of a line.
         assert_eq!(share.finish(&none), Rest { rest: None, cut: 970 + 1, tail: None });
     }
 }

@@ -1,4 +1,4 @@
-//! Reading a journal: also one that is being written, that a crash has torn, or that is nobody's.
+//! Reads journals, including those that are still being written, were damaged by a crash, or are not journals at all.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
@@ -8,16 +8,16 @@ use serde::Deserialize;
 
 use crate::event::{Entry, FORMAT};
 
-/// No line of a journal is longer than this, in bytes. A longer one is not read into memory.
-const LONGEST_LINE: u64 = 64 * 1024 * 1024;
+/// The maximum length of a line, in bytes. A longer one is not read into memory.
+const MAX_LINE: u64 = 64 * 1024 * 1024;
 
-/// Why a journal, or a line of it, can't be read.
+/// Why a journal, or a line of it, cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// There is none.
-    #[error("there is no journal {}", .0.display())]
+    /// It does not exist.
+    #[error("the journal {} does not exist", .0.display())]
     Missing(PathBuf),
-    /// The system can't read it.
+    /// Reading failed.
     #[error("cannot read the journal {}", path.display())]
     Io {
         /// The file.
@@ -26,11 +26,9 @@ pub enum JournalError {
         source: io::Error,
     },
     /// A newer Gatling wrote it.
-    #[error(
-        "a newer version of gatling wrote this journal (format {0}; this version reads format {FORMAT} and older): install it again"
-    )]
+    #[error("this journal has a newer format ({0}; this version of gatling reads {FORMAT} and older): upgrade gatling")]
     Newer(u32),
-    /// It is no line of a journal: a crash tore it, or somebody else wrote it.
+    /// The line is not a journal entry: a crash damaged it, or another program wrote it.
     #[error("line {line} is damaged")]
     Damaged {
         /// The number of the line.
@@ -38,14 +36,14 @@ pub enum JournalError {
     },
 }
 
-/// Reads the entries of a journal, one after the other. A last line without an end is not an entry yet.
+/// Reads the entries of a journal in order. A last line without a line end is not an entry yet.
 pub struct Reader {
     path: PathBuf,
     input: BufReader<File>,
-    /// The line that is being read.
+    /// The current line, as far as it was read.
     buffer: Vec<u8>,
     line: usize,
-    /// Whether the line that is being read is longer than it may be.
+    /// Whether the current line is too long.
     too_long: bool,
 }
 
@@ -53,7 +51,7 @@ impl Reader {
     /// Opens a journal.
     ///
     /// # Errors
-    /// When it isn't there, or can't be read.
+    /// If it does not exist, or cannot be read.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let file = File::open(path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => JournalError::Missing(path.to_owned()),
@@ -63,13 +61,13 @@ impl Reader {
         Ok(Self { path: path.to_owned(), input, buffer: Vec::new(), line: 0, too_long: false })
     }
 
-    /// Whether the run is under way: the process that carries it out holds a lock on its journal.
+    /// Whether the run is in progress: its process holds a lock on the journal.
     #[must_use]
     pub fn is_being_written(&self) -> bool {
         let file = self.input.get_ref();
         match file.try_lock_shared() {
             Ok(()) => {
-                // Nothing is left to be done about a lock that can't be given back.
+                // An error cannot be handled here, and the lock ends with the file.
                 _ = file.unlock();
                 false
             }
@@ -77,10 +75,10 @@ impl Reader {
         }
     }
 
-    /// The rest of the line that is being read; false where it has no end yet.
+    /// Reads the rest of the current line. Returns false if it has no line end yet.
     fn read_line(&mut self) -> io::Result<bool> {
         loop {
-            let room = (LONGEST_LINE + 1).saturating_sub(self.buffer.len() as u64);
+            let room = (MAX_LINE + 1).saturating_sub(self.buffer.len() as u64);
             let read = self.input.by_ref().take(room).read_until(b'\n', &mut self.buffer)?;
             if self.buffer.ends_with(b"\n") {
                 return Ok(true);
@@ -88,7 +86,7 @@ impl Reader {
             if read == 0 {
                 return Ok(false);
             }
-            if self.buffer.len() as u64 > LONGEST_LINE {
+            if self.buffer.len() as u64 > MAX_LINE {
                 self.too_long = true;
                 self.buffer.clear();
             }
@@ -99,7 +97,7 @@ impl Reader {
 impl Iterator for Reader {
     type Item = Result<Entry, JournalError>;
 
-    /// The next entry that is whole. After `None`, there can be more when more was written.
+    /// The next complete entry. After `None`, there can be more entries when more has been written.
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.read_line() {
@@ -112,7 +110,7 @@ impl Iterator for Reader {
             if std::mem::take(&mut self.too_long) {
                 return Some(Err(JournalError::Damaged { line: self.line }));
             }
-            // A writer that could not write ends what it may have begun.
+            // After a failed write, the writer ends the line that it may have begun.
             if line != b"\n" {
                 return Some(parse(&line, self.line));
             }
@@ -120,10 +118,10 @@ impl Iterator for Reader {
     }
 }
 
-/// Understands one line of a journal.
+/// Parses one line of a journal.
 ///
 /// # Errors
-/// When it is damaged, or of a newer format.
+/// If it is damaged, or has a newer format.
 pub fn parse(line: &[u8], number: usize) -> Result<Entry, JournalError> {
     #[derive(Deserialize)]
     struct Version {
@@ -153,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_has_torn_costs_only_its_own_lines() {
+    fn damage_by_a_crash_only_affects_its_own_lines() {
         let text = format!("{WAITED}\n{{\"v\":1,\"at\":\"2026{WAITED}\n\n\0\0\0\0\n{WAITED}\n{{\"v\":1,\"at\":");
         let entries = read(text.as_bytes());
         let is_good: Vec<_> = entries.iter().map(Result::is_ok).collect();
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_does_not_know_is_no_damage_but_a_newer_format_is_named() {
+    fn an_unknown_event_is_not_damage_and_a_newer_format_is_reported() {
         let entries = read(
             b"{\"v\":1,\"at\":\"2026-01-01T00:00:00Z\",\"event\":\"invented\",\"more\":1}\n{\"v\":2,\"anything\":true}\n",
         );
@@ -171,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_journal_is_damaged_all_over() {
+    fn every_line_of_a_file_that_is_not_a_journal_is_damaged() {
         for text in [&b"hello\nworld\n"[..], b"[1]\n2\n", b"\xff\xfe\n\x00\n", b"{}\n{\"v\":1}\n"] {
             assert!(read(text).iter().all(|entry| matches!(entry, Err(JournalError::Damaged { .. }))));
         }
@@ -179,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_end_is_read_when_it_is_whole() {
+    fn an_incomplete_line_is_read_when_it_is_complete() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("journal.jsonl");
         let mut file = File::create(&path).expect("a file");
@@ -193,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_is_being_written_as_long_as_its_run_lives() {
+    fn a_journal_is_being_written_until_its_run_ends() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("journal.jsonl");
         let events = Events::new(Journal::create(&path, 1000).expect("it can be made"));

@@ -1,8 +1,7 @@
-//! Keeps secret values out of what is written down.
+//! Keeps secret values out of journals and output.
 //!
-//! A value of the project's `.env` can come back from anywhere: a program prints it, an error quotes it,
-//! a command line has it. The journal's writer replaces each of them by the variable's name, in
-//! brackets.
+//! A value of the project's `.env` can appear anywhere: in the output of a program, in an error, in a command line. It
+//! is replaced by the variable's name in brackets.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +9,10 @@ use std::sync::Arc;
 use aho_corasick::{AhoCorasick, MatchKind};
 use percent_encoding::percent_decode_str;
 
-/// Shorter values are not replaced: they would be found everywhere, and keep no secret.
-pub const SHORTEST: usize = 4;
+/// The minimum length of a value that is replaced, in bytes. Shorter ones would match too often.
+pub const MIN_LENGTH: usize = 4;
 
-/// Variables that say where and how an app runs. Their values are shown.
+/// Variables that configure where and how an app runs. Their values are not secret.
 pub const PUBLIC: [&str; 14] = [
     "PORT",
     "PHX_HOST",
@@ -31,7 +30,7 @@ pub const PUBLIC: [&str; 14] = [
     "LOG_LEVEL",
 ];
 
-/// Replaces secret values by the names of their variables.
+/// Replaces secret values with the names of their variables.
 #[derive(Clone, Default)]
 pub struct Redactor {
     needles: Option<Arc<Needles>>,
@@ -44,8 +43,7 @@ struct Needles {
 }
 
 impl Redactor {
-    /// A redactor for the values of these variables, but for those whose names are [`PUBLIC`] or among
-    /// `shown`.
+    /// A redactor for the values of these variables, except those whose names are [`PUBLIC`] or in `shown`.
     pub fn new<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>, shown: &[String]) -> Self {
         let mut needles: Vec<(String, String)> = Vec::new();
         for (name, value) in variables {
@@ -53,14 +51,14 @@ impl Redactor {
                 continue;
             }
             for form in forms(value) {
-                if form.len() >= SHORTEST && !needles.iter().any(|(other, _)| *other == form) {
+                if form.len() >= MIN_LENGTH && !needles.iter().any(|(other, _)| *other == form) {
                     needles.push((form, format!("[{name}]")));
                 }
             }
         }
         let (patterns, replacements): (Vec<_>, Vec<_>) = needles.into_iter().unzip();
         let longest = patterns.iter().map(String::len).max().unwrap_or_default();
-        // Values that no automaton can be made for would be gigabytes long.
+        // Building the automaton only fails for gigabytes of values.
         let search = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&patterns);
         let search = search.ok().filter(|_| longest > 0);
         Self { needles: search.map(|search| Arc::new(Needles { search, replacements, longest })) }
@@ -75,14 +73,14 @@ impl Redactor {
         }
     }
 
-    /// How many bytes of a text that goes on later can be redacted by themselves: what follows them could
-    /// be the beginning of a secret value.
+    /// How many bytes of an incomplete text can be redacted now: the bytes after them could be the beginning of a
+    /// secret value.
     #[must_use]
-    pub fn certain(&self, text: &str) -> usize {
+    pub fn redactable_length(&self, text: &str) -> usize {
         let Some(needles) = &self.needles else { return text.len() };
-        let certain = text.floor_char_boundary(text.len().saturating_sub(needles.longest - 1));
-        let across = needles.search.find_iter(text).find(|found| found.start() < certain && found.end() > certain);
-        across.map_or(certain, |found| found.end())
+        let length = text.floor_char_boundary(text.len().saturating_sub(needles.longest - 1));
+        let across = needles.search.find_iter(text).find(|found| found.start() < length && found.end() > length);
+        across.map_or(length, |found| found.end())
     }
 }
 
@@ -93,15 +91,15 @@ impl fmt::Debug for Redactor {
     }
 }
 
-/// The ways in which a value can show: as it is, as Elixir and JSON quote it, and the password of a
-/// URL. Of a value with several lines, each line.
+/// The forms in which a value can appear: unchanged, as Elixir and JSON quote it, and the password of a URL. For a
+/// value with several lines, each line.
 fn forms(value: &str) -> Vec<String> {
     let mut forms = Vec::new();
     for line in value.split(['\n', '\r']) {
         let line = line.trim();
         forms.push(line.to_owned());
         let quoted = line.replace('\\', "\\\\").replace('"', "\\\"");
-        // Elixir would take it for the beginning of an interpolation.
+        // Elixir escapes the beginning of an interpolation.
         forms.push(quoted.replace("#{", "\\#{"));
         forms.push(quoted);
     }
@@ -112,8 +110,8 @@ fn forms(value: &str) -> Vec<String> {
     forms
 }
 
-/// The password of a URL as it is written there: after the user's name, before the last `@` of the
-/// authority. People write URLs that no parser takes, and passwords in them.
+/// The password of a URL as it is written there: after the user's name, before the last `@` of the authority. There
+/// is no real parser, because users also write passwords in invalid URLs.
 fn url_password(url: &str) -> Option<&str> {
     let authority = url.split_once("://")?.1.split('/').next()?;
     let (user, _) = authority.rsplit_once('@')?;
@@ -141,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_replaced_by_the_names_of_their_variables() {
+    fn values_are_replaced_with_the_names_of_their_variables() {
         for (text, redacted) in [
             ("connects to ecto://shop:p%40ss word@localhost/shop now", "connects to [DATABASE_URL] now"),
             ("the password p@ss word is wrong", "the password [DATABASE_URL] is wrong"),
@@ -157,10 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn of_a_text_that_goes_on_the_end_is_uncertain() {
+    fn the_end_of_an_incomplete_text_is_not_redactable_yet() {
         let redactor = Redactor::new([("A", "hunter2")], &[]);
-        for (text, certain) in [("it is hunt", 4), ("it is hunter2", 13), ("hunter2 x", 7), ("x", 0), ("", 0)] {
-            assert_eq!(redactor.certain(text), certain, "{text:?}");
+        for (text, length) in [("it is hunt", 4), ("it is hunter2", 13), ("hunter2 x", 7), ("x", 0), ("", 0)] {
+            assert_eq!(redactor.redactable_length(text), length, "{text:?}");
         }
     }
 
@@ -168,11 +166,11 @@ mod tests {
     fn without_variables_nothing_is_replaced() {
         let none = Redactor::new([], &[]);
         assert_eq!(none.redact("hunter2"), "hunter2");
-        assert_eq!(none.certain("hunter2"), 7);
+        assert_eq!(none.redactable_length("hunter2"), 7);
     }
 
     #[test]
-    fn it_does_not_show_its_values() {
+    fn debug_output_does_not_contain_values() {
         assert_eq!(format!("{:?}", Redactor::new([("A", "hunter2")], &[])), "Redactor(1 texts)");
     }
 }

@@ -1,4 +1,4 @@
-//! The runs of one project that are kept: a folder for each.
+//! The stored runs of a project: one folder for each.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -25,7 +25,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// The runs below a state dir, which need not be there.
+    /// The runs below a state dir, which need not exist.
     #[must_use]
     pub fn below(state_dir: &Path) -> Self {
         Self { dir: state_dir.join(RUNS) }
@@ -52,16 +52,16 @@ impl Runs {
     /// Makes the folder of a new run, which only its owner can enter.
     ///
     /// # Errors
-    /// When it can't be made.
+    /// If it cannot be made.
     pub fn make_folder(&self, id: &str) -> Result<PathBuf> {
         let folder = self.folder(id);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).with_context(|| {
-            format!("cannot make the folder {}: see `df -h` and `ls -ld {}`", folder.display(), self.dir.display())
+            format!("cannot make the folder {}: check `df -h` and `ls -ld {}`", folder.display(), self.dir.display())
         })?;
         Ok(folder)
     }
 
-    /// The text that a run wrote before there were journals.
+    /// The log of a run without a journal, from an older version.
     #[must_use]
     pub fn old_log(&self, id: &str) -> Option<PathBuf> {
         Some(legacy::log(&self.dir, id)).filter(|log| log.is_file())
@@ -70,7 +70,7 @@ impl Runs {
     /// The ids of all runs, the latest first.
     ///
     /// # Errors
-    /// When the folder can't be read; one that isn't there is empty.
+    /// If the folder cannot be read. If it does not exist, there are no runs.
     pub fn ids(&self) -> Result<Vec<String>> {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
@@ -88,10 +88,10 @@ impl Runs {
         Ok(ids)
     }
 
-    /// A run in short.
+    /// The summary of a run.
     ///
     /// # Errors
-    /// When there is no such run, or what is written of it can't be read.
+    /// If there is no such run, or its record cannot be read.
     pub fn summary(&self, id: &str) -> Result<Summary, JournalError> {
         match Summary::read(&self.journal(id)) {
             Err(JournalError::Missing(path)) => legacy::summary(&self.dir, id).map_err(|_| JournalError::Missing(path)),
@@ -99,10 +99,10 @@ impl Runs {
         }
     }
 
-    /// The latest runs, the latest first: each in short, or why it can't be read.
+    /// Summaries of the latest runs, the latest first, or why one cannot be read.
     ///
     /// # Errors
-    /// When the folder can't be read.
+    /// If the folder cannot be read.
     pub fn latest(&self, number: usize) -> Result<Vec<(String, Result<Summary, JournalError>)>> {
         let ids = self.ids()?.into_iter().take(number);
         Ok(ids
@@ -113,22 +113,22 @@ impl Runs {
             .collect())
     }
 
-    /// The latest runs other than `id` that were killed, and whose remains nobody has set right. Call it
-    /// with the project's lock in hand: runs that wait for it are not killed ones.
+    /// The latest runs other than `id` that were killed and that no other run has recovered from. Call it while you
+    /// hold the project's lock.
     ///
     /// # Errors
-    /// When the folder can't be read.
+    /// If the folder cannot be read.
     pub fn killed(&self, id: &str) -> Result<Vec<String>> {
-        let latest = self.latest(LOOKED_AT)?.into_iter().filter(|(other, _)| other != id);
+        let latest = self.latest(RECENT_RUNS)?.into_iter().filter(|(other, _)| other != id);
         let killed =
             latest.filter(|(_, run)| run.as_ref().is_ok_and(|run| run.state == State::Killed && !run.recovered));
         Ok(killed.map(|(id, _)| id).collect())
     }
 
-    /// Notes in the journal of a killed run that the run `by` has set right what it left.
+    /// Records in the journal of a killed run that the run `by` has recovered from it.
     ///
     /// # Errors
-    /// When it can't be written.
+    /// If the journal cannot be written.
     pub fn note_recovery(&self, id: &str, by: &str) -> Result<()> {
         let journal = self.journal(id);
         let note = || -> io::Result<()> {
@@ -136,21 +136,21 @@ impl Runs {
                 return legacy::note_recovery(&self.dir, id);
             }
             let entry = Entry::now(Event::Recovered { by: by.to_owned() });
-            // What was being written when the run was killed may have no end.
+            // The last line may be incomplete.
             let line = format!("\n{}\n", serde_json::to_string(&entry)?);
             OpenOptions::new().append(true).open(&journal)?.write_all(line.as_bytes())
         };
         note().with_context(|| format!("cannot write {}", journal.display()))
     }
 
-    /// Removes the oldest runs but for so many of the latest. Runs that are under way stay.
+    /// Keeps the latest `keep` runs and those in progress, and removes the others.
     ///
     /// # Errors
-    /// When the folder can't be read, or one of them can't be removed.
+    /// If the folder cannot be read, or a run cannot be removed.
     pub fn prune(&self, keep: usize) -> Result<()> {
         for id in self.ids()?.into_iter().skip(keep) {
-            let is_under_way = Reader::open(&self.journal(&id)).is_ok_and(|journal| journal.is_being_written());
-            if is_under_way {
+            let is_in_progress = Reader::open(&self.journal(&id)).is_ok_and(|journal| journal.is_being_written());
+            if is_in_progress {
                 continue;
             }
             for path in [self.folder(&id), legacy::record(&self.dir, &id), legacy::log(&self.dir, &id)] {
@@ -167,17 +167,16 @@ impl Runs {
     }
 }
 
-/// How many of the latest runs are looked at, at most: those that could still matter.
-const LOOKED_AT: usize = 20;
+/// How many of the latest runs are searched for killed ones.
+const RECENT_RUNS: usize = 20;
 
-/// A new run's id: the time it begins, to a thousandth of a second, and the process that asks. Ids sort
-/// by time.
+/// The id of a new run: its start time in milliseconds, and the id of this process. Ids sort by time.
 #[must_use]
 pub fn new_id() -> String {
     format!("{}-{}", Timestamp::now().strftime("%Y%m%d-%H%M%S-%3f"), std::process::id())
 }
 
-/// Whether a text could be the id of a run, and so the name of its folder.
+/// Whether a text has the form of a run's id, which is also the name of its folder.
 #[must_use]
 pub fn is_id(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
@@ -202,10 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn runs_come_latest_first_and_what_is_no_run_does_not_count() {
+    fn runs_are_listed_latest_first_and_other_files_are_ignored() {
         let folder = tempfile::tempdir().expect("a folder");
         let runs = Runs::below(folder.path());
-        assert_eq!(runs.ids().expect("no folder is no error"), [""; 0]);
+        assert_eq!(runs.ids().expect("a missing folder is not an error"), [""; 0]);
         for id in ["20260102-000000-000-1", "20260103-000000-000-1", "20260101-000000-000-9"] {
             begin(&runs, id);
         }
@@ -220,36 +219,36 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_removed_but_none_that_is_under_way() {
+    fn the_oldest_runs_are_removed_unless_they_are_in_progress() {
         let folder = tempfile::tempdir().expect("a folder");
         let runs = Runs::below(folder.path());
-        let under_way = begin(&runs, "1");
+        let in_progress = begin(&runs, "1");
         for id in ["2", "3", "4"] {
             begin(&runs, id);
         }
         runs.prune(2).expect("they can be removed");
         assert_eq!(runs.ids().expect("it can be read"), ["4", "3", "1"]);
-        drop(under_way);
+        drop(in_progress);
         runs.prune(2).expect("they can be removed");
         assert_eq!(runs.ids().expect("it can be read"), ["4", "3"]);
     }
 
     #[test]
-    fn a_run_that_was_killed_is_one_until_another_has_set_right_what_it_left() {
+    fn a_killed_run_is_listed_until_another_run_has_recovered_from_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let runs = Runs::below(folder.path());
-        let under_way = begin(&runs, "3");
+        let in_progress = begin(&runs, "3");
         begin(&runs, "2");
         assert_eq!(runs.killed("3").expect("it can be read"), ["2"]);
         runs.note_recovery("2", "3").expect("it can be written");
         assert_eq!(runs.killed("3").expect("it can be read"), [""; 0]);
         let summary = runs.summary("2").expect("it can be read");
         assert!(summary.recovered && summary.state == State::Killed);
-        drop(under_way);
+        drop(in_progress);
     }
 
     #[test]
-    fn runs_of_older_versions_are_runs_too() {
+    fn runs_of_older_versions_are_listed_too() {
         let folder = tempfile::tempdir().expect("a folder");
         let runs = Runs::below(folder.path());
         fs::create_dir_all(runs.dir()).expect("a folder");

@@ -1,4 +1,4 @@
-//! A run in short, from the beginning and the end of its journal.
+//! The summary of a run, from the beginning and the end of its journal.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -11,32 +11,31 @@ use crate::event::{Entry, Event, Outcome, Serving};
 use crate::reader::{JournalError, Reader, parse};
 use gatling_names::ON_FAILURE;
 
-/// How much is read of each end of a long journal, in bytes. The events that matter here are among the
-/// first and the last few.
+/// How much is read of each end of a long journal, in bytes. The relevant events are among the first and the last.
 const END: u64 = 64 * 1024;
 
-/// How a run stands.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It is under way.
+    /// It is in progress.
     Running,
     /// It waits for another run.
     Waiting,
-    /// Every step and hook did what it should.
+    /// Every step and hook succeeded.
     Succeeded,
     /// Something failed.
     Failed,
-    /// Somebody cancelled it.
+    /// A user cancelled it.
     Cancelled,
     /// There was nothing to do.
     Unchanged,
-    /// It was killed before its end, or the server went down.
+    /// Its process was killed, or the server went down.
     Killed,
 }
 
 impl State {
-    /// Its name, for people.
+    /// Its name, for users.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -68,20 +67,20 @@ impl From<Outcome> for State {
     }
 }
 
-/// A run in short.
+/// The summary of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// The run's id.
     pub id: String,
     /// The project.
     pub project: String,
-    /// The pipeline; none as long as it isn't decided.
+    /// The pipeline; none until it is decided.
     pub pipeline: Option<String>,
-    /// How it stands.
+    /// Its state.
     pub state: State,
-    /// Whether another run has set right what this one left when it was killed.
+    /// Whether it was killed and another run has recovered from it.
     pub recovered: bool,
-    /// The version of the project; none as long as it isn't known.
+    /// The version of the project; none until it is known.
     pub version: Option<String>,
     /// The name of the release.
     pub release: Option<String>,
@@ -89,19 +88,19 @@ pub struct Summary {
     pub branch: Option<String>,
     /// The commit.
     pub commit: Option<String>,
-    /// Who began it.
+    /// The user who began it.
     pub by: String,
     /// When it was begun.
     pub started_at: Timestamp,
-    /// When it ended; none as long as it hasn't, and where it was killed.
+    /// When it ended; none if it is in progress or was killed.
     pub finished_at: Option<Timestamp>,
-    /// How long it took, in seconds, waiting for other runs not included.
+    /// How long it took, in seconds, without waiting for other runs.
     pub seconds: Option<f64>,
-    /// What failed, and why: an error with its causes.
+    /// The error and its causes.
     pub error: Vec<String>,
-    /// The step or hook that was under way last, but for the hook that is called because of a failure.
+    /// The last step or hook that was begun, except `on_failure`.
     pub at: Option<String>,
-    /// What served when it had ended.
+    /// What served at its end.
     pub serving: Option<Serving>,
 }
 
@@ -109,11 +108,10 @@ impl Summary {
     /// Reads the journal of a run.
     ///
     /// # Errors
-    /// When there is none, it can't be read, a newer Gatling wrote it, or it doesn't begin as a journal
-    /// does.
+    /// If it does not exist, cannot be read, has a newer format, or does not begin like a journal.
     pub fn read(path: &Path) -> Result<Self, JournalError> {
         let reader = Reader::open(path)?;
-        // Asked first: a run that ends between the two looks like one that has ended.
+        // Checked first: otherwise a run that ends in between would look killed.
         let is_being_written = reader.is_being_written();
         let io = |source| JournalError::Io { path: path.to_owned(), source };
         let text = ends(path).map_err(io)?;
@@ -183,8 +181,7 @@ impl Summary {
     }
 }
 
-/// A short file, or the beginning and the end of a long one. Where they are joined there is a line
-/// that is none.
+/// The text of a short file, or the beginning and the end of a long one. The line where they are joined is invalid.
 fn ends(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -238,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_running_until_it_ends_or_its_process_is_gone() {
+    fn a_run_is_running_until_it_ends_or_its_process_exits() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("journal.jsonl");
         let state = || Summary::read(&path).expect("it can be read").state;
@@ -257,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hook_for_a_failure_is_not_where_the_run_failed() {
+    fn on_failure_is_not_reported_as_the_place_where_the_run_failed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("journal.jsonl");
         let events = Events::new(Journal::create(&path, 1000).expect("it can be made"));
@@ -268,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_journal_only_the_ends_are_read() {
+    fn only_both_ends_of_a_long_journal_are_read() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("journal.jsonl");
         let events = Events::new(Journal::create(&path, 10_000_000).expect("it can be made"));
@@ -285,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_begin_as_a_journal_is_none() {
+    fn a_file_that_does_not_begin_like_a_journal_is_damaged() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("journal.jsonl");
         for text in ["", "rubbish\n", "{\"v\":1,\"at\":\"2026-01-01T00:00:00Z\",\"event\":\"waited\"}\n"] {

@@ -1,4 +1,4 @@
-//! The files that Gatling writes for others to read: git, init, nginx, and authors of hooks.
+//! The files that Gatling writes for other programs: git, init, logrotate, nginx, and releases.
 
 use std::path::Path;
 
@@ -13,18 +13,18 @@ use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::{Certificate, NginxSettings, SiteSettings};
 use gatling_process::shell;
 
-/// The words by which Gatling knows its own files again, so that it replaces no others.
+/// The text by which Gatling recognizes files that it has written, so that it overwrites no others.
 #[must_use]
 pub fn marker(project: &ProjectName) -> String {
     format!("Written by gatling for {project}.")
 }
 
-/// The post-update hook: `gatling` is the program it calls.
+/// The post-update git hook. `gatling` is the program that it runs.
 ///
 /// # Errors
 /// None in practice: only if the template itself were broken.
 pub fn post_update(paths: &ProjectPaths, gatling: &Path) -> Result<String> {
-    // A push over ssh comes without them.
+    // The environment of a push over ssh doesn't have these variables.
     let roots = paths.roots.variables().into_iter().filter(|(name, _)| std::env::var_os(name).is_some());
     let roots: Vec<_> = roots.map(|(name, path)| (name, text(path))).collect();
     render(
@@ -56,19 +56,19 @@ pub fn init_script(paths: &ProjectPaths) -> Result<String> {
     )
 }
 
-/// Has Ecto's migrator migrate repositories of a release: `REPOS` stands for them.
+/// Migrates the repositories of a release with Ecto's migrator. `REPOS` is a placeholder for them.
 pub const MIGRATE_WITH_ECTO: &str = include_str!("../templates/migrate.exs");
 
-/// What is added to a release's `env.sh`.
+/// The addition to a release's `env.sh`.
 pub const RELEASE_ENV: &str = include_str!("../templates/release-env.sh");
 
-/// What is added to a release's `runtime.exs`: these lines of config.
+/// The addition to a release's `runtime.exs`, with these lines of config.
 #[must_use]
 pub fn release_runtime(config: &str) -> String {
     format!("{}{config}", include_str!("../templates/release-runtime.exs"))
 }
 
-/// What has logrotate rotate the app's log.
+/// logrotate's configuration for the app's log.
 ///
 /// # Errors
 /// None in practice: only if the template itself were broken.
@@ -84,7 +84,7 @@ pub fn logrotate(paths: &ProjectPaths) -> Result<String> {
     )
 }
 
-/// The name of a user or a group, or its number where it has none there.
+/// The name of a user or a group in a file such as `/etc/passwd`, or its id if it has no name there.
 fn account_name(file: &str, id: u32) -> String {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let of_line = |line: &str| {
@@ -95,31 +95,31 @@ fn account_name(file: &str, id: u32) -> String {
     text.lines().find_map(of_line).unwrap_or_else(|| id.to_string())
 }
 
-/// The path at which a site says which one it is.
+/// The path at which nginx returns [`SiteText::proof`].
 pub const PROOF_PATH: &str = "/.well-known/gatling-site";
 
-/// How nginx serves a project that has no nginx.conf of its own.
+/// The values of the site of a project without its own nginx.conf.
 #[derive(Clone, Debug, Serialize)]
 pub struct SiteText<'a> {
-    /// What servers listen on.
+    /// The addresses that servers listen on.
     pub listen: &'a [String],
-    /// What servers with a certificate listen on.
+    /// The addresses that servers with a certificate listen on.
     pub https_listen: &'a [String],
     /// The host names without a certificate.
     pub plain: Vec<&'a str>,
-    /// The host names with one.
+    /// The host names with a certificate.
     pub https: Vec<SecuredNames<'a>>,
     /// The app's port.
     pub port: u16,
-    /// The largest body of a request, in bytes.
+    /// The largest allowed body of a request, in bytes.
     pub body_size: u64,
-    /// Whether visitors come through another proxy, which knows better how they came.
+    /// Whether visitors come through another proxy, whose `X-Forwarded-Proto` is used.
     pub behind_proxy: bool,
-    /// The folder of digested assets, and of their `.gz` files, if nginx can serve them.
+    /// The folder of digested assets and their `.gz` files, if nginx can serve them.
     pub assets: Option<String>,
 }
 
-/// Host names that one certificate is for.
+/// Host names that share a certificate.
 #[derive(Clone, Debug, Serialize)]
 pub struct SecuredNames<'a> {
     /// The host names.
@@ -165,7 +165,7 @@ impl<'a> SiteText<'a> {
         }
     }
 
-    /// What the site says at [`PROOF_PATH`]: it differs wherever the site does.
+    /// A digest of the site, to check that nginx serves exactly this site.
     #[must_use]
     pub fn proof(&self) -> String {
         let what = format!("{self:?} {}", include_str!("../templates/nginx-site.conf"));
@@ -213,15 +213,15 @@ pub fn pascal(name: &str) -> String {
     name.split('-').filter_map(capitalized).collect()
 }
 
-/// Fills in a template; the text ends with one line end.
+/// Fills in a template. The text ends with one line ending.
 ///
 /// # Errors
-/// When the template is wrong, or names a value that isn't there.
+/// When the template is invalid, or uses an undefined value.
 pub fn render(template: &str, values: minijinja::Value) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_filter("sh", |text: &str| shell::quoted(text));
-    // The template engine takes the last line end off.
+    // The template engine removes the last line ending.
     Ok(environment.render_str(template, values).context("cannot fill in a template")? + "\n")
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # {{ marker }}
-# Every deployment writes this file anew, as long as the line above stands here.
+# Every deployment overwrites this file as long as it contains the line above.
 ### BEGIN INIT INFO
 # Provides:          {{ project }}
 # Required-Start:    $local_fs $network $named $time $syslog
@@ -16,7 +16,7 @@ uid={{ uid }}
 gid={{ gid }}
 home={{ home | sh }}
 stop_seconds=30
-# How long an app may answer with an error until it is given up: it may just be starting.
+# How many seconds an app may answer with errors before it counts as failed: it may still be starting.
 error_seconds=3
 
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -28,17 +28,17 @@ current=$deploy_dir/current
 say() { echo "$project: $*"; }
 fail() { echo "$project: $*" >&2; exit 1; }
 
-# tell_systemd ACTION: systemd, which starts this script at boot, does not see what other actions
-# than its own start and stop. Unless it takes the app for running, it would not stop it.
+# tell_systemd ACTION: systemd, which runs this script at boot, does not notice apps that it has not started
+# itself, and would not stop them at shutdown. So after an upgrade this tells systemd that the app runs.
 tell_systemd() {
   if [ "$1" = upgrade ] && [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ]; then
     systemctl start "$project.service"
   fi
 }
 
-# The app belongs to the user who deployed it, and so does everything this script touches.
+# The app and its files belong to the user who deployed it.
 if [ "$(id -u)" != "$uid" ]; then
-  [ "$(id -u)" = 0 ] || fail "only root and the user with the id $uid may do this: sudo service $project $*"
+  [ "$(id -u)" = 0 ] || fail "only root and the user with the id $uid may do this. Use: sudo service $project $*"
   setpriv --reuid "$uid" --regid "$gid" --init-groups "$0" "$@" || exit
   tell_systemd "$1"
   exit 0
@@ -46,35 +46,35 @@ fi
 export HOME="$home"
 cd "$deploy_dir" || fail "cannot enter $deploy_dir: deploy the project again with: gatling deploy $project"
 
-# setting RELEASE_DIR NAME: what gatling noted for this release when it was made.
+# setting RELEASE_DIR NAME: prints a setting that gatling has stored for this release.
 setting() { sed -n "s/^GATLING_$2='\([^']*\)'\$/\1/p" "$1/service.env"; }
 
-# The pid of the running release. A pid file left by another boot or taken over by some other
-# process does not count: the app's environment has a mark.
+# Prints the pid of the running release. After a reboot, another process may have the pid in the pid file, so
+# this checks for GATLING_DEPLOY_DIR in the environment of the process.
 running_pid() {
   [ -r "$pid_file" ] && read -r running 2>/dev/null <"$pid_file" || return 1
   tr '\0' '\n' 2>/dev/null <"/proc/$running/environ" | grep -qxF "GATLING_DEPLOY_DIR=$deploy_dir" || return 1
   echo "$running"
 }
 
-# alive PID: whether the process is there and more than a zombie.
+# alive PID: whether the process exists and is not a zombie.
 alive() { grep -q '^State:[[:space:]]*[^ZX[:space:]]' 2>/dev/null "/proc/$1/status"; }
 
-# ask RELEASE_DIR: asks the release as a visitor of its first host name would; the status of its
-# answer in $code, 000 for none.
+# ask RELEASE_DIR: sends a request to the release, with its first host name. Sets $code to the status, or to 000
+# if there is no answer.
 ask() {
   url=http://127.0.0.1:$(setting "$1" PORT)$(setting "$1" HEALTH_PATH)
   code=$(curl --disable --silent --output /dev/null --noproxy '*' --max-time 5 --write-out '%{http_code}' \
     --header "Host: $(setting "$1" HOST)" --header "X-Forwarded-Proto: $(setting "$1" SCHEME)" "$url")
 }
 
-# is_good CODE: whether that is an answer that visitors can be shown.
+# is_good CODE: whether the status means that the app is healthy.
 is_good() { [ "$1" -ge 100 ] && [ "$1" -lt 500 ]; }
 
-# uptime: the seconds since the machine was started; the time of day can jump.
+# uptime: prints the seconds since the machine was started. Unlike the time of day, this never jumps.
 uptime() { cut -d. -f1 /proc/uptime; }
 
-# port_is_free PORT: whether nothing at all listens there (curl's status 7 is a refused connection).
+# port_is_free PORT: whether no program listens on the port (curl's status 7 is a refused connection).
 port_is_free() {
   curl --disable --silent --output /dev/null --noproxy '*' --max-time 5 "http://127.0.0.1:$1/"
   [ $? = 7 ]
@@ -85,7 +85,7 @@ stop_release() {
   rm -f "$pid_file"
 }
 
-# end PID: ends it, and waits until it has gone.
+# end PID: stops the process, and waits until it has exited.
 end() {
   kill -TERM "$1" 2>/dev/null
   waited=0
@@ -101,9 +101,9 @@ end() {
   done
 }
 
-# start_release RELEASE_DIR [keep]: starts it and waits until it answers, and goes on answering.
-# Otherwise says why in $why, and ends it; with "keep" it is left running as long as it can, because
-# there is nothing better to run.
+# start_release RELEASE_DIR [keep]: starts the release and waits until it answers and keeps answering. If it
+# does not, sets $why to the reason and stops the release. With "keep", a failing release is left running,
+# because there is no other one to run.
 start_release() {
   keep=${2:-}
   port=$(setting "$1" PORT) seconds=$(setting "$1" HEALTH_SECONDS) watch=$(setting "$1" WATCH_SECONDS)
@@ -116,15 +116,15 @@ start_release() {
   (umask 077 && mkdir -p "$deploy_dir/run" "$deploy_dir/log")
   log_before=$(wc -c 2>/dev/null <"$log_file" || echo 0)
   env_file=$1/.env
-  # Releases of an older gatling have none of their own.
+  # Releases that an older gatling has deployed have no .env of their own.
   [ -f "$env_file" ] || env_file=$deploy_dir/.env
   (
     set -a
     PHX_SERVER=true PHX_HOST=$(setting "$1" HOST)
-    # Erlang's distribution listens on every interface, unless it is told to keep to this machine.
+    # Makes Erlang's distribution listen on this machine only, instead of on every interface.
     RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
     ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}'
-    # Whatever names the app's variables have, they are not to be taken for this script's own.
+    # Uses positional parameters, because the app's variables may have the same names as this script's.
     set -- "$program" "$port" "$log_file" "$deploy_dir" "$env_file"
     if [ -f "$5" ]; then . "$5"; fi
     PORT=$2 GATLING_DEPLOY_DIR=$4
@@ -144,7 +144,7 @@ start_release() {
     [ "$code" != 000 ] || erring_since=''
     if [ "$code" != 000 ] && [ "$code" != "$shown" ]; then
       say "answers with $code at $url"
-      # The app logs the reason a moment later.
+      # The app may log the reason a moment later.
       sleep 0.5
       show_log
       shown=$code log_is_shown=yes
@@ -173,10 +173,10 @@ start_release() {
   return 1
 }
 
-# give_up: ends an app that answers with errors or not at all, unless there is nothing better to run.
+# give_up: stops an app that answers with errors or not at all, unless there is no other one to run.
 give_up() { [ -n "$keep" ] || end "$child"; }
 
-# keeps_answering RELEASE_DIR SECONDS: watches an app that has answered once.
+# keeps_answering RELEASE_DIR SECONDS: watches an app that has answered, and checks its answer again at the end.
 keeps_answering() {
   begun=$(uptime)
   while now=$(uptime) && [ $((now - begun)) -lt "$2" ]; do
@@ -191,24 +191,24 @@ keeps_answering() {
   ask "$1"
   if ! is_good "$code"; then
     give_up
-    why="answered at first, but then no more: the status is now $code at $url"
+    why="answered at first, but then failed: the status is now $code at $url"
     return 1
   fi
 }
 
-# What the app wrote since it was started last.
+# new_log: prints what the app has logged since its last start.
 new_log() { tail -c "+$((log_before + 1))" "$log_file" 2>/dev/null; }
 
 show_log() {
   [ -z "$log_is_shown" ] || return 0
-  echo "The end of $log_file:"
+  echo "The last lines of $log_file:"
   new_log | tail -n 20 | sed 's/^/  /'
   if new_log | grep -q 'in use by another Erlang node'; then
     say "another app on this machine has the same node name. Choose another one: gatling config set $project RELEASE_NODE=${project}2@127.0.0.1"
   fi
 }
 
-# serve RELEASE: makes it the current one, by a rename, so that there always is one.
+# serve RELEASE: makes it the current release. The rename is atomic, so a current release always exists.
 serve() {
   ln -sfn "$1" "$current.new" && mv -T "$current.new" "$current"
 }
@@ -216,12 +216,12 @@ serve() {
 start() {
   [ -d "$current" ] || fail "nothing is deployed in $deploy_dir; deploy it with: gatling deploy $project"
   if pid=$(running_pid); then
-    say "is running already, pid $pid"
+    say "is already running, pid $pid"
     return 0
   fi
   release=$(realpath "$current")
   keep_it=''
-  # One that has served before may only have to wait for its database.
+  # A release that has served before may only have to wait for its database.
   if [ -f "$deploy_dir/deployed" ]; then keep_it=keep; fi
   if start_release "$release" "$keep_it"; then
     say "$(basename "$release") answers on port $port"
@@ -235,8 +235,8 @@ start() {
 upgrade() {
   new=$deploy_dir/releases/$1
   case $1 in */* | .*) new=/nonexistent ;; esac
-  [ -f "$new/service.env" ] || fail "there is no release $1. In $deploy_dir/releases are: $(ls "$deploy_dir/releases" | tr '\n' ' ')"
-  # Once the old release is stopped, there is no going away before one of the two serves.
+  [ -f "$new/service.env" ] || fail "there is no release $1. The releases in $deploy_dir/releases are: $(ls "$deploy_dir/releases" | tr '\n' ' ')"
+  # From here on, ignore signals: once the old release is stopped, this must run until one of the two serves.
   trap : HUP INT TERM PIPE
   old=$(readlink "$current")
   new_port=$(setting "$new" PORT)
@@ -246,7 +246,7 @@ upgrade() {
   fi
   stop_release
   if start_release "$new"; then
-    # What starts with the machine is what has answered.
+    # Only a release that has answered is started at boot.
     serve "releases/$1"
     say "$1 answers on port $port"
     return 0
@@ -255,7 +255,7 @@ upgrade() {
   new_why=$why
   stop_release
   [ -n "$old" ] && [ "$old" != "releases/$1" ] || fail "$1 $new_why; there is no older release to put back"
-  start_release "$deploy_dir/$old" keep || fail "$1 $new_why. $(basename "$old") was put back; it $why"
+  start_release "$deploy_dir/$old" keep || fail "$1 $new_why. $(basename "$old") was put back, but it $why"
   fail "$1 $new_why. $(basename "$old") was put back and answers on port $port"
 }
 
@@ -266,12 +266,12 @@ usage() {
   exit 2
 }
 
-# One change at a time: a deployment and somebody at the keyboard would undo each other's.
+# One change at a time: a deployment and a user at the terminal would interfere with each other.
 case $1 in
 start | stop | restart | force-reload | upgrade)
   (umask 077 && mkdir -p "$deploy_dir/run")
   exec 9>"$deploy_dir/run/lock"
-  flock -w 600 9 || fail "another start, stop or upgrade has been going on for ten minutes: see who has $deploy_dir/run/lock open"
+  flock -w 600 9 || fail "another start, stop or upgrade has been running for ten minutes: find the process that has $deploy_dir/run/lock open"
   ;;
 esac
 

@@ -5,7 +5,7 @@ for {app, repo} <- [REPOS] do
     Ecto.Migrator.with_repo(repo, fn repo ->
       pending = for {:down, version, name} <- Ecto.Migrator.migrations(repo), do: "#{version} #{name}"
       if pending == [], do: IO.puts("#{inspect(repo)} has no migration to run")
-      for migration <- pending, do: IO.puts("#{inspect(repo)} is to be migrated: #{migration}")
+      for migration <- pending, do: IO.puts("#{inspect(repo)} has a pending migration: #{migration}")
       Ecto.Migrator.run(repo, :up, all: true)
     end)
 end

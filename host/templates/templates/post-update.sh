@@ -1,8 +1,8 @@
 #!/bin/sh
 # {{ marker }}
-# git runs this after a push, with the refs that were pushed.
+# git runs this after a push. The arguments are the pushed refs.
 
-# git points these at the repository that was pushed to; git commands inside mix would follow them.
+# git sets these to the repository of the push. Without this line, git commands that mix runs would use it too.
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_QUARANTINE_PATH
 {%- for name, value in roots %}
 export {{ name }}={{ value | sh }}

@@ -1,5 +1,5 @@
 
-# Added by gatling: the environment that this release was deployed with, for each of its commands.
+# Added by gatling: every command of this release gets the environment that it was deployed with.
 if [ -r "$RELEASE_ROOT/../.env" ]; then
   set -a
   . "$RELEASE_ROOT/../.env"

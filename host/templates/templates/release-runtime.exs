@@ -1,3 +1,3 @@
 
-# Added by gatling for this server: visitors come through nginx, by these host names.
+# Added by gatling for this server: visitors come through nginx, with these host names.
 import Config

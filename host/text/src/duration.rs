@@ -1,8 +1,8 @@
-//! Times as people say them.
+//! Readable durations.
 
 use std::time::Duration;
 
-/// A time as people say it: `3 ms`, `0.7 s`, `2 min 5 s`, `3 h 20 min`, `2 days`.
+/// A duration as readable text: `3 ms`, `0.7 s`, `2 min 5 s`, `3 h 20 min`, `2 days`.
 #[must_use]
 pub fn duration(time: Duration) -> String {
     match time.as_millis() {
@@ -16,7 +16,7 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// As [`duration`], of a number of seconds; what is no time is none at all.
+/// As [`duration`], for a number of seconds. A negative or invalid number counts as 0.
 #[must_use]
 pub fn duration_secs(seconds: f64) -> String {
     duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_said_as_people_say_them() {
+    fn durations_have_the_units_that_suit_them() {
         for (millis, text) in [
             (0, "0 ms"),
             (99, "99 ms"),

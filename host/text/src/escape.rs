@@ -1,16 +1,16 @@
-//! Showing text from somebody who is not trusted.
+//! Makes untrusted text safe to show.
 
 use std::borrow::Cow;
 
-/// A text that only shows: a terminal takes some characters for commands, such as to go back and write
-/// over another line, and others change the order of what follows or can't be seen. Colours are left
-/// out, and other such characters are spelled, as `\u{1b}`. Line ends and tabs stay.
+/// Text without control sequences: some characters are commands to a terminal, such as to overwrite another line,
+/// and others are invisible or reverse the text that follows. Colors are removed, and other such characters are
+/// escaped, as `\u{1b}`. Line endings and tabs are kept.
 #[must_use]
 pub fn escape(text: &str) -> Cow<'_, str> {
-    if text.chars().all(shows) {
+    if text.chars().all(is_printable) {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len());
+    let mut escaped = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
@@ -22,29 +22,29 @@ pub fn escape(text: &str) -> Cow<'_, str> {
             }
         }
         match c {
-            // Some end their lines like this.
+            // A Windows line ending.
             '\r' if rest.is_empty() || rest.starts_with('\n') => {}
-            // Says only whether the character before it is a picture.
+            // Variation selectors, which choose between the text and the emoji form.
             '\u{fe00}'..='\u{fe0f}' => {}
-            c if shows(c) => shown.push(c),
-            c => shown.extend(c.escape_unicode()),
+            c if is_printable(c) => escaped.push(c),
+            c => escaped.extend(c.escape_unicode()),
         }
     }
-    Cow::Owned(shown)
+    Cow::Owned(escaped)
 }
 
-/// As [`escape`], for what has to stay on one line.
+/// As [`escape`], on a single line.
 #[must_use]
 pub fn escape_line(text: &str) -> String {
     escape(text).replace(['\n', '\t'], " ")
 }
 
-/// Whether a terminal just shows a character.
-fn shows(c: char) -> bool {
+/// Whether a character is safe to print to a terminal.
+fn is_printable(c: char) -> bool {
     match c {
         '\n' | '\t' => true,
         c if c.is_control() => false,
-        // Without width, or the beginning of text that is written the other way round.
+        // Characters without width, and those that change the direction of text.
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' => false,
         '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{fff9}'..='\u{fffb}' => false,
         '\u{e0000}'..='\u{e0fff}' => false,
@@ -57,8 +57,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_take_for_commands_is_spelled_and_colours_are_left_out() {
-        for (text, shown) in [
+    fn control_characters_are_escaped_and_colors_removed() {
+        for (text, escaped) in [
             ("größer\tthan\n🙂", "größer\tthan\n🙂"),
             ("\u{1b}[1;32mok\u{1b}[0m \u{1b}[38:5:1mno\u{1b}[m", "ok no"),
             ("over\rwritten", "over\\u{d}written"),
@@ -69,12 +69,12 @@ mod tests {
             ("in\u{200b}visible \u{feff}", "in\\u{200b}visible \\u{feff}"),
             ("done ✔\u{fe0f}", "done ✔"),
         ] {
-            assert_eq!(escape(text), shown);
+            assert_eq!(escape(text), escaped);
         }
     }
 
     #[test]
-    fn what_stays_on_a_line_has_no_line_ends() {
+    fn escape_line_replaces_line_endings_and_tabs() {
         assert_eq!(escape_line("main\ngatling: fine\tso"), "main gatling: fine so");
     }
 }

@@ -1,4 +1,4 @@
-//! Text for people: durations as people say them, and text from outside made safe to show.
+//! Text for users: readable durations, and untrusted text made safe for terminals.
 
 mod duration;
 mod escape;

@@ -1,5 +1,5 @@
-//! The tools that build hooks, as `cargo xtask setup` installs them into the target folder, and the
-//! environment in which they use nothing of the machine's but what setup installed there.
+//! The tools that build hooks, as `cargo xtask setup` installs them into the target folder, and an environment in which
+//! they only use what setup installed.
 
 pub mod rust;
 
@@ -12,18 +12,18 @@ use anyhow::{Context, Result};
 
 use crate::places;
 
-/// The folder of the tools and of what they keep from one build to the next.
+/// The folder of the tools and their caches.
 pub fn dir() -> Result<PathBuf> {
     Ok(places::target_dir()?.join("tools"))
 }
 
-/// The virtual environment of the tools that are Python packages.
+/// The virtual environment with the tools that are Python packages.
 pub fn python() -> Result<PathBuf> {
     Ok(dir()?.join("python"))
 }
 
-/// A module proxy in a folder: the Go module that the bindings need, from the sources of the crate
-/// that generates them.
+/// A Go module proxy in a folder. It has the module that the bindings need, from the sources of the crate that
+/// generates them.
 pub fn go_proxy() -> Result<PathBuf> {
     Ok(dir()?.join("go-proxy"))
 }
@@ -36,7 +36,7 @@ pub fn with(command: &mut Command) -> Result<&mut Command> {
         .env("ZIG_GLOBAL_CACHE_DIR", tools.join("zig-cache"))
         .env("GOCACHE", tools.join("go-cache"))
         .env("GOMODCACHE", tools.join("go-modules"))
-        // Else nobody could remove the target folder.
+        // Otherwise the target folder could not be removed.
         .env("GOFLAGS", "-modcacherw")
         .env("GOPROXY", format!("file://{}", go_proxy()?.display()))
         .env("GOSUMDB", "off")
@@ -55,7 +55,7 @@ pub(crate) fn prepended(folders: &[PathBuf]) -> Result<OsString> {
     env::join_paths(folders).context("putting tools on the PATH")
 }
 
-/// `gatling hooks build` of the project in `project`, with the tools.
+/// The command that builds the hooks in `project` with the tools.
 pub fn build(gatling: &Path, project: &Path) -> Result<Command> {
     let mut command = Command::new(gatling);
     with(&mut command)?.args(["hooks", "build"]).arg(project);

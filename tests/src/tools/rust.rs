@@ -1,4 +1,4 @@
-//! What compiles Rust to components: a target of rustup's, or else Debian's compiler.
+//! The toolchain that compiles Rust to components: rustup's target, or Debian's compiler.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,29 +9,28 @@ use anyhow::{Context, Result, bail};
 use super::prepended;
 use crate::places;
 
-/// What Rust calls the kind of machine that a component is built for.
+/// Rust's target for components.
 pub const TARGET: &str = "wasm32-wasip2";
 
-/// Debian's compiler, with the source of the standard library, which it can build for a target
-/// that nobody has built it for.
+/// Debian's compiler. With the source of the standard library, it can build that for a target for which Debian has no
+/// package.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 /// Debian's wasi-libc.
 const DEBIAN_LIBC: &str = "/usr/lib/wasm32-wasi";
 
-/// What can compile Rust to components.
+/// A toolchain that compiles Rust to components.
 pub enum Toolchain {
     /// The Rust that builds Gatling, with the target added by rustup.
     Rustup,
-    /// Debian's compiler building the standard library too, and the linker of the Rust that
-    /// builds Gatling, in this folder.
+    /// Debian's compiler, which also builds the standard library, with the linker of the Rust that builds Gatling.
     Debian {
-        /// The folder.
+        /// The linker's folder.
         linkers: PathBuf,
     },
 }
 
 impl Toolchain {
-    /// The best that is installed.
+    /// The best installed toolchain.
     pub fn find() -> Result<Self> {
         let libraries = printed("rustc", &["target-libdir", "--target", TARGET])?;
         if libraries.is_dir() {
@@ -41,20 +40,20 @@ impl Toolchain {
         let source = printed(DEBIAN_RUSTC, &["sysroot"])?.join("lib/rustlib/src/rust/library/Cargo.lock");
         for part in [&linkers.join("wasm-component-ld"), &source, Path::new(DEBIAN_LIBC)] {
             if !part.exists() {
-                bail!("there is no {}: `cargo xtask setup` installs it", part.display());
+                bail!("{} does not exist: `cargo xtask setup` installs it", part.display());
             }
         }
         Ok(Self::Debian { linkers })
     }
 
-    /// Has a cargo that `command` is, or calls, build components with this toolchain, into one
-    /// target folder for all: what they share is built once.
+    /// Makes the cargo that `command` is, or calls, build components with this toolchain. All use one target folder, so
+    /// that shared crates are built once.
     pub fn set_up(&self, command: &mut Command) -> Result<()> {
         command.env("CARGO_TARGET_DIR", target_dir()?);
         if let Self::Debian { linkers } = self {
             command
                 .env("RUSTC", DEBIAN_RUSTC)
-                // What is unstable is building the standard library.
+                // Building the standard library is unstable.
                 .env("RUSTC_BOOTSTRAP", "1")
                 .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort")
                 .env("RUSTFLAGS", format!("-L {}", libraries()?.display()))
@@ -80,8 +79,8 @@ fn printed(rustc: &str, what: &[&str]) -> Result<PathBuf> {
     Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
-/// Copies of wasi-libc's libraries alone: its folder holds start files too, which the linker
-/// would take in place of the ones that fit the compiler.
+/// Copies only wasi-libc's libraries. Its folder also has startup files, which the linker would use instead of the
+/// compiler's own.
 fn libraries() -> Result<PathBuf> {
     let folder = target_dir()?.join("wasi-libc");
     fs::create_dir_all(&folder)?;

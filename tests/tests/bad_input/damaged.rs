@@ -1,5 +1,5 @@
-//! Hooks files that came to harm on their way, or were made to do some, looked at by `gatling`
-//! itself: it is to say what is wrong with each, and to end as it always does.
+//! Damaged and malicious hooks files, checked by `gatling` itself: it must report the problems of each, and exit
+//! normally.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use gatling_tests::{Output, Sandbox, places};
 use serde_json::Value;
 
-/// How many places of each component are damaged.
+/// At how many places each component is damaged.
 const PLACES: usize = 24;
 
-/// Checks these files in one go, with a gigabyte of memory and a minute of time, and returns the
-/// problems of each.
+/// Checks these files in one process, with a gigabyte of memory and a minute of time, and returns the problems of
+/// each.
 #[track_caller]
 fn checked(sandbox: &Sandbox, files: &[PathBuf]) -> Vec<Vec<String>> {
     let gatling = sandbox.gatling(&[]).get_program().to_owned();
@@ -21,7 +21,7 @@ fn checked(sandbox: &Sandbox, files: &[PathBuf]) -> Vec<Vec<String>> {
     let output = Output::of(sh.arg(gatling).args(files)).unwrap();
 
     assert!(matches!(output.status.code(), Some(0 | 1)), "{}: {}", output.status, output.stderr);
-    let reports: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
+    let reports: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(reports.len(), files.len());
     let problems = |report: &Value| report["problems"].as_array().unwrap().clone();
     reports.iter().map(|report| problems(report).iter().map(ToString::to_string).collect()).collect()
@@ -34,7 +34,7 @@ fn written(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 #[test]
-fn built_components_that_were_damaged_anywhere_are_refused_or_looked_into() {
+fn damaged_components_are_reported_or_inspected_without_a_crash() {
     let sandbox = Sandbox::new().unwrap();
     for guest in ["few", "recorder", "runner"] {
         let whole = fs::read(places::guest(guest).unwrap()).unwrap();
@@ -52,14 +52,14 @@ fn built_components_that_were_damaged_anywhere_are_refused_or_looked_into() {
         let cut = checked(&sandbox, &cut);
         let others = checked(&sandbox, &others);
 
-        // Nothing but the header is a component without anything.
+        // Only a header is an empty component.
         assert!(cut[1..].iter().all(|problems| !problems.is_empty()), "{guest}: {cut:?}");
         assert!(others.iter().any(|problems| !problems.is_empty()), "{guest}: {others:?}");
     }
 }
 
 #[test]
-fn a_size_that_is_only_claimed_costs_no_memory() {
+fn a_false_section_size_does_not_allocate_memory() {
     let sandbox = Sandbox::new().unwrap();
     let claims: Vec<_> = [0, 1, 2, 4, 5, 6, 7, 8, 10, 11]
         .map(|section| [b"\0asm\x0d\0\x01\0".as_slice(), &[section, 0xff, 0xff, 0xff, 0xff, 0x0f, 1]].concat())

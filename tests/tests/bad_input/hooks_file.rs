@@ -1,4 +1,4 @@
-//! What is wrong with the hooks file.
+//! Problems of the hooks file.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -10,7 +10,7 @@ use rustix::process::geteuid;
 use crate::{EARLY, assert_push_refused, assert_refused, assert_untouched};
 use gatling_tests::component::{USE, component, contract};
 
-/// Pushes these bytes as `upgrade.wasm`, which is to be refused with `words`.
+/// Pushes these bytes as `upgrade.wasm` and asserts that they are refused with `words`.
 #[track_caller]
 fn assert_hooks_refused(bytes: &[u8], words: &[&str]) {
     let change = |server: &Server| fs::write(server.hello.dir().join("upgrade.wasm"), bytes).unwrap();
@@ -24,8 +24,8 @@ fn a_core_module_as_hooks_file_is_refused() {
 }
 
 #[test]
-fn rubbish_as_hooks_file_is_refused() {
-    assert_hooks_refused(b"These are my hooks.\n", &["no WebAssembly"]);
+fn a_text_file_as_hooks_file_is_refused() {
+    assert_hooks_refused(b"These are my hooks.\n", &["not a WebAssembly file"]);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_hook_of_the_wrong_type_is_refused() {
 #[test]
 fn a_hooks_file_for_another_contract_is_refused() {
     for (version, way_out) in
-        [("1.3.0", "upgrade gatling"), ("2.0.0", "upgrade gatling"), ("0.9.0", "build the hooks anew")]
+        [("1.3.0", "upgrade Gatling"), ("2.0.0", "upgrade Gatling"), ("0.9.0", "rebuild the hooks")]
     {
         let other = contract().replace("gatling:hooks@1.2.0", &format!("gatling:hooks@{version}"));
         let bytes = component(&format!("import gatling:hooks/log@{version};"), &other);
@@ -57,7 +57,7 @@ fn a_hooks_file_for_another_contract_is_refused() {
 }
 
 #[test]
-fn a_link_to_a_missing_hooks_file_is_refused() {
+fn a_symlink_to_a_missing_hooks_file_is_refused() {
     let change = |server: &Server| symlink("hooks/built.wasm", server.hello.dir().join("upgrade.wasm")).unwrap();
     assert_push_refused(change, &["upgrade.wasm cannot be used", "cannot read", "No such file", "remove upgrade.wasm"]);
 }
@@ -65,11 +65,11 @@ fn a_link_to_a_missing_hooks_file_is_refused() {
 #[test]
 fn a_folder_as_hooks_file_is_refused() {
     let change = |server: &Server| server.hello.write("upgrade.wasm/lib.rs", "").unwrap();
-    assert_push_refused(change, &["upgrade.wasm cannot be used", "is no file", "remove upgrade.wasm"]);
+    assert_push_refused(change, &["upgrade.wasm cannot be used", "is not a file", "remove upgrade.wasm"]);
 }
 
 #[test]
-fn a_hooks_file_that_may_not_be_read_is_refused() {
+fn an_unreadable_hooks_file_is_refused() {
     let server = EARLY.lock();
     let before = server.serving().unwrap();
     let hooks = server.build_dir().join("upgrade.wasm");
@@ -77,7 +77,7 @@ fn a_hooks_file_that_may_not_be_read_is_refused() {
     fs::set_permissions(&hooks, fs::Permissions::from_mode(0o000)).unwrap();
     let mut upgrade = server.sandbox.gatling(&["upgrade", "hello"]);
     if geteuid().is_root() {
-        // Without these capabilities permissions hold for root too.
+        // Without these capabilities, permissions also apply to root.
         let program = upgrade.get_program().to_owned();
         upgrade = server.sandbox.command("setpriv", server.sandbox.root());
         upgrade.arg("--bounding-set=-dac_override,-dac_read_search").arg(program).args(["upgrade", "hello"]);

@@ -1,5 +1,5 @@
-//! What people get wrong: each ends in a message that says what to do, in an exit code that says
-//! that it failed, and the app that was serving goes on serving.
+//! Mistakes of users: each ends with a message that says what to do and with an exit code for failure, and the app
+//! keeps serving.
 
 mod damaged;
 mod hooks_file;
@@ -10,10 +10,10 @@ mod steps;
 
 use gatling_tests::server::{Run, Server, Serving, Shared};
 
-/// The server for what is refused before the first step.
+/// The server for pushes that are refused before the first step.
 static EARLY: Shared = Shared::new();
 
-/// That a run said all of `words`, failed, and that nothing was built or touched for it.
+/// Asserts that a run failed before its first step, with all of `words` in its output.
 #[track_caller]
 fn assert_refused(run: &Run, words: &[&str]) {
     assert_eq!(run.code, Some(1), "the exit code; it said:\n{}", run.text());
@@ -21,7 +21,7 @@ fn assert_refused(run: &Run, words: &[&str]) {
     assert!(!run.text().contains("\nmix_deps_get"), "a step was begun:\n{}", run.text());
 }
 
-/// That a run said all of `words`.
+/// Asserts that the output contains all of `words`.
 #[track_caller]
 fn assert_says(run: &Run, words: &[&str]) {
     for word in words {
@@ -29,13 +29,13 @@ fn assert_says(run: &Run, words: &[&str]) {
     }
 }
 
-/// That the app wasn't even restarted.
+/// Asserts that the app was not even restarted.
 #[track_caller]
 fn assert_untouched(server: &Server, before: &Serving) {
     assert_eq!(&server.serving().unwrap(), before);
 }
 
-/// Pushes what `change` makes of the project; it is to be refused with `words`.
+/// Changes the project, pushes it, and asserts that it is refused with `words`.
 #[track_caller]
 fn assert_push_refused(change: impl FnOnce(&Server), words: &[&str]) {
     let server = EARLY.lock();

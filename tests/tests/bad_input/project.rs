@@ -1,4 +1,4 @@
-//! What is wrong with the project's other files, so that no step is begun.
+//! Problems of the project's other files, which are found before the first step.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ fn version_zero_is_refused() {
 }
 
 #[test]
-fn a_mix_exs_that_does_not_compile_is_refused_in_elixirs_words() {
+fn a_mix_exs_that_does_not_compile_is_refused_with_elixirs_message() {
     let change = |server: &Server| server.hello.replace("mix.exs", "def project do", "def project d").unwrap();
     assert_push_refused(change, &["mix cannot load the project", "mix.exs:"]);
 }
@@ -39,7 +39,7 @@ fn a_misspelt_key_in_the_projects_settings_is_refused_and_named() {
 }
 
 #[test]
-fn a_mix_exs_that_raises_is_refused_in_its_own_words() {
+fn a_mix_exs_that_raises_is_refused_with_its_message() {
     let change = |server: &Server| {
         let text = server.hello.read("mix.exs").unwrap();
         server.hello.write("mix.exs", &format!("{text}\nraise \"no such planet\"\n")).unwrap();
@@ -67,10 +67,10 @@ fn a_file_that_is_a_symlink_is_refused_and_not_read() {
 }
 
 #[test]
-fn a_fifo_is_refused_and_nobody_waits_for_what_it_will_say() {
+fn a_fifo_is_refused_without_waiting_for_its_content() {
     let server = EARLY.lock();
     let before = server.serving().unwrap();
-    // git carries none: somebody made it on the server.
+    // git cannot transfer a FIFO, so it is made on the server.
     let mut mkfifo = server.sandbox.command("mkfifo", &server.build_dir());
     Output::of(mkfifo.arg("nginx.conf")).unwrap().expect_success().unwrap();
 
@@ -82,10 +82,10 @@ fn a_fifo_is_refused_and_nobody_waits_for_what_it_will_say() {
 }
 
 #[test]
-fn a_file_that_is_far_too_long_is_refused_and_how_long_it_may_be_is_told() {
+fn a_file_that_is_too_large_is_refused_with_the_allowed_size() {
     for (name, longest) in [("domains", 128 * 1024), ("nginx.conf", 1024 * 1024)] {
         let change = |server: &Server| server.hello.write(name, &"a.example\n".repeat(1024 * 1024)).unwrap();
-        let message = format!("`{name}` has 10485760 bytes; it may have {longest} at most");
+        let message = format!("`{name}` has 10485760 bytes; it may have at most {longest}");
         assert_push_refused(change, &[&message]);
     }
 }
@@ -97,11 +97,11 @@ fn an_internationalised_domain_is_refused_with_the_form_that_browsers_send() {
 }
 
 #[test]
-fn a_site_that_nginx_refuses_is_refused_before_anything_is_changed() {
+fn a_site_that_nginx_rejects_is_refused_before_anything_is_changed() {
     let change = |server: &Server| {
         let port = server.sandbox.nginx_port();
         let broken = format!("server {{\n  listen 127.0.0.1:{port};\n  server_nam www.example.com;\n}}\n");
         server.hello.write("nginx.conf", &broken).unwrap();
     };
-    assert_push_refused(change, &["nginx refuses the site", "unknown directive \"server_nam\""]);
+    assert_push_refused(change, &["nginx rejects the site", "unknown directive \"server_nam\""]);
 }

@@ -1,9 +1,9 @@
-//! Pushes of something else than the deploy branch, and to nowhere.
+//! Pushes of other refs than the deploy branch, and to projects that do not exist.
 
 use crate::{EARLY, assert_refused, assert_says, assert_untouched};
 
 #[test]
-fn a_project_that_was_never_loaded_is_refused_and_told_how_to_load_it() {
+fn a_project_that_was_never_loaded_is_refused_with_the_command_to_load_it() {
     let server = EARLY.lock();
     let before = server.serving().unwrap();
 
@@ -20,7 +20,7 @@ fn a_project_that_was_never_loaded_is_refused_and_told_how_to_load_it() {
 }
 
 #[test]
-fn a_push_to_another_branch_deploys_nothing_and_says_which_branch_does() {
+fn a_push_to_another_branch_deploys_nothing_and_names_the_deploy_branch() {
     let server = EARLY.lock();
     let before = server.serving().unwrap();
     server.hello.set_version("0.9.0").unwrap();
@@ -31,7 +31,7 @@ fn a_push_to_another_branch_deploys_nothing_and_says_which_branch_does() {
     assert_says(
         &run,
         &[
-            "refs/heads/experiment is not the deploy branch of hello, which is main",
+            "refs/heads/experiment is not the deploy branch of hello (main)",
             "nothing is deployed",
             "gatling load hello --branch experiment",
         ],
@@ -41,15 +41,15 @@ fn a_push_to_another_branch_deploys_nothing_and_says_which_branch_does() {
 }
 
 #[test]
-fn a_deleted_branch_stops_nothing() {
+fn deleting_a_branch_does_not_affect_the_app() {
     let server = EARLY.lock();
     let before = server.serving().unwrap();
     server.sandbox.git(&server.build_dir(), &["config", "receive.denyDeleteCurrent", "ignore"]).unwrap();
     server.push_refs(&["main:refs/heads/experiment"]).unwrap();
 
     for (branch, words) in [
-        ("experiment", "refs/heads/experiment is not the deploy branch of hello, which is main"),
-        ("main", "the deploy branch main was deleted: what is deployed stays as it is"),
+        ("experiment", "refs/heads/experiment is not the deploy branch of hello (main)"),
+        ("main", "the deploy branch main was deleted: the deployed release does not change"),
     ] {
         let run = server.push_refs(&["--delete", branch]).unwrap();
         assert_says(&run, &[words]);

@@ -1,4 +1,4 @@
-//! What is wrong on the server.
+//! Problems of the server.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn a_misspelt_key_in_the_operators_file_is_refused_and_named() {
 }
 
 #[test]
-fn a_port_that_is_no_number_is_refused() {
+fn a_port_that_is_not_a_number_is_refused() {
     let change = |server: &Server| {
         server.gatling(&["config", "set", "hello", "PORT=abc"]).unwrap().expect_code(0).unwrap();
     };
@@ -31,17 +31,17 @@ fn a_port_that_is_no_number_is_refused() {
 }
 
 #[test]
-fn a_dotenv_that_was_broken_by_hand_is_refused_and_the_line_named() {
+fn an_invalid_dotenv_is_refused_and_the_line_is_named() {
     let change = |server: &Server| fs::write(server.dotenv(), "A=1\nSECRET=$(pass show hello)\n").unwrap();
     assert_push_refused(change, &["deployments/hello/.env", "line 2", "single quotes"]);
 }
 
-/// Pushes an upgrade to where `mounts`, shell commands, have changed what files there are.
+/// Pushes an upgrade after the shell commands `mounts` have mounted other files, and asserts that it is refused.
 #[track_caller]
 fn assert_push_refused_with_mounts(mounts: impl FnOnce(&Server) -> String, words: &[&str]) {
     let server = EARLY.lock();
     let before = server.serving().unwrap();
-    // With the site as it was, nginx wouldn't be needed.
+    // If the site did not change, nginx would not be needed.
     server.hello.write("domains", "www.example.com\nshop.example.com\n").unwrap();
     server.hello.commit("Another domain").unwrap();
     let script = format!("{}\nexec git push server +main", mounts(&server));
@@ -54,7 +54,7 @@ fn assert_push_refused_with_mounts(mounts: impl FnOnce(&Server) -> String, words
     assert_untouched(&server, &before);
 }
 
-/// A shell command that hides a program wherever the `PATH` leads to it.
+/// A shell command that hides a program everywhere on the `PATH`.
 fn hide(server: &Server, program: &str) -> String {
     let empty = server.sandbox.root().join("empty");
     fs::write(&empty, "").unwrap();
@@ -65,18 +65,21 @@ fn hide(server: &Server, program: &str) -> String {
 }
 
 #[test]
-fn without_nginx_nothing_is_begun() {
+fn no_step_runs_without_nginx() {
     assert_push_refused_with_mounts(|server| hide(server, "nginx"), &["no program nginx", "apt-get install nginx"]);
 }
 
 #[test]
-fn without_mix_nothing_is_begun() {
+fn no_step_runs_without_mix() {
     assert_push_refused_with_mounts(|server| hide(server, "mix"), &["no program mix", "apt-get install elixir"]);
 }
 
 #[test]
-fn without_elixir_nothing_is_begun() {
-    assert_push_refused_with_mounts(|server| hide(server, "elixir"), &["no Elixir", "apt-get install elixir"]);
+fn no_step_runs_without_elixir() {
+    assert_push_refused_with_mounts(
+        |server| hide(server, "elixir"),
+        &["Elixir is not installed on this server", "apt-get install elixir"],
+    );
 }
 
 #[test]
@@ -89,11 +92,11 @@ fn a_read_only_deploy_folder_is_refused() {
 }
 
 #[test]
-fn files_that_were_changed_by_hand_are_not_overwritten_and_the_way_out_is_told() {
+fn files_changed_by_hand_are_not_overwritten_and_the_error_names_the_command_that_undoes_them() {
     let server = EARLY.lock();
     let before = server.serving().unwrap();
     let file = server.build_dir().join("lib/hello.ex");
-    let by_hand = format!("# mended by hand\n{}", fs::read_to_string(&file).unwrap());
+    let by_hand = format!("# fixed by hand\n{}", fs::read_to_string(&file).unwrap());
     fs::write(&file, &by_hand).unwrap();
     server.hello.set_version("0.0.0").unwrap();
 
@@ -103,11 +106,11 @@ fn files_that_were_changed_by_hand_are_not_overwritten_and_the_way_out_is_told()
     assert_eq!(fs::read_to_string(&file).unwrap(), by_hand);
     assert_untouched(&server, &before);
 
-    let told = run.text();
-    let way_out = told.split('`').filter(|part| part.starts_with("git -C")).find(|part| part.contains(" checkout "));
-    let way_out = way_out.unwrap_or_else(|| panic!("no command for taking the changes back is named:\n{told}"));
+    let text = run.text();
+    let undo = text.split('`').filter(|part| part.starts_with("git -C")).find(|part| part.contains(" checkout "));
+    let undo = undo.unwrap_or_else(|| panic!("the output names no command that undoes the changes:\n{text}"));
     let mut sh = server.sandbox.command("sh", Path::new("/"));
-    Output::of(sh.args(["-c", way_out])).unwrap().expect_success().unwrap();
+    Output::of(sh.args(["-c", undo])).unwrap().expect_success().unwrap();
     let run = server.gatling(&["upgrade", "hello"]).unwrap();
     assert_refused(&run, &["the version 0.0.0"]);
 }

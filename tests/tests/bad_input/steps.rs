@@ -1,4 +1,4 @@
-//! What only a step can find out.
+//! Problems that only a step can find.
 
 use std::fs;
 use std::path::Path;
@@ -8,10 +8,10 @@ use gatling_tests::{Output, http};
 
 use crate::{assert_says, assert_untouched};
 
-/// The server for what a step refuses. One of its own, so that nobody waits for all of those.
+/// The server for runs that fail at a step. It is separate, so that these tests run in parallel to the others.
 static LATE: Shared = Shared::new();
 
-/// Pushes what was made of the project, which `step` is to refuse with `words`.
+/// Pushes the project and asserts that `step` fails with `words`.
 #[track_caller]
 fn assert_step_fails(server: &Server, step: &str, words: &[&str]) -> Run {
     let run = server.push().unwrap();
@@ -21,9 +21,9 @@ fn assert_step_fails(server: &Server, step: &str, words: &[&str]) -> Run {
     run
 }
 
-/// That hello 0.1.0 serves, and is the current release.
+/// Asserts that hello 0.1.0 serves and is the current release.
 #[track_caller]
-fn assert_old_one_serves(server: &Server) {
+fn assert_old_release_serves(server: &Server) {
     assert_eq!(server.serving().unwrap().answer, (200, answer(VERSION)));
     server.script(&["status"]).unwrap().expect_code(0).unwrap();
     let current = fs::read_link(server.deploy_dir().join("current")).unwrap();
@@ -31,7 +31,7 @@ fn assert_old_one_serves(server: &Server) {
 }
 
 #[test]
-fn a_compile_error_ends_the_run_in_the_compilers_words() {
+fn a_compile_error_ends_the_run_with_the_compilers_message() {
     let server = LATE.lock();
     let before = server.serving().unwrap();
     server.hello.set_version("0.2.0").unwrap();
@@ -59,11 +59,11 @@ fn a_port_that_another_program_listens_on_is_refused_before_the_old_release_is_s
     );
 
     assert_untouched(&server, &before);
-    assert_old_one_serves(&server);
+    assert_old_release_serves(&server);
 }
 
 #[test]
-fn a_release_that_crashes_at_boot_is_replaced_by_the_old_one_and_its_last_words_are_shown() {
+fn a_release_that_crashes_at_boot_is_replaced_by_the_old_one_and_its_last_output_is_shown() {
     let server = LATE.lock();
     server.hello.set_version("0.2.0").unwrap();
     server
@@ -73,7 +73,7 @@ fn a_release_that_crashes_at_boot_is_replaced_by_the_old_one_and_its_last_words_
 
     assert_step_fails(&server, "upgrade_service", &["no such planet", "stopped by itself", "0.1.0 was put back"]);
 
-    assert_old_one_serves(&server);
+    assert_old_release_serves(&server);
 }
 
 #[test]
@@ -90,17 +90,17 @@ fn a_release_that_is_never_healthy_is_replaced_by_the_old_one() {
         &["still answers with 503 at", "/health after 2 s", "0.1.0 was put back"],
     );
 
-    assert_old_one_serves(&server);
+    assert_old_release_serves(&server);
 }
 
 #[test]
-fn a_site_that_nginx_refuses_after_all_is_replaced_by_the_old_one_byte_for_byte() {
+fn if_nginx_rejects_the_site_in_the_last_step_the_old_one_is_restored_byte_for_byte() {
     let server = LATE.lock();
     let site = server.sandbox.nginx_dir().join("sites-available/hello");
     let before = fs::read(&site).unwrap();
     server.hello.write("domains", "www.example.com\nshop.example.com\n").unwrap();
     server.hello.set_version("0.2.0").unwrap();
-    // Something that nginx refuses, and that is there only once the new site was tried.
+    // A site that nginx rejects, written after the trial of the new site.
     let other = server.sandbox.nginx_dir().join("sites-enabled/other");
     let write = format!("[fn _ -> File.write!({other:?}, \"nonsense;\") end, \"hello.digest\"]");
     server.hello.replace("mix.exs", "[\"hello.digest\"]", &write).unwrap();
@@ -109,10 +109,10 @@ fn a_site_that_nginx_refuses_after_all_is_replaced_by_the_old_one_byte_for_byte(
 
     fs::remove_file(other).unwrap();
     assert_eq!(run.code, Some(1), "the exit code; it said:\n{}", run.text());
-    let put_back = format!("{} was put back as it was", site.display());
-    assert_says(&run, &["the step configure_nginx", "unknown directive \"nonsense\"", &put_back, "push again"]);
+    let restored = format!("the previous {} was restored", site.display());
+    assert_says(&run, &["the step configure_nginx", "unknown directive \"nonsense\"", &restored, "push again"]);
     assert_eq!(fs::read(&site).unwrap(), before);
-    // nginx is the last step: the app itself was upgraded by then.
+    // nginx is the last step, so the app itself was already upgraded.
     server.sandbox.wait_for_answer(200, &answer("0.2.0")).unwrap();
     let mut check = server.sandbox.command("nginx", Path::new("/"));
     check.arg("-t").arg("-c").arg(server.sandbox.nginx_dir().join("nginx.conf"));
@@ -120,7 +120,7 @@ fn a_site_that_nginx_refuses_after_all_is_replaced_by_the_old_one_byte_for_byte(
 }
 
 #[test]
-fn a_port_of_nginxs_that_another_server_listens_on_is_named_and_the_old_site_serves() {
+fn if_another_server_uses_nginxs_port_it_is_named_and_the_old_site_still_serves() {
     let server = LATE.lock();
     let taken = http::taken_port().unwrap();
     fs::write(server.sandbox.config(), format!("[nginx]\nlisten = [\"127.0.0.1:{taken}\"]\n")).unwrap();
@@ -166,7 +166,7 @@ fn a_mix_release_that_builds_nothing_is_a_failure() {
 }
 
 #[test]
-fn of_two_refs_in_one_push_only_the_deploy_branch_is_deployed_and_the_other_is_named() {
+fn only_the_deploy_branch_of_a_push_with_two_refs_is_deployed() {
     let server = LATE.lock();
     server.hello.set_version("0.2.0").unwrap();
     server.hello.commit("Version 0.2.0").unwrap();
@@ -179,7 +179,7 @@ fn of_two_refs_in_one_push_only_the_deploy_branch_is_deployed_and_the_other_is_n
 }
 
 #[test]
-fn a_mix_exs_that_prints_rubbish_is_understood_all_the_same() {
+fn unrelated_output_of_mix_exs_is_ignored() {
     let server = LATE.lock();
     let rubbish =
         "IO.puts(\"gatling\\n\\e[31mversion 9.9.9\")\nIO.binwrite(<<255, 0, 10>>)\nIO.write(\"no line end\")\n";

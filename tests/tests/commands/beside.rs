@@ -51,7 +51,7 @@ fn run_finds_the_programs_of_the_release_by_name_and_by_path() {
         assert_eq!((shown.code, shown.output.stdout.as_str()), (Some(0), "42\n"), "{}", shown.output.stderr);
     }
     let args = ["run", "hello", "--", "no-such-program"];
-    said(server.gatling(&args).unwrap(), &args, 1, &["there is no program no-such-program"]);
+    said(server.gatling(&args).unwrap(), &args, 1, &["the program no-such-program is not on the PATH"]);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn what_is_not_deployed_has_no_release_to_run_beside_and_no_log() {
 
     run(&sandbox, &["run", "hello", "--", "true"], 1, &["hello is not deployed yet", "gatling deploy hello"]);
     run(&sandbox, &["console", "hello"], 1, &["hello is not deployed yet", "gatling deploy hello"]);
-    run(&sandbox, &["logs", "hello"], 1, &["hello has written nothing yet", "hello.log"]);
+    run(&sandbox, &["logs", "hello"], 1, &["hello has not written a log yet", "hello.log"]);
     run(&sandbox, &["run", "helo", "--", "true"], 2, &["Did you mean hello?"]);
 }
 

@@ -22,7 +22,7 @@ fn the_help_of_every_command_tells_its_arguments() {
         (&["config", "unset"], &["<PROJECT>", "<KEY>..."]),
         (&["console"], &["<PROJECT>"]),
         (&["run"], &["<PROJECT>", "-- <COMMAND>..."]),
-        (&["restart"], &["<PROJECT>"]),
+        (&["restart"], &["<PROJECT>", "--json"]),
         (&["status"], &["[PROJECT]", "--json"]),
         (&["history"], &["<PROJECT>", "-n", "RUNS", "--json"]),
         (&["log"], &["<PROJECT>", "[RUN]", "--follow", "--json", "--quiet", "--verbose"]),
@@ -32,6 +32,8 @@ fn the_help_of_every_command_tells_its_arguments() {
         (&["plan"], &["<PROJECT>", "[PIPELINE]", "--json"]),
         (&["hooks"], &["check"]),
         (&["hooks", "check"], &["[FILES]...", "--json"]),
+        (&["hooks", "build"], &["[DIR]", "--json"]),
+        (&["hooks", "run"], &["<FILE> <HOOK>", "--json", "--dry-run"]),
     ];
     let all =
         run(&sandbox, &["--help"], 0, &["GATLING_HOME", "GATLING_ETC_DIR", "GATLING_NGINX_DIR", "GATLING_CONFIG"]);

@@ -170,7 +170,7 @@ fn a_hook_of_the_wrong_type_is_reported_with_the_right_type() {
 fn another_version_of_the_contract_is_reported_with_both() {
     let newer = contract().replace("gatling:hooks@1.2.0", "gatling:hooks@1.7.0");
     let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.2.0", "@1.7.0");
-    let report = check_built(&world, &newer, 1, &["gatling:hooks@1.7.0", "this gatling has gatling:hooks@1.2.0"]);
+    let report = check_built(&world, &newer, 1, &["gatling:hooks@1.7.0", "this Gatling provides gatling:hooks@1.2.0"]);
     assert_eq!(report["contract"], "1.7.0");
 }
 
@@ -178,12 +178,7 @@ fn another_version_of_the_contract_is_reported_with_both() {
 fn a_contract_without_a_version_is_reported() {
     let unversioned = contract().replace("gatling:hooks@1.2.0", "gatling:hooks");
     let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.2.0", "");
-    check_built(
-        &world,
-        &unversioned,
-        1,
-        &["without a version", "gatling:hooks@1.2.0", "write the version into the world"],
-    );
+    check_built(&world, &unversioned, 1, &["without a version", "gatling:hooks@1.2.0", "add the version to the world"]);
 }
 
 #[test]
@@ -211,7 +206,7 @@ fn without_files_the_hooks_files_of_the_folder_are_checked() {
     fs::copy(places::guest("few").unwrap(), folder.join("upgrade.wasm")).unwrap();
     fs::write(folder.join("unload.wasm"), "rubbish").unwrap();
 
-    run_in(&sandbox, &folder, &["hooks", "check"], 1, &["before_mix_digest", "unload.wasm", "no WebAssembly"]);
+    run_in(&sandbox, &folder, &["hooks", "check"], 1, &["before_mix_digest", "unload.wasm", "not a WebAssembly file"]);
 }
 
 #[test]

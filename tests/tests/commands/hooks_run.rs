@@ -56,8 +56,8 @@ fn a_part_of_the_env_can_be_given_and_the_rest_is_made_up() {
     for (text, word) in [
         (r#"{"verion": "1"}"#, r#"did you mean "version""#),
         (r#"{"version": 1}"#, "version"),
-        ("rubbish", "no JSON object"),
-        ("", "no JSON object"),
+        ("rubbish", "not a JSON object"),
+        ("", "not a JSON object"),
     ] {
         let env = env_file(&sandbox, text);
         run(&sandbox, &["hooks", "run", &file, "before_mix_compile", "--env", &env], 1, &[word, "env.json"]);
@@ -81,7 +81,7 @@ fn a_failure_is_made_up_for_the_hook_that_wants_one_or_given_in_part() {
     run(&sandbox, &["hooks", "run", &file, "on_failure", "--env", &env], 1, &words);
 
     let failure = env_file(&sandbox, r#"{"massage": "no"}"#);
-    let words = [r#"the failure has no field "massage"; did you mean "message"?"#, "env.json"];
+    let words = [r#"the failure record has no field "massage"; did you mean "message"?"#, "env.json"];
     run(&sandbox, &["hooks", "run", &file, "on_failure", "--failure", &failure], 1, &words);
     let words = ["--failure is for the hook on_failure, and not for before_mix_release"];
     run(&sandbox, &["hooks", "run", &file, "before_mix_release", "--failure", &failure], 2, &words);

@@ -4,7 +4,7 @@ use std::fs;
 
 use gatling_tests::Sandbox;
 
-use crate::{run, snapshot};
+use crate::{json, run, snapshot};
 
 #[test]
 fn loading_a_project_says_what_to_do_next() {
@@ -43,7 +43,7 @@ fn loading_again_changes_the_deploy_branch_when_one_is_named() {
 
     run(&sandbox, &["load", "hello", "--branch", "live"], 0, &["git push server live"]);
 
-    run(&sandbox, &["receive", "hello", "refs/heads/main"], 0, &["not the deploy branch of hello, which is live"]);
+    run(&sandbox, &["receive", "hello", "refs/heads/main"], 0, &["not the deploy branch of hello (live)"]);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_folder_that_is_no_repository_is_left_alone() {
     fs::write(folder.join("thesis.txt"), "important").unwrap();
     let before = snapshot(&sandbox.home());
 
-    run(&sandbox, &["load", "hello"], 2, &["hello is there already", "no repository", "move it away"]);
+    run(&sandbox, &["load", "hello"], 2, &["hello already exists", "is not a git repository", "move it away"]);
 
     assert_eq!(snapshot(&sandbox.home()), before);
 }
@@ -67,7 +67,7 @@ fn somebodys_own_repository_is_left_alone() {
     sandbox.git(&folder, &["commit", "--quiet", "--allow-empty", "--message", "Mine"]).unwrap();
     let before = snapshot(&sandbox.home());
 
-    run(&sandbox, &["load", "hello"], 2, &["hello is a repository that gatling did not make", "move it away"]);
+    run(&sandbox, &["load", "hello"], 2, &["hello is a git repository that gatling did not create", "move it away"]);
 
     assert_eq!(snapshot(&sandbox.home()), before);
 }
@@ -113,4 +113,20 @@ fn an_unknown_project_is_refused_with_those_there_are_and_the_one_that_was_meant
     let far = run(&sandbox, &["env", "warehouse"], 2, &["hello, shop"]);
     assert!(!far.contains("Did you mean"), "{far}");
     assert_eq!(snapshot(&sandbox.home()), before);
+}
+
+#[test]
+fn the_facts_of_a_loaded_project_are_one_json_object() {
+    let sandbox = Sandbox::new().unwrap();
+    let expected = |renewed: bool, branch: &str| {
+        serde_json::json!({
+            "project": "hello",
+            "repository": sandbox.home().join("hello"),
+            "deploy_dir": sandbox.home().join("deployments/hello"),
+            "branch": branch,
+            "renewed": renewed,
+        })
+    };
+    assert_eq!(json(&sandbox, &["load", "hello", "--json"], 0), expected(false, "main"));
+    assert_eq!(json(&sandbox, &["load", "hello", "--branch", "live", "--json"], 0), expected(true, "live"));
 }

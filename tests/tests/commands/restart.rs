@@ -3,6 +3,7 @@
 use std::fs;
 
 use gatling_tests::server::{Server, Shared};
+use serde_json::Value;
 
 use crate::said;
 
@@ -36,6 +37,15 @@ fn a_changed_variable_reaches_the_app_as_a_release_of_its_own() {
     assert_eq!(has(&server, "COLOUR").as_deref(), Some("green"));
     let plain = fs::read_to_string(server.deploy_dir().join("releases/0.1.0/.env")).unwrap();
     assert!(!plain.contains("COLOUR"), "the release that served before has its own environment:\n{plain}");
+    // It is a run like any other.
+    let said = server.gatling(&["history", "hello"]).unwrap().expect_code(0).unwrap();
+    let latest = said.output.stdout.lines().nth(1).unwrap().to_owned();
+    assert!(latest.contains("restart") && latest.contains("succeeded"), "{latest}");
+    let journal = server.gatling(&["log", "hello", "--json"]).unwrap().expect_code(0).unwrap().output.stdout;
+    let events: Vec<Value> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let changes: Vec<_> = events.iter().filter(|event| event["change"] == "release").collect();
+    assert_eq!((&changes[0]["event"], &changes[1]["event"]), (&"changing".into(), &"changed".into()), "{journal}");
+    assert!(changes[0]["undo"].to_string().contains("\"0.1.0\""), "{journal}");
 }
 
 #[test]
@@ -43,7 +53,7 @@ fn without_a_change_the_same_release_is_started_anew() {
     let server = SERVER.lock();
     let before = server.serving().unwrap();
 
-    restart(&server, 0, &["is as it was", "hello 0.1.0 is serving"]);
+    restart(&server, 0, &["has not changed", "hello 0.1.0 is serving"]);
 
     assert_ne!(server.serving().unwrap().pid, before.pid);
     assert!(fs::read_link(server.deploy_dir().join("current")).unwrap().ends_with("0.1.0"));

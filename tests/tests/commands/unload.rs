@@ -23,7 +23,7 @@ fn unloading_removes_the_project_and_leaves_its_database_alone() {
     sandbox.load("hello").unwrap();
     run(&sandbox, &["load", "shop"], 0, &[]);
 
-    run(&sandbox, &["unload", "hello", "--yes"], 0, &["hello is unloaded", "database was left alone"]);
+    run(&sandbox, &["unload", "hello", "--yes"], 0, &["hello is unloaded", "database was kept"]);
 
     assert!(!sandbox.home().join("hello").exists());
     assert!(!sandbox.home().join("deployments/hello").exists());

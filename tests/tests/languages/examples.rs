@@ -1,13 +1,13 @@
-//! The examples: the same hooks in every language say and do the same.
+//! The examples: the same hooks in every language have the same output and effects.
 
 use std::fs;
 
 use gatling_tests::{Output, Sandbox, places};
 
 /// What Gatling itself says in the place of a hook whose code isn't ready yet.
-const WAITING: &str = "waiting until upgrade.wasm is compiled";
+const WAITING: &str = "compiling upgrade.wasm: ";
 
-/// What whoever pushes sees of the hooks, step after step.
+/// The hooks' lines in the output of a push, in order.
 fn said_by_hooks(output: &Output) -> Vec<String> {
     let mut said = Vec::new();
     let mut in_hook = false;
@@ -21,7 +21,7 @@ fn said_by_hooks(output: &Output) -> Vec<String> {
     said
 }
 
-fn says_and_does_the_same(language: &str) {
+fn has_the_same_output_and_effects(language: &str) {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();
@@ -45,7 +45,7 @@ fn says_and_does_the_same(language: &str) {
     assert_eq!(said_by_hooks(&output), expected, "{output:?}");
     assert!(sandbox.get("/assets/build.txt").unwrap().1.contains(&format!("version 0.2.0\ncommit {commit}\n")));
 
-    // Told to fail, it says of what.
+    // With a deliberate failure, on_failure logs it.
     hello.set_version("0.3.0").unwrap();
     hello.write("FAIL", "").unwrap();
     hello.commit("A failure").unwrap();
@@ -56,7 +56,7 @@ fn says_and_does_the_same(language: &str) {
     assert_eq!(said[said.len() - 2..], expected, "{output:?}");
     hello.remove("FAIL").unwrap();
 
-    // Tried where they stand, without the grant to run the script: each copes, in the same words.
+    // Called in the project, without the grant to run the script: each handles that with the same messages.
     let run = |hook: &str| {
         let mut command = sandbox.gatling(&["hooks", "run", "upgrade.wasm", hook]);
         Output::of(command.current_dir(hello.dir())).unwrap()
@@ -91,31 +91,31 @@ fn says_and_does_the_same(language: &str) {
 }
 
 #[test]
-fn the_example_in_rust_says_and_does_what_all_do() {
-    says_and_does_the_same("rust");
+fn the_example_in_rust_behaves_like_the_others() {
+    has_the_same_output_and_effects("rust");
 }
 
 #[test]
-fn the_example_in_javascript_says_and_does_what_all_do() {
-    says_and_does_the_same("js");
+fn the_example_in_javascript_behaves_like_the_others() {
+    has_the_same_output_and_effects("js");
 }
 
 #[test]
-fn the_example_in_python_says_and_does_what_all_do() {
-    says_and_does_the_same("python");
+fn the_example_in_python_behaves_like_the_others() {
+    has_the_same_output_and_effects("python");
 }
 
 #[test]
-fn the_example_in_c_says_and_does_what_all_do() {
-    says_and_does_the_same("c");
+fn the_example_in_c_behaves_like_the_others() {
+    has_the_same_output_and_effects("c");
 }
 
 #[test]
-fn the_example_in_go_says_and_does_what_all_do() {
-    says_and_does_the_same("go");
+fn the_example_in_go_behaves_like_the_others() {
+    has_the_same_output_and_effects("go");
 }
 
 #[test]
-fn the_example_in_zig_says_and_does_what_all_do() {
-    says_and_does_the_same("zig");
+fn the_example_in_zig_behaves_like_the_others() {
+    has_the_same_output_and_effects("zig");
 }

@@ -1,4 +1,4 @@
-//! Projects of hooks in each language: started, built, checked and tried.
+//! Projects of hooks in each language: created, built, checked and run.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gatling_tests::{Output, places, tools};
+use serde_json::Value;
 use tempfile::TempDir;
 
-/// A mix project, as far as `gatling hooks` looks at it.
+/// The parts of a mix project that `gatling hooks` uses.
 struct App {
     root: TempDir,
 }
@@ -24,7 +25,7 @@ impl App {
         self.root.path().join(name)
     }
 
-    /// `command` in the project, with a home of its own.
+    /// Runs `command` in the project, with its own home.
     fn run(&self, command: &mut Command) -> Output {
         let command = command.current_dir(self.root.path()).env("GATLING_HOME", self.root.path());
         Output::of(command.env("GATLING_CONFIG", self.path("none.toml"))).unwrap()
@@ -42,10 +43,14 @@ impl App {
 
     /// Builds it with the tools that setup installed.
     fn build(&self) -> Output {
-        self.run(&mut tools::build(&places::gatling().unwrap(), &self.path("hooks")).unwrap())
+        self.run(&mut self.build_command())
     }
 
-    /// Builds it where `tools` is all that is on the PATH.
+    fn build_command(&self) -> Command {
+        tools::build(&places::gatling().unwrap(), &self.path("hooks")).unwrap()
+    }
+
+    /// Builds it with only `tools` on the PATH.
     fn build_with(&self, tools: &Path) -> Output {
         let mut build = Command::new(places::gatling().unwrap());
         build.args(["hooks", "build", "hooks"]).env("PATH", tools);
@@ -55,7 +60,7 @@ impl App {
         self.run(&mut build)
     }
 
-    /// A program that a shell carries out, in the folder `bin`.
+    /// Writes a shell script as a program in the folder `bin`.
     fn program(&self, name: &str, script: &str) -> PathBuf {
         let bin = self.path("bin");
         fs::create_dir_all(&bin).unwrap();
@@ -77,7 +82,11 @@ fn goes_from_nothing_to_a_hook_that_is_called(language: &str) {
         said.contains("upgrade.wasm") && said.ends_with(": before_mix_compile, after_upgrade_service, on_failure"),
         "{built:?}"
     );
-    // The README says how to go on, in the words that were used here.
+    let again = app.run(app.build_command().arg("--json")).expect_success().unwrap();
+    let report: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((&report["v"], &report["task"], &report["language"]), (&1.into(), &"upgrade".into(), &language.into()));
+    assert_eq!(report["hooks"], serde_json::json!(["before_mix_compile", "after_upgrade_service", "on_failure"]));
+    // The README contains the commands that were used here.
     let readme = fs::read_to_string(app.path("hooks/README.md")).unwrap();
     let commands: Vec<_> = readme.lines().filter_map(|line| line.strip_prefix("    gatling ")).collect();
     assert!(commands[0].starts_with("hooks build hooks "), "{readme}");
@@ -124,7 +133,7 @@ fn a_project_in_zig_goes_from_nothing_to_a_hook_that_is_called() {
 }
 
 #[test]
-fn a_missing_tool_is_named_with_what_installs_it() {
+fn a_missing_tool_is_named_with_the_command_that_installs_it() {
     for (language, tool, install) in [
         ("rust", "cargo", "rustup target add wasm32-wasip2"),
         ("js", "node", "apt-get install nodejs npm"),
@@ -145,8 +154,8 @@ fn a_missing_tool_is_named_with_what_installs_it() {
 }
 
 #[test]
-fn a_missing_part_of_a_tool_is_named_with_what_installs_it() {
-    // Without a package or two, clang answers questions for a file with its bare name.
+fn a_missing_part_of_a_tool_is_named_with_the_command_that_installs_it() {
+    // If packages are missing, clang answers a question for a file's path with the bare name.
     let app = App::new();
     app.start("c");
     let bin = app.program("clang", "case $2 in *=*) echo ${2#*=} ;; *) echo /usr/lib/none/builtins.a ;; esac");
@@ -164,11 +173,16 @@ fn a_missing_part_of_a_tool_is_named_with_what_installs_it() {
     app.program("rustc", "echo /usr/lib/none");
     let output = app.build_with(&app.program("cargo", "echo 'error: no core' >&2; exit 101"));
     assert!(output.says("error: no core"), "{output:?}");
-    assert!(output.says("`rustup target add wasm32-wasip2` installs the standard library"), "{output:?}");
+    assert!(
+        output.says(
+            "the standard library for wasm32-wasip2 is missing; install it with `rustup target add wasm32-wasip2`"
+        ),
+        "{output:?}"
+    );
 }
 
 #[test]
-fn what_a_compiler_says_is_shown_and_the_hooks_file_stays_as_it_was() {
+fn a_compile_error_is_shown_and_the_hooks_file_does_not_change() {
     let app = App::new();
     app.start("c");
     app.build().expect_success().unwrap();
@@ -183,7 +197,7 @@ fn what_a_compiler_says_is_shown_and_the_hooks_file_stays_as_it_was() {
 }
 
 #[test]
-fn a_component_without_hooks_is_not_put_where_hooks_are_looked_for() {
+fn a_component_without_hooks_is_not_installed_as_the_hooks_file() {
     let app = App::new();
     app.start("c");
     let world = "package my:hooks;\nworld upgrade {\n  export tick: func();\n}\n";
@@ -194,12 +208,12 @@ fn a_component_without_hooks_is_not_put_where_hooks_are_looked_for() {
     let output = app.build();
 
     assert_eq!(output.status.code(), Some(1));
-    assert!(output.says("it exports no hooks of the task upgrade"), "{output:?}");
+    assert!(output.says("it exports no hooks of the pipeline upgrade"), "{output:?}");
     assert!(!app.path("upgrade.wasm").exists());
 }
 
 #[test]
-fn a_name_that_is_no_hooks_is_refused_before_anything_is_written() {
+fn an_unknown_hook_name_is_refused_before_anything_is_written() {
     let app = App::new();
 
     let output = app.gatling(&["hooks", "new", "hooks", "--lang", "c", "--hooks", "after_mix_compil"]);
@@ -210,7 +224,7 @@ fn a_name_that_is_no_hooks_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn the_contract_is_printed_and_written_and_never_replaces_another_by_itself() {
+fn the_contract_is_printed_or_written_and_replaces_another_file_only_with_force() {
     let app = App::new();
     let contract = fs::read_to_string(places::workspace().join("wit/hooks.wit")).unwrap();
     assert_eq!(app.gatling(&["hooks", "wit"]).stdout, contract);

@@ -1,4 +1,4 @@
-//! Hooks that ask for too much, or for what is not theirs, with WASI's own means.
+//! Hooks that use WASI to ask for too much, or for files and secrets that are not granted.
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,16 +13,16 @@ fn asker() -> Vec<u8> {
     fs::read(places::guest("asker").unwrap()).unwrap()
 }
 
-/// Settings with these grants beside.
+/// The settings with additional grants.
 fn granting(grants: &str) -> String {
     SETTINGS.replace("[hooks.grants]\n", &format!("[hooks.grants]\n{grants}\n"))
 }
 
-/// That this wish ends the run with `words` before the step that comes next, and the old version
-/// goes on serving.
+/// Asserts that this request of a hook ends the run with `words` before the next step, and that the old version keeps
+/// serving.
 #[track_caller]
-fn assert_wish_ends(server: &Server, wish: &str, grants: &str, what: &str, words: &str) {
-    server.hello.write("wishes", wish).unwrap();
+fn assert_request_ends(server: &Server, request: &str, grants: &str, what: &str, words: &str) {
+    server.hello.write("wishes", request).unwrap();
     let words = ["the hook before_mix_compile of upgrade.wasm", words];
     assert_hooks_end_before(server, "$ mix compile", &asker(), &granting(grants), what, &words);
 }
@@ -30,32 +30,32 @@ fn assert_wish_ends(server: &Server, wish: &str, grants: &str, what: &str, words
 #[test]
 fn a_hook_that_opens_a_thousand_files_is_ended() {
     let words = "more than 256 open files, folders, streams and requests at once";
-    assert_wish_ends(&SERVER.lock(), "hold mix.exs 1000", "read = ['.']", "files", words);
+    assert_request_ends(&SERVER.lock(), "hold mix.exs 1000", "read = ['.']", "files", words);
 }
 
-/// That this wish, of a server that never answers, ends the run with `words`.
+/// Asserts that this request to a server that never answers ends the run with `words`.
 #[track_caller]
-fn assert_wish_of_silent_server_ends(wish: impl Fn(&str) -> String, what: &str, words: &str) {
+fn assert_request_to_silent_server_ends(request: impl Fn(&str) -> String, what: &str, words: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let grants = format!("read = ['wishes']\nhttp = ['{address}']");
-    assert_wish_ends(&SERVER.lock(), &wish(&format!("http://{address}/")), &grants, what, words);
+    assert_request_ends(&SERVER.lock(), &request(&format!("http://{address}/")), &grants, what, words);
 }
 
 #[test]
 fn a_hook_that_makes_a_thousand_requests_at_once_is_ended() {
     let words = "more than 256 open files, folders, streams and requests at once";
-    assert_wish_of_silent_server_ends(|url| format!("flood {url} 1000"), "requests", words);
+    assert_request_to_silent_server_ends(|url| format!("flood {url} 1000"), "requests", words);
 }
 
 #[test]
 fn a_request_that_is_never_answered_ends_with_the_hook() {
     let words = "time limit (2.0 s) exceeded";
-    assert_wish_of_silent_server_ends(|url| format!("post {url}"), "request", words);
+    assert_request_to_silent_server_ends(|url| format!("post {url}"), "request", words);
 }
 
 #[test]
-fn the_projects_secrets_and_the_servers_files_are_out_of_reach_in_a_deployment_too() {
+fn hooks_cannot_reach_secrets_or_other_files_of_the_server_in_a_deployment() {
     let server = SERVER.lock();
     let dotenv = fs::read_to_string(server.dotenv()).unwrap() + "SECRET='hush'\n";
     fs::write(server.dotenv(), dotenv).unwrap();
@@ -81,9 +81,9 @@ fn the_projects_secrets_and_the_servers_files_are_out_of_reach_in_a_deployment_t
     let run = server.push().unwrap().expect_code(0).unwrap();
 
     let lines = run.output.lines();
-    for wish in refused {
-        let is_refused = |line: &&str| line.starts_with(&format!("    {wish} -> error: "));
-        assert!(lines.iter().any(is_refused), "{wish}:\n{}", run.text());
+    for request in refused {
+        let is_refused = |line: &&str| line.starts_with(&format!("    {request} -> error: "));
+        assert!(lines.iter().any(is_refused), "{request}:\n{}", run.text());
     }
     assert!(!run.text().contains("hush") && !run.text().contains("root:"), "{}", run.text());
     assert_eq!(fs::read_to_string(server.build_dir().join(".git/hooks/post-update")).unwrap(), git_hook);

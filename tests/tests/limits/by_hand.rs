@@ -1,4 +1,4 @@
-//! Hooks that no compiler would make: their core modules are written by hand.
+//! Hooks that no compiler would produce: their core modules are written by hand.
 
 use std::fs;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -10,7 +10,7 @@ use gatling_tests::server::Server;
 use crate::{SERVER, SETTINGS, assert_hooks_end};
 use gatling_tests::component::{USE, component_around, contract};
 
-/// What of WASI the hooks below import.
+/// The parts of WASI that the hooks below import.
 const POLL: &str = "package wasi:io@0.2.6; interface poll { resource pollable; }";
 const CLOCK: &str = "package wasi:clocks@0.2.6; interface monotonic-clock {
     use wasi:io/poll@0.2.6.{pollable};
@@ -21,16 +21,16 @@ const LOG: &str = r#"(import "gatling:hooks/log@1.0.0" "log" (func $log (param i
 const RUN: &str =
     r#"(import "gatling:hooks/process@1.0.0" "run" (func $run (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#;
 
-/// A megabyte, and a gigabyte: where texts and lists lie that are all zeros, and how long.
+/// The position and the length of texts and lists that are all zeros: a megabyte and a gigabyte.
 const FROM: usize = 1 << 20;
 const GIGABYTE: usize = 1 << 30;
 
-/// What is said of a hook that hands over too much in one go.
+/// The error of a hook that passes too much data in one call.
 const TOO_MUCH: [&str; 2] =
     ["the hook before_mix_deps_get of upgrade.wasm", "too much data is being copied between the host and the guest"];
 
-/// A component with the hook `before_mix_deps_get`, which is these instructions. What it returns
-/// is where its result lies: at 0 there is none but `ok`.
+/// A component with the hook `before_mix_deps_get`, made of these instructions. They return the address of the
+/// result; at address 0 it is `ok`.
 fn hook(pages: usize, parts: &str, instructions: &str) -> Vec<u8> {
     let module = format!(
         r#"(module
@@ -53,18 +53,18 @@ fn hook(pages: usize, parts: &str, instructions: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_trap_in_functions_with_endless_names_is_told_in_few_words() {
-    // It calls itself some times and traps: all of these frames are told.
+fn the_backtrace_of_functions_with_very_long_names_is_cut() {
+    // It calls itself several times and traps: all these frames are in the backtrace.
     let name = "x".repeat(3_000_000);
     let parts = format!(
         "(func ${name} (param i32) (if (i32.eqz (local.get 0)) (then unreachable)) \
          (call ${name} (i32.sub (local.get 0) (i32.const 1))))"
     );
     let hook = hook(2, &parts, &format!("(call ${name} (i32.const 30)) (i32.const 0)"));
-    assert_ended(&hook, SETTINGS, "names", &["it trapped", "unreachable", "(cut here: it has"]);
+    assert_ended(&hook, SETTINGS, "names", &["it trapped", "unreachable", "… (truncated: "]);
 }
 
-/// A component that also has this core module, and so many instances of it.
+/// Adds this core module and `count` instances of it to a component.
 fn with_instances(mut component: Vec<u8>, module: &str, count: usize) -> Vec<u8> {
     const CORE_MODULE: u8 = 1;
     const CORE_INSTANCES: u8 = 2;
@@ -107,7 +107,7 @@ fn leb128(mut number: usize, into: &mut Vec<u8>) {
     into.push(number as u8);
 }
 
-/// What `work` returns, and the most memory in bytes that Gatling's worker had meanwhile.
+/// The result of `work`, and the peak memory of Gatling's worker during it, in bytes.
 fn with_memory_of_worker<T>(server: &Server, work: impl FnOnce() -> T) -> (T, usize) {
     let memory = || {
         let status = fs::read_to_string(format!("/proc/{}/status", server.sandbox.worker()?.as_raw_pid())).ok()?;
@@ -115,7 +115,7 @@ fn with_memory_of_worker<T>(server: &Server, work: impl FnOnce() -> T) -> (T, us
         Some(line.trim().strip_suffix(" kB")?.parse::<usize>().ok()? * 1024)
     };
     thread::scope(|scope| {
-        // When the work is done, or has failed, nobody sends any more.
+        // The channel is closed when the work is done or has failed.
         let (working, is_done) = mpsc::channel::<()>();
         let most = scope.spawn(move || {
             let mut most = 0;
@@ -130,8 +130,8 @@ fn with_memory_of_worker<T>(server: &Server, work: impl FnOnce() -> T) -> (T, us
     })
 }
 
-/// That this hook ends soon after its two seconds at the latest, with `words`, and that Gatling
-/// takes less than half a gigabyte for it.
+/// Asserts that this hook ends with `words`, at the latest soon after its limit of two seconds, and that Gatling uses
+/// less than half a gigabyte for it.
 #[track_caller]
 fn assert_ended(hook: &[u8], settings: &str, what: &str, words: &[&str]) {
     let server = SERVER.lock();
@@ -143,20 +143,20 @@ fn assert_ended(hook: &[u8], settings: &str, what: &str, words: &[&str]) {
     assert!(begun.elapsed() < Duration::from_secs(10), "{what}: it took {:?}", begun.elapsed());
 }
 
-/// Settings with room for what lies in two gigabytes.
+/// Settings that allow two gigabytes of memory.
 fn roomy() -> String {
     SETTINGS.replace("64MiB", "2GiB")
 }
 
 #[test]
-fn a_component_whose_start_never_ends_is_stopped_in_time() {
+fn a_component_whose_start_function_never_returns_is_stopped_in_time() {
     let hook = hook(2, "(func $spin (loop $again (br $again))) (start $spin)", "(i32.const 0)");
     let words = ["the hook before_mix_deps_get of upgrade.wasm", "time limit (2.0 s) exceeded"];
     assert_ended(&hook, SETTINGS, "start", &words);
 }
 
 #[test]
-fn an_error_of_a_gigabyte_is_not_taken() {
+fn an_error_of_a_gigabyte_is_not_copied() {
     let data = r#"(data (i32.const 16) "\01\00\00\00" "\00\00\10\00" "\00\00\00\40")"#;
     let hook = hook((FROM + GIGABYTE) >> 16, data, "(i32.const 16)");
     assert_ended(&hook, &roomy(), "error", &TOO_MUCH);
@@ -169,7 +169,7 @@ fn a_line_of_a_gigabyte_is_not_logged() {
     assert_ended(&hook, &roomy(), "line", &TOO_MUCH);
 }
 
-/// A hook that runs `true` with so many empty arguments, and returns the error that comes of it.
+/// A hook that runs `true` with `count` empty arguments, and returns the resulting error.
 fn with_arguments(count: usize) -> Vec<u8> {
     let parts = format!(r#"{RUN} (data (i32.const 128) "true") (data (i32.const 32) "\01\00\00\00")"#);
     let instructions = format!(
@@ -200,13 +200,13 @@ fn a_hook_that_grows_its_tables_is_ended() {
 }
 
 #[test]
-fn what_many_instances_have_is_added_up() {
+fn the_resources_of_all_instances_count_together() {
     let fine = hook(2, "", "(i32.const 0)");
     let memories = with_instances(fine.clone(), "(module (memory 20))", 100);
     assert_ended(&memories, SETTINGS, "memories", &["memory limit (64.0 MiB) exceeded"]);
     let tables = with_instances(fine, "(module (table 2000 funcref))", 100);
     assert_ended(&tables, SETTINGS, "tables", &["table limit (100000 elements) exceeded"]);
-    // Each takes memory of Gatling's own for what is in it, though it has none itself.
+    // Each uses memory of Gatling for its globals, although it has no memory itself.
     let globals = "(global i32 (i32.const 0))".repeat(50_000);
     let instances = with_instances(hook(2, "", "(i32.const 0)"), &format!("(module {globals})"), 900);
     assert_ended(&instances, SETTINGS, "instances", &["resource limit exceeded: instance count too high"]);
@@ -227,7 +227,7 @@ fn components_nested_a_thousand_deep_are_refused() {
 }
 
 #[test]
-fn a_hook_that_holds_more_and_more_handles_is_ended() {
+fn a_hook_that_holds_too_many_handles_is_ended() {
     let import =
         r#"(import "wasi:clocks/monotonic-clock@0.2.6" "subscribe-duration" (func $alarm (param i64) (result i32)))"#;
     let hook = hook(2, import, "(loop $again (drop (call $alarm (i64.const 1))) (br $again)) (i32.const 0)");

@@ -1,4 +1,4 @@
-//! Hooks that would hang or eat the server, each ended by a limit of its own.
+//! Hooks that would block or exhaust the server. Each is ended by a limit.
 
 mod asked;
 mod by_hand;
@@ -14,22 +14,22 @@ static SERVER: Shared = Shared::new();
 const SETTINGS: &str = "[hooks]\ntimeout = \"2s\"\nmemory = \"64MiB\"\nlog_lines = 2000\n\n\
     [hooks.grants]\nrun = [\"sh\", \"yes\"]\n\n[health]\npath = \"/health\"\n";
 
-/// Pushes a version whose hook does `what`, which is to end the run with `words`, and the old
-/// version is to go on serving.
+/// Pushes a version whose hook does `what`, and asserts that it ends the run with `words` and that the old version
+/// keeps serving.
 #[track_caller]
 fn assert_ended(server: &Server, what: &str, words: &str) -> Run {
     let hostile = fs::read(places::guest("hostile").unwrap()).unwrap();
     assert_hooks_end(server, &hostile, SETTINGS, what, &["the hook before_mix_deps_get of upgrade.wasm", words])
 }
 
-/// Pushes a version with these hooks and settings, which is to end the run with `words` before
-/// any step, and the old version is to go on serving.
+/// Pushes a version with these hooks and settings, and asserts that it ends the run with `words` before any step and
+/// that the old version keeps serving.
 #[track_caller]
 fn assert_hooks_end(server: &Server, hooks: &[u8], settings: &str, what: &str, words: &[&str]) -> Run {
     assert_hooks_end_before(server, "$ mix deps.get", hooks, settings, what, words)
 }
 
-/// The same where the hook comes before the step with this command.
+/// Like [`assert_hooks_end`], for a hook before the step with this command.
 #[track_caller]
 fn assert_hooks_end_before(
     server: &Server,
@@ -46,7 +46,7 @@ fn assert_hooks_end_before(
 
     let begun = Instant::now();
     let run = server.push().unwrap().expect_code(1).unwrap();
-    // A limit is two seconds; what is far beyond it was not ended by it, however busy the machine is.
+    // The limit is two seconds. If it takes much longer, even on a busy machine, the limit did not end it.
     assert!(begun.elapsed() < Duration::from_secs(20), "{what}: it took {:?}", begun.elapsed());
 
     let text = run.text();
@@ -73,11 +73,11 @@ fn the_programs_of_a_hook_end_with_it() {
     let commands =
         fs::read_dir("/proc").unwrap().filter_map(|process| fs::read(process.ok()?.path().join("cmdline")).ok());
     let left = commands.filter(|command| command.starts_with(b"sleep\x0098765\0"));
-    assert_eq!(left.count(), 0, "what the hook's program had started goes on");
+    assert_eq!(left.count(), 0, "a child process of the hook's program is left running");
 }
 
 #[test]
-fn a_hook_that_wants_too_much_memory_is_ended() {
+fn a_hook_that_allocates_too_much_memory_is_ended() {
     let server = SERVER.lock();
     for what in ["memory", "huge"] {
         assert_ended(&server, what, "memory limit (64.0 MiB) exceeded");
@@ -85,12 +85,12 @@ fn a_hook_that_wants_too_much_memory_is_ended() {
 }
 
 #[test]
-fn a_hook_that_calls_itself_for_ever_is_ended() {
+fn a_hook_with_endless_recursion_is_ended() {
     assert_ended(&SERVER.lock(), "recursion", "call stack exhausted");
 }
 
 #[test]
-fn a_hook_that_floods_the_log_is_ended_whichever_way_it_writes() {
+fn a_hook_that_floods_the_log_in_any_way_is_ended() {
     let server = SERVER.lock();
     for what in ["log", "print", "chatter"] {
         assert_ended(&server, what, "log limit (2000 lines) exceeded");
@@ -98,7 +98,7 @@ fn a_hook_that_floods_the_log_is_ended_whichever_way_it_writes() {
 }
 
 #[test]
-fn the_lines_of_an_error_do_not_pass_for_gatlings_own() {
+fn the_lines_of_an_error_cannot_look_like_gatlings_own() {
     let run = assert_ended(&SERVER.lock(), "forge", "it returned an error: no");
     let lines = run.output.lines();
     for line in ["hello 9.9.9 is serving.", "debug: hidden"] {
@@ -107,6 +107,6 @@ fn the_lines_of_an_error_do_not_pass_for_gatlings_own() {
 }
 
 #[test]
-fn an_error_of_any_length_is_cut_to_what_people_can_read() {
-    assert_ended(&SERVER.lock(), "error", "(cut here: it has 20000000 bytes)");
+fn a_long_error_is_cut() {
+    assert_ended(&SERVER.lock(), "error", "(truncated: 20000000 bytes in total)");
 }

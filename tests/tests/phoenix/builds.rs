@@ -1,4 +1,4 @@
-//! What is deployed is what was built from the pushed commit.
+//! The deployed release is built from the pushed commit.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -8,7 +8,7 @@ use crate::{PLAIN, assert_says, assert_step_fails};
 #[test]
 fn code_that_was_compiled_while_the_clock_was_ahead_is_compiled_again() {
     let shop = PLAIN.lock();
-    // Without it, the compiled code would be older than mix.exs, and be compiled again for that.
+    // Otherwise the compiled code would be older than mix.exs, and be compiled again for that reason.
     shop.deploy_version("0.2.0").unwrap();
     let ahead = SystemTime::now() + Duration::from_secs(24 * 60 * 60);
     for app in fs::read_dir(shop.build_dir().join("_build/prod/lib")).unwrap() {
@@ -26,17 +26,17 @@ fn code_that_was_compiled_while_the_clock_was_ahead_is_compiled_again() {
 }
 
 #[test]
-fn assets_that_were_not_made_end_the_run_though_nothing_reported_an_error() {
+fn the_run_fails_if_assets_are_missing_even_if_no_command_failed() {
     let shop = PLAIN.lock();
     shop.app.replace("mix.exs", "[\"esbuild shop --minify\", \"phx.digest\"]", "[\"cmd true\"]").unwrap();
 
-    // The file is there, from the build of version 0.1.0.
+    // The file exists, from the build of version 0.1.0.
     assert!(shop.build_dir().join("priv/static/cache_manifest.json").is_file());
     assert_step_fails(&shop, "mix_digest", &["priv/static/cache_manifest.json was not written", "phx.digest"]);
 }
 
 #[test]
-fn a_release_has_none_of_the_code_of_the_versions_before_it() {
+fn a_release_contains_no_code_of_earlier_versions() {
     let shop = PLAIN.lock();
     shop.deploy_version("0.2.0").unwrap();
 

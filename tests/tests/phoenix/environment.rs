@@ -1,4 +1,4 @@
-//! The environment that a release was deployed with is its own.
+//! Every release keeps the environment that it was deployed with.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use gatling_tests::postgres::PASSWORD;
 use crate::{WITH_DATABASE, assert_step_fails, assert_untouched};
 
 #[test]
-fn with_a_bad_value_the_new_release_fails_and_the_old_one_keeps_its_own() {
+fn if_a_bad_value_makes_the_new_release_fail_the_old_one_keeps_its_own_value() {
     let shop = WITH_DATABASE.lock();
     shop.gatling(&["config", "set", "shop", "POOL_SIZE=ten"]).unwrap();
 
@@ -22,7 +22,7 @@ fn with_a_bad_value_the_new_release_fails_and_the_old_one_keeps_its_own() {
 }
 
 #[test]
-fn with_a_wrong_secret_the_new_release_fails_and_the_old_one_is_put_back_with_its_own() {
+fn if_a_wrong_secret_makes_the_new_release_fail_the_old_one_is_restored_with_its_own_secret() {
     let shop = WITH_DATABASE.lock();
     shop.gatling(&["config", "set", "shop", "SECRET_KEY_BASE=short"]).unwrap();
 
@@ -33,7 +33,7 @@ fn with_a_wrong_secret_the_new_release_fails_and_the_old_one_is_put_back_with_it
 }
 
 #[test]
-fn while_the_database_is_down_nothing_is_upgraded() {
+fn nothing_is_upgraded_while_the_database_is_down() {
     let mut shop = WITH_DATABASE.lock();
     let before = shop.serving().unwrap();
     shop.postgres().stop().unwrap();
@@ -47,7 +47,7 @@ fn while_the_database_is_down_nothing_is_upgraded() {
 }
 
 #[test]
-fn with_a_password_that_the_database_refuses_nothing_is_upgraded() {
+fn nothing_is_upgraded_if_the_database_refuses_the_password() {
     let mut shop = WITH_DATABASE.lock();
     let before = shop.serving().unwrap();
     let url = shop.postgres().url("shop").replace(PASSWORD, "another-password");
@@ -55,12 +55,12 @@ fn with_a_password_that_the_database_refuses_nothing_is_upgraded() {
 
     let output = assert_step_fails(&shop, "upgrade_service", &["password authentication failed for user \"shop\""]);
 
-    assert!(!output.says("another-password"), "the password was told: {output:?}");
+    assert!(!output.says("another-password"), "the password is in the output: {output:?}");
     assert_untouched(&shop, &before);
 }
 
 #[test]
-fn pushing_the_old_commit_goes_back_to_its_code_with_the_environment_of_now() {
+fn pushing_an_old_commit_restores_its_code_with_the_current_environment() {
     let shop = WITH_DATABASE.lock();
     let old = shop.app.head().unwrap();
     shop.deploy_version("0.2.0").unwrap();

@@ -1,4 +1,4 @@
-//! A project as the generator leaves it: nothing in it was written for Gatling, but `domains`.
+//! A project straight from the generator: only the file `domains` was written for Gatling.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
@@ -17,17 +17,17 @@ pub(crate) struct Generated {
     sandbox: &'static Sandbox,
     /// The database's server, which ends with it.
     _postgres: Mutex<Postgres>,
-    /// What was said when the app was pushed to a server that knows nothing of it.
+    /// The output of the first push, to a server without the app's variables.
     refused: Output,
-    /// What was said when it was deployed.
+    /// The output of the deployment.
     deployed: Output,
-    /// A connection through nginx that was opened then.
+    /// A connection through nginx that was opened after it.
     pub(crate) silence: Silence,
 }
 
 static SERVER: OnceLock<Generated> = OnceLock::new();
 
-/// The server, on which nothing is changed once the app is deployed.
+/// The server. The tests change nothing after the app is deployed.
 pub(crate) fn server() -> &'static Generated {
     SERVER.get_or_init(Generated::deploy)
 }
@@ -60,7 +60,7 @@ impl Generated {
 }
 
 #[test]
-fn what_the_app_misses_is_told_before_the_first_step_with_the_line_to_type() {
+fn a_missing_variable_is_reported_before_the_first_step_with_the_command_to_set_it() {
     let server = server();
     assert_refused(
         &server.refused,
@@ -73,7 +73,7 @@ fn what_the_app_misses_is_told_before_the_first_step_with_the_line_to_type() {
 }
 
 #[test]
-fn the_secret_that_the_app_needs_is_made_once_and_told_to_nobody() {
+fn the_secret_that_the_app_needs_is_generated_once_and_never_shown() {
     let server = server();
     let dotenv = fs::read_to_string(server.deploy_dir().join(".env")).unwrap();
     let line = dotenv.lines().find_map(|line| line.strip_prefix("SECRET_KEY_BASE=")).unwrap();
@@ -83,11 +83,11 @@ fn the_secret_that_the_app_needs_is_made_once_and_told_to_nobody() {
         assert!(!output.says(secret));
     }
     assert_says(&server.refused, &["SECRET_KEY_BASE was not set: a new secret was generated"]);
-    assert!(!server.deployed.says("a new secret"), "it was made a second time");
+    assert!(!server.deployed.says("a new secret"), "it was generated a second time");
 }
 
 #[test]
-fn what_its_alias_sets_up_is_there() {
+fn the_ecto_setup_alias_has_run() {
     let server = server();
     assert_eq!(server.sandbox.get("/items").unwrap(), (200, "seed\n".to_owned()));
     assert_says(&server.deployed, &["$ mix ecto.setup", "$ mix assets.deploy"]);
@@ -111,18 +111,18 @@ fn pages_and_web_sockets_work_in_a_browser_on_every_domain() {
 }
 
 #[test]
-fn the_app_can_be_reached_through_nginx_alone() {
+fn the_app_can_only_be_reached_through_nginx() {
     let server = server();
     let port = server.port();
     assert_eq!(server.sandbox.get_direct(port, "/version").unwrap().0, 200);
-    // All of 127.0.0.0/8 is this machine, and a server that listens everywhere answers there.
+    // All of 127.0.0.0/8 is this machine. A server that listens on all addresses would answer there.
     let elsewhere = TcpStream::connect((Ipv4Addr::new(127, 0, 0, 2), port));
-    assert!(elsewhere.is_err(), "config/runtime.exs has it listen on all addresses");
-    assert!(!server.deployed.says("can be reached past nginx"), "{:?}", server.deployed);
+    assert!(elsewhere.is_err(), "the app listens on all addresses");
+    assert!(!server.deployed.says("visitors can reach it without nginx"), "{:?}", server.deployed);
 }
 
 #[test]
-fn what_is_deployed_can_be_read_by_its_owner_alone() {
+fn only_its_owner_can_read_the_deployed_app() {
     let server = server();
     let release = server.deploy_dir().join("releases/0.1.0");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -147,7 +147,7 @@ fn every_command_of_the_release_has_the_apps_environment() {
 }
 
 #[test]
-fn what_the_digest_names_after_its_content_is_compressed_and_kept_by_browsers() {
+fn digested_assets_are_compressed_and_cached_by_browsers() {
     let server = server();
     let (_, page) = server.sandbox.get("/").unwrap();
     let script = page.split('"').find(|part| part.starts_with("/assets/app-") && part.contains(".js")).unwrap();
@@ -156,7 +156,7 @@ fn what_the_digest_names_after_its_content_is_compressed_and_kept_by_browsers() 
 
     assert!(head.contains("content-encoding: gzip"), "{head}");
     assert!(head.contains("cache-control: public, max-age=31536000, immutable"), "{head}");
-    // The app answers this one, and nginx compresses that too.
+    // The app answers this request, and nginx compresses its answer.
     assert!(plain.contains("content-encoding: gzip") && !plain.contains("immutable"), "{plain}");
 }
 
@@ -167,9 +167,9 @@ fn headers(sandbox: &Sandbox, path: &str) -> String {
 }
 
 #[test]
-fn the_app_is_told_who_asks_and_how() {
+fn the_app_gets_the_visitors_address_scheme_and_host() {
     let server = server();
-    let told = curl(server.sandbox, OTHER_HOST, "/headers", &[]);
+    let headers = curl(server.sandbox, OTHER_HOST, "/headers", &[]);
     for line in [
         &format!("host: {OTHER_HOST}"),
         &format!("x-forwarded-host: {OTHER_HOST}"),
@@ -177,6 +177,6 @@ fn the_app_is_told_who_asks_and_how() {
         "x-forwarded-proto: http",
         "x-real-ip: 127.0.0.1",
     ] {
-        assert!(told.lines().any(|other| other == line), "{line} is not in:\n{told}");
+        assert!(headers.lines().any(|other| other == line), "{line} is not in:\n{headers}");
     }
 }

@@ -1,4 +1,4 @@
-//! When the new version counts as serving, and what happens when it doesn't.
+//! When a new version counts as serving, and what happens if it does not.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +6,13 @@ use gatling_tests::shop::{SETTINGS, Shop};
 
 use crate::{PLAIN, assert_refused, assert_says, assert_step_fails};
 
-/// What the app answers at its health path, as Elixir.
+/// Sets the app's answer at its health path, as Elixir code.
 fn answer_health(shop: &Shop, answer: &str) {
     shop.app.replace("lib/shop_web/router.ex", "{200, @text, \"ok\\n\"}", answer).unwrap();
 }
 
 #[test]
-fn an_app_that_answers_with_an_error_is_given_up_at_once_and_its_last_words_are_shown() {
+fn an_app_that_answers_with_an_error_fails_soon_and_its_last_output_is_shown() {
     let shop = PLAIN.lock();
     answer_health(&shop, "raise(\"the oven is cold\")");
     let begun = Instant::now();
@@ -20,11 +20,11 @@ fn an_app_that_answers_with_an_error_is_given_up_at_once_and_its_last_words_are_
     let words = ["answers with 500", "the oven is cold", "0.1.0 was put back and answers", "shop 0.1.0 is serving."];
     assert_step_fails(&shop, "upgrade_service", &words);
 
-    assert!(begun.elapsed() < Duration::from_secs(40), "it was waited for a minute");
+    assert!(begun.elapsed() < Duration::from_secs(40), "Gatling waited for a minute");
 }
 
 #[test]
-fn an_app_that_answers_once_and_ends_is_replaced_by_the_old_one() {
+fn an_app_that_answers_once_and_exits_is_replaced_by_the_old_release() {
     let shop = PLAIN.lock();
     // The default: three seconds.
     shop.app.replace("gatling.toml", "watch = \"1s\"\n", "").unwrap();
@@ -38,7 +38,7 @@ fn an_app_that_answers_once_and_ends_is_replaced_by_the_old_one() {
 }
 
 #[test]
-fn an_app_that_is_not_ready_yet_is_waited_for() {
+fn gatling_waits_for_an_app_that_is_not_ready_yet() {
     let shop = PLAIN.lock();
     let is_ready = "elem(:erlang.statistics(:wall_clock), 0) > 7000";
     answer_health(&shop, &format!("if({is_ready}, do: {{200, @text, \"ok\\n\"}}, else: {{503, @text, \"soon\\n\"}})"));
@@ -49,7 +49,7 @@ fn an_app_that_is_not_ready_yet_is_waited_for() {
 }
 
 #[test]
-fn a_redirect_to_a_page_that_answers_is_fine() {
+fn a_redirect_to_a_page_that_answers_is_healthy() {
     let shop = PLAIN.lock();
     answer_health(&shop, "{:redirect, \"/login\"}\n  defp route(\"/login\"), do: {200, @text, \"who?\\n\"}");
 
@@ -59,25 +59,30 @@ fn a_redirect_to_a_page_that_answers_is_fine() {
 }
 
 #[test]
-fn redirects_in_a_circle_serve_nobody() {
+fn a_redirect_loop_is_a_failure() {
     let shop = PLAIN.lock();
     answer_health(&shop, "{:redirect, \"/login\"}\n  defp route(\"/login\"), do: {:redirect, \"/health\"}");
 
-    let words = ["visitors are not served", "the redirects go in a circle", "the old release was put back"];
+    let words = ["visitors are not served", "redirect loop", "the previous release was restored"];
     assert_step_fails(&shop, "upgrade_service", &words);
 }
 
 #[test]
-fn a_redirect_to_a_port_that_nginx_does_not_serve_serves_nobody() {
+fn a_redirect_to_a_port_that_nginx_does_not_serve_is_a_failure() {
     let shop = PLAIN.lock();
     answer_health(&shop, "{:redirect, \"http://www.example.com:4000/login\"}");
 
-    let words = ["visitors are not served", "http://www.example.com:4000/login", "at port 4000", "put back"];
+    let words = [
+        "visitors are not served",
+        "http://www.example.com:4000/login",
+        "on port 4000",
+        "the previous release was restored",
+    ];
     assert_step_fails(&shop, "upgrade_service", &words);
 }
 
 #[test]
-fn an_app_that_does_not_listen_where_it_is_to_is_given_up_after_the_time_that_the_project_sets() {
+fn an_app_that_does_not_listen_on_its_port_fails_after_the_projects_timeout() {
     let shop = PLAIN.lock();
     shop.app.write("gatling.toml", &SETTINGS.replace("watch", "timeout = \"3s\"\nwatch")).unwrap();
     shop.app.replace("config/runtime.exs", "System.get_env(\"PORT\") || \"4000\"", "\"0\"").unwrap();
@@ -87,7 +92,7 @@ fn an_app_that_does_not_listen_where_it_is_to_is_given_up_after_the_time_that_th
 }
 
 #[test]
-fn an_app_that_has_ended_is_reported_by_a_run_that_changes_nothing() {
+fn a_run_that_changes_nothing_reports_that_the_app_is_down() {
     let shop = PLAIN.lock();
     shop.script(&["stop"]).unwrap();
     shop.app.set_version("0.0.0").unwrap();

@@ -1,4 +1,4 @@
-//! HTTPS, by nginx or by another proxy in front of it.
+//! HTTPS, served by nginx or by another proxy in front of it.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use gatling_tests::{Browser, Certificate, HOST, PhoenixApp, Sandbox, http};
 
 use crate::{assert_refused, curl};
 
-/// An app that redirects everybody to HTTPS, ready for its first push.
+/// An app that redirects every visitor to HTTPS, ready for its first push.
 fn secure_app(sandbox: &Sandbox) -> PhoenixApp<'_> {
     let shop = sandbox.phoenix_app().unwrap().without_ecto().unwrap().with_force_ssl().unwrap();
     shop.write("gatling.toml", "[health]\nwatch = \"1s\"\n").unwrap();
@@ -23,7 +23,7 @@ fn configure_nginx(sandbox: &Sandbox, lines: &str) {
 }
 
 #[test]
-fn an_app_that_redirects_to_https_is_refused_unless_somebody_serves_that() {
+fn an_app_that_redirects_to_https_is_refused_unless_nginx_or_a_proxy_serves_https() {
     let sandbox = Sandbox::new().unwrap();
     let shop = secure_app(&sandbox);
 
@@ -42,7 +42,7 @@ fn an_app_that_redirects_to_https_is_refused_unless_somebody_serves_that() {
     configure_nginx(&sandbox, "behind_proxy = true\n");
     sandbox.run(&["deploy", "shop"]).unwrap().expect_success().unwrap();
 
-    // As the proxy asks for a visitor with HTTPS, and for one without.
+    // The proxy's request for a visitor with HTTPS, and for one without.
     let secure = curl(&sandbox, HOST, "/version", &["--header", "X-Forwarded-Proto: https"]);
     assert!(secure.ends_with("shop 0.1.0\n"), "{secure}");
     let plain = curl(&sandbox, HOST, "/version", &[]);
@@ -50,7 +50,7 @@ fn an_app_that_redirects_to_https_is_refused_unless_somebody_serves_that() {
 }
 
 #[test]
-fn with_a_certificate_visitors_come_to_https_and_stay_there() {
+fn with_a_certificate_visitors_are_redirected_to_https_and_stay_there() {
     let sandbox = Sandbox::new().unwrap();
     let shop = secure_app(&sandbox);
     let certificate = Certificate::new(&sandbox, &[HOST]).unwrap();

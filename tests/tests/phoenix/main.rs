@@ -1,5 +1,5 @@
-//! Apps in the shape that Phoenix's generator gives them: what is found out about them, how they
-//! reach their visitors, and what happens when something is wrong with them.
+//! Apps like those of Phoenix's generator: which facts Gatling gathers, how visitors reach them, and what happens if
+//! something is wrong.
 
 mod builds;
 mod environment;
@@ -22,7 +22,7 @@ static PLAIN: SharedShop = SharedShop::without_database();
 /// The server of an app with a database.
 static WITH_DATABASE: SharedShop = SharedShop::with_database();
 
-/// That a run said all of `words`.
+/// Asserts that the output contains all of `words`.
 #[track_caller]
 fn assert_says(output: &Output, words: &[&str]) {
     let text = output.lines().join("\n");
@@ -31,7 +31,7 @@ fn assert_says(output: &Output, words: &[&str]) {
     }
 }
 
-/// That a run said none of `words`.
+/// Asserts that the output contains none of `words`.
 #[track_caller]
 fn assert_is_silent_about(output: &Output, words: &[&str]) {
     let text = output.lines().join("\n");
@@ -40,7 +40,7 @@ fn assert_is_silent_about(output: &Output, words: &[&str]) {
     }
 }
 
-/// That a run said all of `words`, failed, and that no step was begun.
+/// Asserts that a run failed before its first step, with all of `words` in its output.
 #[track_caller]
 fn assert_refused(output: &Output, words: &[&str]) {
     assert_says(output, words);
@@ -48,7 +48,7 @@ fn assert_refused(output: &Output, words: &[&str]) {
     assert!(!output.lines().contains(&"mix_deps_get"), "a step was begun:\n{}", output.lines().join("\n"));
 }
 
-/// Pushes what was made of the project, which is to be refused with `words` before anything is changed.
+/// Pushes the project and asserts that it is refused with `words` before anything is changed.
 #[track_caller]
 fn assert_push_refused(shop: &Shop, words: &[&str]) {
     let before = shop.serving().unwrap();
@@ -57,7 +57,7 @@ fn assert_push_refused(shop: &Shop, words: &[&str]) {
     assert_untouched(shop, &before);
 }
 
-/// Pushes version 0.2.0, which `step` is to refuse with `words`. Version 0.1.0 is to serve then.
+/// Pushes version 0.2.0 and asserts that `step` fails with `words` and version 0.1.0 serves.
 #[track_caller]
 fn assert_step_fails(shop: &Shop, step: &str, words: &[&str]) -> Output {
     shop.app.set_version("0.2.0").unwrap();
@@ -68,13 +68,13 @@ fn assert_step_fails(shop: &Shop, step: &str, words: &[&str]) -> Output {
     output
 }
 
-/// That the app wasn't even restarted.
+/// Asserts that the app was not even restarted.
 #[track_caller]
 fn assert_untouched(shop: &Shop, before: &Serving) {
     assert_eq!(&shop.serving().unwrap(), before);
 }
 
-/// What nginx answers, with the headers, as curl prints it. `args` are further arguments for curl.
+/// nginx's answer with its headers, as curl prints it. `args` are additional arguments for curl.
 fn curl(sandbox: &Sandbox, host: &str, path: &str, args: &[&str]) -> String {
     let mut curl = sandbox.command("curl", sandbox.root());
     curl.args(["--disable", "--silent", "--show-error", "--include", "--noproxy", "*", "--max-time", "20"]);

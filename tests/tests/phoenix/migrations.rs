@@ -1,4 +1,4 @@
-//! The database gets what the new release expects, before visitors come to it.
+//! The database is migrated before visitors reach the new release.
 
 use gatling_tests::Output;
 use gatling_tests::shop::{SETTINGS, Shop};
@@ -12,7 +12,7 @@ fn has_column(shop: &mut Shop, column: &str) -> bool {
     shop.postgres().psql("shop", &sql).unwrap() == "1"
 }
 
-/// Where the line that contains `text` stands.
+/// The number of the line that contains `text`.
 #[track_caller]
 fn position(output: &Output, text: &str) -> usize {
     let lines = output.lines();
@@ -26,7 +26,7 @@ fn an_upgrade_migrates_before_the_new_release_is_started_and_names_the_migration
 
     let output = shop.deploy_version("0.2.0").unwrap();
 
-    let named = position(&output, "new in this release: 20260101000001_add_prices");
+    let named = position(&output, "new migration in this release: 20260101000001_add_prices");
     let migrated = position(&output, "== Migrated 20260101000001");
     let switched = position(&output, " upgrade 0.2.0");
     assert!(named < migrated && migrated < switched, "{output:?}");
@@ -51,8 +51,8 @@ fn a_migration_that_fails_ends_the_run_and_the_old_version_is_not_even_restarted
     let output = assert_step_fails(&shop, "upgrade_service", &words);
 
     assert_untouched(&shop, &before);
-    assert_says(&output, &["new in this release: 20260101000002_rename_nothing"]);
-    // The one before it was carried out, and the old version works with that.
+    assert_says(&output, &["new migration in this release: 20260101000002_rename_nothing"]);
+    // The migration before it was carried out, and the old version works with it.
     assert!(has_column(&mut shop, "price"));
     assert_eq!(shop.sandbox.get("/items").unwrap(), (200, "seed\n".to_owned()));
 
@@ -68,7 +68,7 @@ fn a_migration_that_fails_ends_the_run_and_the_old_version_is_not_even_restarted
 }
 
 #[test]
-fn a_project_that_does_not_want_it_is_not_migrated() {
+fn a_project_can_turn_off_migrations() {
     let mut shop = WITH_DATABASE.lock();
     shop.app.write("gatling.toml", &format!("migrate = false\n{SETTINGS}")).unwrap();
     shop.app.add_migration("add_prices", "alter table items add column price int").unwrap();
@@ -80,7 +80,7 @@ fn a_project_that_does_not_want_it_is_not_migrated() {
 }
 
 #[test]
-fn a_command_of_the_projects_own_migrates_from_the_release() {
+fn the_projects_own_command_migrates_from_the_release() {
     let mut shop = WITH_DATABASE.lock();
     let code = "Ecto.Migrator.with_repo(Shop.Repo, & &1.query!(~s(alter table items add column own int)))";
     let own = format!("migrate = [\"bin/shop\", \"eval\", {code:?}]\n{SETTINGS}");
@@ -94,7 +94,7 @@ fn a_command_of_the_projects_own_migrates_from_the_release() {
 }
 
 #[test]
-fn the_script_of_the_release_is_preferred() {
+fn the_releases_own_migrate_script_is_preferred() {
     let mut shop = WITH_DATABASE.lock();
     shop.app.copy("tests/apps/release_overlays/rel", "rel", &[]).unwrap();
     shop.app.copy("tests/apps/release_overlays/lib", "lib", &[]).unwrap();

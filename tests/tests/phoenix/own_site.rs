@@ -1,11 +1,11 @@
-//! A project's own nginx.conf, which is tried before it replaces the site that serves.
+//! A project's own nginx.conf, which is tested before it replaces the current site.
 
 use gatling_tests::shop::{OTHER_HOST, Shop};
 use gatling_tests::{HOST, http};
 
 use crate::{PLAIN, assert_push_refused, curl, set_free_port};
 
-/// A site that passes to `port`, with `more` in its server.
+/// A site that passes requests to `port`, with the additional directives `more` in its server.
 fn site(shop: &Shop, port: u16, more: &str) -> String {
     format!(
         "server {{\n  listen 127.0.0.1:{};\n  server_name {HOST} {OTHER_HOST};\n  {more}\n  location / {{\n    \
@@ -15,7 +15,7 @@ fn site(shop: &Shop, port: u16, more: &str) -> String {
 }
 
 #[test]
-fn a_good_one_is_served() {
+fn a_valid_site_is_served() {
     let shop = PLAIN.lock();
     let port = set_free_port(&shop);
     shop.app.write("nginx.conf", &site(&shop, port, "add_header X-Site own;")).unwrap();
@@ -29,7 +29,7 @@ fn a_good_one_is_served() {
 }
 
 #[test]
-fn one_that_passes_to_another_port_is_refused_before_anything_is_changed() {
+fn a_site_that_passes_to_another_port_is_refused_before_anything_is_changed() {
     let shop = PLAIN.lock();
     let (port, other) = (shop.port().unwrap(), http::taken_port().unwrap());
     shop.app.write("nginx.conf", &site(&shop, other, "")).unwrap();
@@ -45,25 +45,25 @@ fn one_that_passes_to_another_port_is_refused_before_anything_is_changed() {
 }
 
 #[test]
-fn one_with_a_mistake_is_refused_in_nginxs_words() {
+fn a_site_with_a_mistake_is_refused_with_nginxs_message() {
     let shop = PLAIN.lock();
     let port = shop.port().unwrap();
     shop.app.write("nginx.conf", &site(&shop, port, "server_nam shop;")).unwrap();
 
-    assert_push_refused(&shop, &["nginx refuses the site", "unknown directive \"server_nam\""]);
+    assert_push_refused(&shop, &["nginx rejects the site", "unknown directive \"server_nam\""]);
 }
 
 #[test]
-fn one_that_answers_the_health_path_itself_proves_nothing_and_is_refused() {
+fn a_site_that_answers_the_health_path_itself_is_refused() {
     let shop = PLAIN.lock();
     let port = shop.port().unwrap();
     shop.app.write("nginx.conf", &site(&shop, port, "location = /health { return 204; }")).unwrap();
 
-    assert_push_refused(&shop, &[&format!("answers http://{HOST}/health itself, with 204"), "`path` under [health]"]);
+    assert_push_refused(&shop, &[&format!("answers http://{HOST}/health itself with 204"), "`path` under [health]"]);
 }
 
 #[test]
-fn one_with_a_host_name_of_another_project_is_refused_and_so_is_a_domains_file() {
+fn a_site_or_a_domains_file_with_a_host_name_of_another_project_is_refused() {
     let shop = PLAIN.lock();
     let hello = shop.sandbox.project("hello").unwrap();
     hello.write("domains", "hello.example.com\n").unwrap();
@@ -71,7 +71,7 @@ fn one_with_a_host_name_of_another_project_is_refused_and_so_is_a_domains_file()
     shop.gatling(&["load", "hello"]).unwrap();
     shop.gatling(&["config", "set", "hello", "RELEASE_DISTRIBUTION=none"]).unwrap();
     hello.deploy().unwrap();
-    let words = ["has the host name hello.example.com already", "sites-enabled/hello"];
+    let words = ["already has the host name hello.example.com", "sites-enabled/hello"];
 
     shop.app.write("domains", &format!("{HOST}\nhello.example.com\n")).unwrap();
     assert_push_refused(&shop, &words);

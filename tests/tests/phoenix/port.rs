@@ -19,11 +19,11 @@ fn the_site_follows_the_app_to_another_port() {
 }
 
 #[test]
-fn with_a_broken_site_the_app_stays_where_it_is() {
+fn with_a_broken_site_the_app_keeps_its_port() {
     let shop = PLAIN.lock();
     set_free_port(&shop);
     shop.app.write("nginx.conf", "server { listen 80; nonsense; }\n").unwrap();
     shop.app.set_version("0.2.0").unwrap();
 
-    assert_push_refused(&shop, &["nginx refuses the site", "unknown directive \"nonsense\""]);
+    assert_push_refused(&shop, &["nginx rejects the site", "unknown directive \"nonsense\""]);
 }

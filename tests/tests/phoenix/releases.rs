@@ -1,4 +1,4 @@
-//! Which release is built, and how it is called.
+//! Which release is built, and its name.
 
 use std::fs;
 
@@ -6,12 +6,12 @@ use gatling_tests::{Browser, Postgres, Sandbox};
 
 use crate::{PLAIN, assert_push_refused, assert_says};
 
-/// `releases:` of mix.exs, as the project in it writes them.
+/// A text for `releases:` in mix.exs.
 const SEVERAL: &str =
     "releases: [shop: [applications: [shop: :permanent]], storefront: [applications: [shop: :permanent]]]";
 
 #[test]
-fn of_several_releases_the_default_one_is_deployed_and_its_program_started() {
+fn the_default_one_of_several_releases_is_deployed_and_started() {
     let shop = PLAIN.lock();
     shop.app.replace("mix.exs", "deps: deps()", &format!("{SEVERAL},\n      deps: deps()")).unwrap();
     assert_push_refused(&shop, &["several releases (shop, storefront)", "`default_release: :NAME`"]);
@@ -27,7 +27,7 @@ fn of_several_releases_the_default_one_is_deployed_and_its_program_started() {
 }
 
 #[test]
-fn the_only_release_that_is_declared_is_deployed() {
+fn the_only_declared_release_is_deployed() {
     let shop = PLAIN.lock();
     let only = "releases: [storefront: [version: \"2.0.0\", applications: [shop: :permanent]]]";
     shop.app.replace("mix.exs", "deps: deps()", &format!("{only},\n      deps: deps()")).unwrap();
@@ -35,18 +35,18 @@ fn the_only_release_that_is_declared_is_deployed() {
 
     let output = shop.app.deploy().unwrap();
 
-    // Its version is its own.
+    // It has its own version.
     assert_says(&output, &["shop 2.0.0 is serving at"]);
     assert!(shop.deploy_dir().join("releases/2.0.0/shop/bin/storefront").is_file());
     assert_eq!(shop.sandbox.get("/version").unwrap(), (200, "shop 0.1.0\n".to_owned()));
 }
 
 #[test]
-fn of_an_umbrella_the_app_that_no_other_needs_is_released_with_all_that_it_needs() {
+fn an_umbrellas_release_is_built_from_the_app_that_no_other_app_depends_on() {
     let sandbox = Sandbox::new().unwrap();
     let postgres = Postgres::start(&sandbox).unwrap();
     let shop = sandbox.phoenix_app().unwrap().as_umbrella().unwrap();
-    // What phx.gen.release writes there.
+    // The files of phx.gen.release.
     shop.copy("tests/apps/release_overlays/rel", "apps/shop_web/rel", &[]).unwrap();
     shop.copy("tests/apps/release_overlays/lib", "apps/shop/lib", &[]).unwrap();
     shop.replace("apps/shop_web/rel/overlays/bin/migrate", "./shop ", "./shop_web ").unwrap();
@@ -75,7 +75,8 @@ fn of_an_umbrella_the_app_that_no_other_needs_is_released_with_all_that_it_needs
     shop.commit("Prices").unwrap();
     let output = shop.deploy().unwrap();
 
-    let words = ["new in this release: 20260101000001_add_prices", "$ bin/migrate", "== Migrated 20260101000001"];
+    let words =
+        ["new migration in this release: 20260101000001_add_prices", "$ bin/migrate", "== Migrated 20260101000001"];
     assert_says(&output, &words);
     assert_eq!(postgres.psql("shop", "select count(price) from items").unwrap(), "0");
 }

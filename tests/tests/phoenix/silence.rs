@@ -1,4 +1,4 @@
-//! A WebSocket through nginx that says nothing for longer than nginx waits by default.
+//! A WebSocket through nginx that is silent for longer than nginx's default timeout.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use crate::generated;
 
-/// Longer than `proxy_read_timeout` is unless a site sets it.
+/// Longer than the default of `proxy_read_timeout`.
 const LENGTH: Duration = Duration::from_secs(65);
 
-/// What came back in the end, or why nothing did.
+/// The echo at the end, or why there was none.
 type Echo = Result<Vec<u8>, String>;
 
-/// A connection that is silent in a thread of its own, beside what other tests do.
+/// A connection that is silent in its own thread while other tests run.
 pub(crate) struct Silence(Mutex<Option<JoinHandle<Echo>>>);
 
 impl Silence {
@@ -44,10 +44,10 @@ impl Silence {
     }
 }
 
-/// "still" as a client sends it: masked, here with zeros.
+/// The text "still" as a client sends it: masked, here with zeros.
 const TEXT: [u8; 11] = *b"\x81\x85\0\0\0\0still";
 
-/// And as a server does.
+/// The same as a server sends it.
 const ECHO: [u8; 7] = *b"\x81\x05still";
 
 fn read_head(stream: &mut TcpStream) -> String {
@@ -61,7 +61,7 @@ fn read_head(stream: &mut TcpStream) -> String {
 }
 
 #[test]
-fn a_web_socket_that_says_nothing_for_more_than_a_minute_is_not_cut_off() {
+fn a_web_socket_that_is_silent_for_more_than_a_minute_stays_open() {
     let echo = generated::server().silence.end();
     assert_eq!(echo.as_deref(), Ok(ECHO.as_slice()));
 }

@@ -7,7 +7,7 @@ use gatling_tests::shop::OTHER_HOST;
 
 use crate::{PLAIN, curl};
 
-/// The path of the digested style sheet, as the page names it.
+/// The path of the digested style sheet in the page.
 fn style_sheet(page: &str) -> &str {
     let path = page.split('"').find(|part| part.starts_with("/assets/app-") && part.contains(".css"));
     path.unwrap().split('?').next().unwrap()
@@ -16,7 +16,7 @@ fn style_sheet(page: &str) -> &str {
 #[test]
 fn a_body_larger_than_the_projects_limit_is_refused_by_nginx() {
     let shop = PLAIN.lock();
-    // The limit is 2 MB, and nginx's own default 1 MB.
+    // The project's limit is 2 MB; nginx's default is 1 MB.
     let upload = |size: usize| {
         let file = shop.sandbox.root().join("body");
         fs::write(&file, vec![b'x'; size]).unwrap();
@@ -31,7 +31,7 @@ fn a_body_larger_than_the_projects_limit_is_refused_by_nginx() {
 }
 
 #[test]
-fn a_host_name_that_the_project_adds_is_served_and_one_that_it_removes_is_not() {
+fn added_host_names_are_served_and_removed_ones_are_not() {
     let shop = PLAIN.lock();
     shop.app.write("domains", &format!("{HOST}\n*.example.org\n")).unwrap();
 

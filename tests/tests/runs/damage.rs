@@ -45,7 +45,10 @@ fn what_is_no_journal_and_what_a_newer_version_wrote_is_named() {
     let whole = read(&journal);
     for (text, says) in [
         ("hello\nworld\n", "line 1 is damaged"),
-        ("{\"v\":2,\"new\":true}\n", "a newer version of gatling wrote this journal (format 2"),
+        (
+            "{\"v\":2,\"new\":true}\n",
+            "this journal has a newer format (2; this version of gatling reads 1 and older): upgrade gatling",
+        ),
         ("\u{0}\u{0}\u{0}\n", "line 1 is damaged"),
     ] {
         fs::write(&journal, text).unwrap();

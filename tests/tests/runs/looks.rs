@@ -101,7 +101,7 @@ fn a_run_under_way_is_seen_and_can_be_followed_from_anywhere() {
     assert!(history.stdout.lines().nth(1).unwrap().ends_with("running"), "{history:?}");
 
     let log = gatling(&sandbox, &["log", "hello"], 0);
-    assert!(log.says("hello 0.2.0") && log.says("the run is under way"), "{log:?}");
+    assert!(log.says("hello 0.2.0") && log.says("the run is in progress"), "{log:?}");
     let follower = sandbox.start(&mut sandbox.gatling(&["log", "hello", "--follow"])).unwrap();
     follower.wait_for("hello 0.2.0").unwrap();
     // A second push waits, and is seen to wait.
@@ -127,7 +127,7 @@ fn a_run_under_way_is_seen_and_can_be_followed_from_anywhere() {
 fn status_asks_what_serves() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
-    assert!(gatling(&sandbox, &["status", "hello"], 0).says("hello is not deployed: nothing serves."));
+    assert!(gatling(&sandbox, &["status", "hello"], 0).says("hello is not deployed: no release is running."));
     hello.deploy().unwrap();
     let mut stop = sandbox.command(sandbox.etc().join("hello"), sandbox.root());
     assert!(stop.arg("stop").status().unwrap().success());

@@ -1,6 +1,7 @@
 //! Runs: what is written down of them, and what people see of that.
 
 mod damage;
+mod full;
 mod kept;
 mod looks;
 mod page;

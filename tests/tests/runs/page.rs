@@ -36,7 +36,7 @@ fn it_shows_a_run_to_scale_on_a_desk_and_on_a_phone_light_and_dark() {
     desk.click("details:not(.empty) summary").unwrap();
     assert_eq!(desk.run_js(hidden).unwrap(), Value::Bool(true));
     let loads = "return performance.getEntriesByType('resource').length";
-    assert_eq!(desk.run_js(loads).unwrap(), Value::from(0), "nothing is loaded from anywhere");
+    assert_eq!(desk.run_js(loads).unwrap(), Value::from(0), "the page loads nothing");
 
     let back = "return getComputedStyle(document.body).backgroundColor";
     let light = desk.run_js(back).unwrap();

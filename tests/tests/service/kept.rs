@@ -1,10 +1,10 @@
-//! Which releases stay on the server, for whoever wants to go back.
+//! Which releases stay on the server for a rollback.
 
 use std::fs;
 
 use gatling_tests::{Project, Sandbox};
 
-/// Pushes `version`, which is to serve then.
+/// Pushes `version` and asserts that it serves.
 fn deploy(hello: &Project<'_>, version: &str) {
     hello.set_version(version).unwrap();
     hello.commit(version).unwrap();
@@ -12,7 +12,7 @@ fn deploy(hello: &Project<'_>, version: &str) {
 }
 
 #[test]
-fn the_last_five_that_served_are_kept_and_none_that_failed() {
+fn the_last_five_releases_that_served_are_kept_and_failed_ones_are_not() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();
@@ -30,7 +30,7 @@ fn the_last_five_that_served_are_kept_and_none_that_failed() {
     hello.commit("Version 0.9.0, which never serves").unwrap();
     assert!(hello.push().unwrap().says("0.2.0 was put back"));
     hello.git(&["reset", "--quiet", "--hard", "HEAD^"]).unwrap();
-    // Back to the first one, which so has served last.
+    // Roll back to the first one, which then is the last that served.
     let back = hello.push_refs(&[&format!("+{first}:main")]).unwrap();
     assert!(back.says("hello 0.1.0 is serving at"), "{back:?}");
     for version in ["0.3.0", "0.4.0", "0.5.0"] {
@@ -39,7 +39,7 @@ fn the_last_five_that_served_are_kept_and_none_that_failed() {
         let output = hello.push_refs(&["+main"]).unwrap();
         assert!(output.says(&format!("hello {version} is serving at")), "{output:?}");
     }
-    // Those of five versions served by now.
+    // By now five versions have served.
     assert_eq!(releases(), ["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0"]);
 
     deploy(&hello, "0.6.0");

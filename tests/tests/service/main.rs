@@ -1,8 +1,8 @@
-//! The installed init script: what the administrator of the server works with.
+//! The installed init script, which the administrator of the server uses.
 
 mod kept;
 mod script;
 mod system;
 
-/// The release that stands on the server beside the one that serves.
+/// A second release on the server, next to the current one.
 const OTHER: &str = "0.2.0";

@@ -1,4 +1,4 @@
-//! The script by itself.
+//! Direct calls of the script.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -16,7 +16,7 @@ use crate::OTHER;
 
 static SERVER: Shared = Shared::new();
 
-/// The server, with a second release that once served.
+/// The server, with a second release that has served before.
 fn server() -> MutexGuard<'static, Server> {
     let server = SERVER.lock();
     if !server.deploy_dir().join("releases").join(OTHER).is_dir() {
@@ -27,7 +27,7 @@ fn server() -> MutexGuard<'static, Server> {
     server
 }
 
-/// Calls the script with `args`; it is to exit with `code` and to say all of `words`.
+/// Calls the script with `args` and asserts that it exits with `code` and writes all of `words`.
 #[track_caller]
 fn script(server: &Server, args: &[&str], code: i32, words: &[&str]) -> Run {
     let run = server.script(args).unwrap();
@@ -43,7 +43,7 @@ fn pid_file(server: &Server) -> PathBuf {
     server.deploy_dir().join("run/hello.pid")
 }
 
-/// A setting that was noted for a release.
+/// A setting of a release.
 fn noted(server: &Server, release: &str, name: &str) -> String {
     let text = fs::read_to_string(server.deploy_dir().join("releases").join(release).join("service.env")).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("GATLING_{name}='")));
@@ -58,14 +58,14 @@ fn process(pid: u32) -> Pid {
     Pid::from_raw(pid.try_into().unwrap()).unwrap()
 }
 
-/// Ends a program that the test started, and says whether nobody else had told it to end.
+/// Ends a program that the test started. Returns whether it was still running.
 fn survived(mut child: Child) -> bool {
     child.kill().unwrap();
     child.wait().unwrap().signal() == Some(Signal::KILL.as_raw())
 }
 
 #[test]
-fn status_and_ping_tell_by_their_exit_codes_whether_the_app_runs() {
+fn the_exit_codes_of_status_and_ping_show_whether_the_app_runs() {
     let server = server();
     let pid = server.serving().unwrap().pid;
 
@@ -78,17 +78,17 @@ fn status_and_ping_tell_by_their_exit_codes_whether_the_app_runs() {
 }
 
 #[test]
-fn starting_what_runs_leaves_it_as_it_is() {
+fn start_does_nothing_if_the_app_runs() {
     let server = server();
     let before = server.serving().unwrap();
 
-    script(&server, &["start"], 0, &["is running already", &before.pid.to_string()]);
+    script(&server, &["start"], 0, &["is already running", &before.pid.to_string()]);
 
     assert_eq!(server.serving().unwrap(), before);
 }
 
 #[test]
-fn stopping_ends_the_app_and_stopping_again_is_no_error() {
+fn stop_ends_the_app_and_a_second_stop_is_not_an_error() {
     let server = server();
     let pid = server.serving().unwrap().pid;
 
@@ -100,7 +100,7 @@ fn stopping_ends_the_app_and_stopping_again_is_no_error() {
 }
 
 #[test]
-fn restarting_brings_up_a_new_process_of_the_same_release() {
+fn restart_starts_a_new_process_of_the_same_release() {
     let server = server();
     let before = server.serving().unwrap();
 
@@ -112,7 +112,7 @@ fn restarting_brings_up_a_new_process_of_the_same_release() {
 }
 
 #[test]
-fn an_app_that_was_killed_is_stopped_and_can_be_started() {
+fn a_killed_app_counts_as_stopped_and_can_be_started() {
     let server = server();
     let pid = server.serving().unwrap().pid;
     kill_process(process(pid), Signal::KILL).unwrap();
@@ -125,7 +125,7 @@ fn an_app_that_was_killed_is_stopped_and_can_be_started() {
 }
 
 #[test]
-fn upgrading_makes_a_release_the_current_one_and_back() {
+fn upgrade_switches_to_a_release_and_back() {
     let server = server();
 
     for version in [OTHER, VERSION] {
@@ -139,7 +139,7 @@ fn upgrading_makes_a_release_the_current_one_and_back() {
 }
 
 #[test]
-fn upgrading_to_a_release_that_is_not_there_changes_nothing_and_names_those_that_are() {
+fn upgrade_to_a_missing_release_changes_nothing_and_names_the_existing_ones() {
     let server = server();
     let before = server.serving().unwrap();
 
@@ -151,7 +151,7 @@ fn upgrading_to_a_release_that_is_not_there_changes_nothing_and_names_those_that
 }
 
 #[test]
-fn calling_the_script_wrongly_exits_with_2_and_tells_how_it_is_called() {
+fn a_usage_error_exits_with_2_and_shows_the_usage() {
     let server = server();
     let before = server.serving().unwrap();
 
@@ -163,7 +163,7 @@ fn calling_the_script_wrongly_exits_with_2_and_tells_how_it_is_called() {
 }
 
 #[test]
-fn a_stale_pid_file_that_names_another_process_does_not_end_that_process() {
+fn a_stale_pid_file_does_not_end_an_unrelated_process() {
     let server = server();
     script(&server, &["stop"], 0, &[]);
     let other = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
@@ -179,7 +179,7 @@ fn a_stale_pid_file_that_names_another_process_does_not_end_that_process() {
 }
 
 #[test]
-fn a_stale_pid_file_that_names_a_reader_of_the_apps_log_does_not_end_the_reader() {
+fn a_stale_pid_file_does_not_end_a_reader_of_the_apps_log() {
     let server = server();
     script(&server, &["stop"], 0, &[]);
     let log = server.deploy_dir().join("log/hello.log");
@@ -194,7 +194,7 @@ fn a_stale_pid_file_that_names_a_reader_of_the_apps_log_does_not_end_the_reader(
 }
 
 #[test]
-fn upgrading_to_a_port_that_another_program_has_leaves_the_old_release_serving() {
+fn upgrade_to_a_port_that_another_program_uses_keeps_the_old_release_serving() {
     let server = server();
     let before = server.serving().unwrap();
     let taken = http::taken_port().unwrap().to_string();
@@ -213,7 +213,7 @@ fn upgrading_to_a_port_that_another_program_has_leaves_the_old_release_serving()
 }
 
 #[test]
-fn starting_on_a_port_that_another_program_has_fails_and_says_so() {
+fn start_fails_with_an_error_if_another_program_uses_the_port() {
     let server = server();
     script(&server, &["stop"], 0, &[]);
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, port(&server))).unwrap();
@@ -227,7 +227,7 @@ fn starting_on_a_port_that_another_program_has_fails_and_says_so() {
 }
 
 #[test]
-fn starting_before_anything_is_deployed_tells_how_to_deploy() {
+fn start_before_the_first_deployment_says_how_to_deploy() {
     let server = server();
     script(&server, &["stop"], 0, &[]);
     let current = server.deploy_dir().join("current");
@@ -242,7 +242,7 @@ fn starting_before_anything_is_deployed_tells_how_to_deploy() {
 }
 
 #[test]
-fn two_upgrades_at_once_happen_one_after_the_other() {
+fn two_concurrent_upgrades_run_one_after_the_other() {
     let server = server();
     let shared = &*server;
 

@@ -1,4 +1,4 @@
-//! The script as a service of the system, in its real places.
+//! The script as a service of the system, with the default folders.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use gatling_tests::mounts::{apart, beside};
+use gatling_tests::mounts::{apart, with_mounts_of};
 use gatling_tests::server::{Run, VERSION, answer};
 use gatling_tests::{HOST, Output, Sandbox, http, places, waiting};
 use rustix::process::{Pid, geteuid};
@@ -15,22 +15,21 @@ use crate::OTHER;
 
 const README: &str = include_str!("../../../README.md");
 
-/// A machine of whose folders nothing but /etc and /run is its own, and which is not Gatling's
-/// sandbox: its roots are the default ones.
+/// A machine with its own /etc and /run, where Gatling uses its default folders instead of a sandbox.
 struct Machine {
     sandbox: Sandbox,
-    /// The process that holds the mounts. It ends with its standard input.
+    /// The process that keeps the mounts. It ends when its standard input is closed.
     holder: Child,
     port: u16,
 }
 
 impl Machine {
-    /// Copies /etc, with an nginx on a port of its own. None where nothing may be mounted.
+    /// Copies /etc, with an nginx on its own port. None if this user cannot mount anything.
     fn new() -> Option<Self> {
         let sandbox = Sandbox::new().unwrap();
         let port = http::free_port().unwrap();
         let root = sandbox.root().display();
-        // Without /run, a systemd that runs on this machine is neither seen nor told anything.
+        // Its own /run hides this machine's systemd.
         let script = format!(
             "cp -a /etc {root}/system-etc
             rm -rf {root}/system-etc/nginx
@@ -64,12 +63,12 @@ impl Machine {
         self.run("nginx", &[], 0);
     }
 
-    /// The machine's /etc, as it is seen from outside.
+    /// The path of the machine's /etc from outside.
     fn etc(&self) -> PathBuf {
         self.sandbox.root().join("system-etc")
     }
 
-    /// The links that start and stop hello with the machine.
+    /// The number of symlinks that start and stop hello with the machine.
     fn runlevel_links(&self) -> usize {
         let folders = fs::read_dir(self.etc()).unwrap().map(|entry| entry.unwrap().path());
         let levels =
@@ -81,7 +80,7 @@ impl Machine {
             .count()
     }
 
-    /// Runs a program there, which is to exit with `code`.
+    /// Runs a program there and asserts that it exits with `code`.
     #[track_caller]
     fn run(&self, program: &str, args: &[&str], code: i32) -> String {
         self.run_in(self.sandbox.root(), program, args, code)
@@ -89,7 +88,7 @@ impl Machine {
 
     #[track_caller]
     fn run_in(&self, folder: &Path, program: &str, args: &[&str], code: i32) -> String {
-        let mut command = beside(Pid::from_child(&self.holder), &self.sandbox, program, folder);
+        let mut command = with_mounts_of(Pid::from_child(&self.holder), &self.sandbox, program, folder);
         for (name, _) in self.sandbox.variables() {
             command.env_remove(name);
         }
@@ -160,13 +159,13 @@ fn a_user_without_roots_rights_deploys_with_sudo_and_owns_the_app() {
     let Some(machine) = Machine::new() else { return };
     let root = machine.sandbox.root();
     let hello = machine.sandbox.project("hello").unwrap();
-    // What README has the operator of a server do.
+    // The commands of the README for operators.
     let user = ["--no-create-home", "--home-dir", &machine.sandbox.home().display().to_string(), "deploy"];
     machine.run("useradd", &user, 0);
     let allowed = README.lines().find_map(|line| line.trim().strip_prefix("echo 'deploy ALL")).unwrap();
     let allowed = format!("deploy ALL{}\n", allowed.split('\'').next().unwrap());
     fs::write(machine.etc().join("sudoers.d/gatling"), allowed).unwrap();
-    // That user can get at the program and at nothing of root's.
+    // The user can read the program, but none of root's files.
     fs::create_dir(root.join("bin")).unwrap();
     fs::copy(places::gatling().unwrap(), root.join("bin/gatling")).unwrap();
     fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
@@ -192,15 +191,15 @@ fn a_user_without_roots_rights_deploys_with_sudo_and_owns_the_app() {
     let owner = fs::metadata(format!("/proc/{}", pid.trim())).unwrap().uid();
     assert_ne!(owner, 0, "the app runs as root");
 
-    // Only root's logrotate reads every file of /etc, and it does its work as the app's user.
+    // Root runs logrotate, because it must read all its settings; it rotates the log as the app's user.
     let log = machine.sandbox.home().join("deployments/hello/log/hello.log");
-    // An empty one isn't rotated.
+    // An empty log is not rotated.
     File::options().append(true).open(&log).unwrap().write_all(b"a line\n").unwrap();
     let state = root.join("logrotate-state").display().to_string();
     machine.run("logrotate", &["--force", "--state", &state, "/etc/logrotate.d/hello"], 0);
     let owner_of = |path: &Path| fs::metadata(path).unwrap().uid();
     assert_eq!(owner_of(&log.with_extension("log.1")), owner);
-    assert_eq!(fs::metadata(&log).unwrap().len(), 0, "it goes on where it was");
+    assert_eq!(fs::metadata(&log).unwrap().len(), 0, "the log is not empty after its rotation");
 
     hello.set_version(OTHER).unwrap();
     as_deploy("git commit --quiet --all --message 'Version 0.2.0'; git push server main");

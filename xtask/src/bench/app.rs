@@ -29,13 +29,17 @@ pub(super) struct App<'s> {
 }
 
 impl<'s> App<'s> {
-    /// Deploys the example app.
-    pub(super) fn deploy(sandbox: &'s Sandbox) -> Result<Self> {
+    /// Deploys the example app, with further `settings` in its `gatling.toml`.
+    pub(super) fn deploy(sandbox: &'s Sandbox, settings: &str) -> Result<Self> {
         let port = http::free_port()?;
         let gatling = |arguments: &[&str]| sandbox.run(arguments)?.expect_success();
         gatling(&["load", PROJECT])?;
         gatling(&["config", "set", PROJECT, "RELEASE_DISTRIBUTION=none", &format!("PORT={port}")])?;
-        let push = sandbox.project(PROJECT)?.push()?.expect_success()?;
+        let project = sandbox.project(PROJECT)?;
+        let own = project.read("gatling.toml")?;
+        project.write("gatling.toml", &(own + settings))?;
+        project.commit("Settings")?;
+        let push = project.push()?.expect_success()?;
         sandbox.get_direct(port, "/").with_context(|| format!("deploying:\n{}", push.stderr))?;
         Ok(Self { sandbox, port, hooks: Cell::new(None) })
     }

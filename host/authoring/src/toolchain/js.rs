@@ -1,4 +1,4 @@
-//! JavaScript: componentize-qjs, or componentize-js where `package.json` names that one.
+//! JavaScript: componentize-qjs, or componentize-js if `package.json` depends on it.
 
 use std::fs;
 use std::path::Path;
@@ -14,12 +14,12 @@ use gatling_templates as templates;
 
 const INSTALL: &str = "`apt-get install nodejs npm` installs it";
 
-/// What makes a component of JavaScript: an npm package, and the program in it.
+/// A tool that builds a component from JavaScript.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tool {
     /// QuickJS: a small component that starts fast.
     Qjs,
-    /// StarlingMonkey: a large component, with `fetch` and much else of the web's.
+    /// StarlingMonkey: a large component, with `fetch` and other web APIs.
     Js,
 }
 
@@ -38,8 +38,7 @@ impl Tool {
         }
     }
 
-    /// The tool that a project depends on. With both, the larger one, which can do what the
-    /// other can.
+    /// The tool that a project depends on. If it depends on both, the larger one, which supports more.
     fn of(package: &Value) -> Option<Self> {
         let names = |tool: &Self| {
             ["dependencies", "devDependencies"].iter().any(|kind| package[kind].get(tool.package()).is_some())
@@ -54,7 +53,7 @@ pub(super) fn build(job: &mut Job<'_>, world: &World) -> Result<Vec<u8>> {
     let package: Value = serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
     let Some(tool) = Tool::of(&package) else {
         bail!(
-            "{} depends on no tool that builds hooks: `npm install --save-dev {}` adds it",
+            "{} does not depend on a tool that builds hooks: add it with `npm install --save-dev {}`",
             path.display(),
             Tool::Qjs.package()
         );
@@ -64,45 +63,45 @@ pub(super) fn build(job: &mut Job<'_>, world: &World) -> Result<Vec<u8>> {
     }
     if installed(job.dir, tool).is_none() {
         let install = if job.dir.join("package-lock.json").is_file() { "ci" } else { "install" };
-        (job.line)(&format!("{} is not in node_modules yet", tool.package()));
+        (job.on_line)(&format!("{} is not in node_modules yet", tool.package()));
         job.run(&Command::new("npm", [install, "--no-audit", "--no-fund"], job.dir), INSTALL)?;
     }
     let Some(program) = installed(job.dir, tool) else {
-        bail!("npm has installed no {}: remove node_modules, and try again", tool.program());
+        bail!("npm did not install {}: remove node_modules and try again", tool.program());
     };
     let source = package["main"].as_str().unwrap_or("hooks.js");
     if tool == Tool::Qjs {
         let path = job.dir.join(source);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        refuse_lost_awaits(&text, world)?;
+        refuse_async_hooks(&text, world)?;
     }
-    let out = tempfile::tempdir().context("cannot make a folder for the component")?;
+    let out = tempfile::tempdir().context("cannot create a folder for the component")?;
     let file = out.path().join("hooks.wasm");
     job.run(&command(tool, &program, source, &world.name(), &file, job.dir), INSTALL)?;
     fs::read(&file).with_context(|| format!("{} wrote no component", tool.program()))
 }
 
-/// Where npm has put the tool: in the project, or in a folder above it that holds several.
+/// The path of the installed tool, in the project or in a folder above it (a workspace).
 fn installed(dir: &Path, tool: Tool) -> Option<String> {
     let programs = dir.ancestors().map(|folder| folder.join("node_modules/.bin").join(tool.program()));
     let program = programs.into_iter().find(|program| program.is_file())?;
     Some(program.strip_prefix(dir).unwrap_or(&program).display().to_string())
 }
 
-/// With QuickJS an asynchronous hook ends well at its first `await`, and nobody ever sees the rest
-/// of it missing.
-fn refuse_lost_awaits(source: &str, world: &World) -> Result<()> {
+/// Refuses asynchronous hooks for QuickJS: they would silently succeed at their first `await`, without running the
+/// rest.
+fn refuse_async_hooks(source: &str, world: &World) -> Result<()> {
     for (export, _) in world.exports() {
         let name = templates::camel(export);
         let source = source.replace('=', " = ");
         let words: Vec<_> =
             source.split(|c: char| c.is_whitespace() || c == '(').filter(|word| !word.is_empty()).collect();
-        // A function, or a function that is given to a name.
-        let is_lost = |words: &[&str]| *words == ["async", "function", &name] || *words == [&name, "=", "async"];
-        if words.windows(3).any(is_lost) {
+        // A function, or a variable with a function.
+        let is_async = |words: &[&str]| *words == ["async", "function", &name] || *words == [&name, "=", "async"];
+        if words.windows(3).any(is_async) {
             bail!(
-                "the hook {name} is `async`: with {}, all that follows its first `await` would never run. Write it without `async`, or \
-                 have package.json depend on {} instead",
+                "the hook {name} is `async`: with {}, everything after its first `await` would never run. Write it without \
+                 `async`, or replace the dependency in package.json with {}",
                 Tool::Qjs.package(),
                 Tool::Js.package()
             );
@@ -114,9 +113,9 @@ fn refuse_lost_awaits(source: &str, world: &World) -> Result<()> {
 fn command(tool: Tool, program: &str, source: &str, world: &str, file: &Path, dir: &Path) -> Command {
     let file = file.display().to_string();
     let args = match tool {
-        // Asynchronous exports are not what Gatling calls.
+        // Gatling can't call asynchronous exports.
         Tool::Qjs => vec!["--wit", WIT_FOLDER, "--world", world, "--js", source, "--sync", "--output", &file],
-        // The component would serve HTTP by itself.
+        // Without this, the component would export an HTTP server.
         Tool::Js => {
             vec![source, "--wit", WIT_FOLDER, "--world-name", world, "--disable", "fetch-event", "--out", &file]
         }
@@ -139,28 +138,28 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_of_quickjs_that_would_lose_its_awaits_is_refused_and_a_helper_is_not() {
+    fn for_quickjs_asynchronous_hooks_are_refused_and_asynchronous_helpers_are_not() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join(WIT_FOLDER)).unwrap();
         let world = "package my:hooks;\nworld upgrade {\n  export before-mix-compile: func();\n}\n";
         fs::write(dir.path().join(WIT_FOLDER).join("world.wit"), world).unwrap();
         let world = World::read(dir.path()).unwrap().unwrap();
 
-        let error = refuse_lost_awaits("export async function beforeMixCompile(env) {}", &world).unwrap_err();
+        let error = refuse_async_hooks("export async function beforeMixCompile(env) {}", &world).unwrap_err();
         assert!(error.to_string().contains("the hook beforeMixCompile is `async`"), "{error}");
         for source in [
             "export const beforeMixCompile=async(env) => {}",
             "async function beforeMixCompile() {}\nexport { beforeMixCompile }",
         ] {
-            assert!(refuse_lost_awaits(source, &world).is_err(), "{source}");
+            assert!(refuse_async_hooks(source, &world).is_err(), "{source}");
         }
         for source in ["export function beforeMixCompile(env) {}", "export async function helper() {}"] {
-            refuse_lost_awaits(source, &world).unwrap();
+            refuse_async_hooks(source, &world).unwrap();
         }
     }
 
     #[test]
-    fn the_tool_of_a_folder_above_will_do() {
+    fn the_tool_can_be_installed_in_a_folder_above() {
         let root = tempfile::tempdir().unwrap();
         let hooks = root.path().join("hooks");
         let folder = root.path().join("node_modules/.bin");

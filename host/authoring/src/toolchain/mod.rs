@@ -1,5 +1,4 @@
-//! The tools that build hooks: a file for each language says which commands they are, and what
-//! is done with what they write.
+//! The tools that build hooks. Each language has a file with its commands.
 
 mod c;
 mod go;
@@ -19,7 +18,7 @@ use gatling_process::{Command, CommandError, describe, find_program};
 /// A project that is being built.
 struct Job<'a> {
     dir: &'a Path,
-    line: &'a mut dyn FnMut(&str),
+    on_line: &'a mut dyn FnMut(&str),
 }
 
 /// Builds the component of the project in `dir`.
@@ -27,13 +26,13 @@ pub(super) fn build(
     language: Language,
     dir: &Path,
     world: Option<&World>,
-    line: &mut dyn FnMut(&str),
+    on_line: &mut dyn FnMut(&str),
 ) -> Result<Vec<u8>> {
-    let mut job = Job { dir, line };
+    let mut job = Job { dir, on_line };
     let world =
-        || world.with_context(|| format!("there is no folder {}: it holds the world", dir.join("wit").display()));
+        || world.with_context(|| format!("the folder {}, with the world, does not exist", dir.join("wit").display()));
     match language {
-        // Its world may be written by a macro.
+        // Its world can be defined in a macro.
         Language::Rust => rust::build(&mut job),
         Language::Js => js::build(&mut job, world()?),
         Language::Python => python::build(&mut job, world()?),
@@ -43,7 +42,7 @@ pub(super) fn build(
     }
 }
 
-/// Writes the bindings that the project's editor wants to see before the first build.
+/// Writes the bindings that an editor needs before the first build.
 pub(super) fn write_bindings(language: Language, dir: &Path, world: &World) -> Result<()> {
     match language {
         Language::Rust | Language::Js | Language::Python => Ok(()),
@@ -52,16 +51,16 @@ pub(super) fn write_bindings(language: Language, dir: &Path, world: &World) -> R
     }
 }
 
-/// The line of go.mod that requires what the bindings for Go need.
+/// The requirement of the bindings for Go in go.mod.
 pub(super) fn go_requirement() -> String {
     go::requirement()
 }
 
 impl Job<'_> {
-    /// Shows a command and runs it; `install` says how to get the program, should it be missing.
+    /// Shows a command and runs it. `install` says how to install the program, for the error if it is missing.
     fn run(&mut self, command: &Command, install: &str) -> Result<()> {
-        (self.line)(&format!("$ {command}"));
-        match command.stream(|lines| lines.text.split('\n').for_each(|line| (self.line)(line))) {
+        (self.on_line)(&format!("$ {command}"));
+        match command.stream(|lines| lines.text.split('\n').for_each(|line| (self.on_line)(line))) {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => bail!("`{}` {}", command.program, describe(status)),
             Err(CommandError::NotFound { program }) => Err(missing(&program, install)),
@@ -69,18 +68,18 @@ impl Job<'_> {
         }
     }
 
-    /// Whether a program is there.
+    /// Whether a program is installed.
     fn has(&self, program: &str) -> bool {
         find_program(program, self.dir).is_some()
     }
 
-    /// Whether a command can be run, and ends well.
+    /// Whether a command can be run and succeeds.
     fn succeeds(&self, program: &str, args: &[&str]) -> bool {
         Command::new(program, args.iter().copied(), self.dir).output().is_ok()
     }
 }
 
-/// A program is not there.
+/// The error for a missing program.
 fn missing(program: &str, install: &str) -> anyhow::Error {
     anyhow!("there is no {program} on the PATH: {install}")
 }

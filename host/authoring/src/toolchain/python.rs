@@ -20,7 +20,7 @@ pub(super) fn build(job: &mut Job<'_>, world: &World) -> Result<Vec<u8>> {
     } else {
         return Err(missing("componentize-py", INSTALL));
     };
-    let out = tempfile::tempdir().context("cannot make a folder for the component")?;
+    let out = tempfile::tempdir().context("cannot create a folder for the component")?;
     let file = out.path().join("hooks.wasm");
     job.run(&command(tool, &world.name(), &file, job.dir), INSTALL)?;
     fs::read(&file).context("componentize-py wrote no component")
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_module_of_the_hooks_is_built_for_their_world() {
+    fn the_module_hooks_is_built_for_the_world() {
         let tool = ["python3", "-m", "componentize_py"];
         let command = command(&tool, "unload", Path::new("/out/c.wasm"), Path::new("/app/hooks"));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Rust: cargo, for the target that is a component already.
+//! Rust: cargo, with the target that produces components.
 
 use std::env;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Job, missing};
 use gatling_process::Command;
 
-/// What Rust calls the kind of machine that a component is built for.
+/// Rust's name for the target.
 const TARGET: &str = "wasm32-wasip2";
 
 const INSTALL: &str = "install Rust with rustup (https://rustup.rs), then `rustup target add wasm32-wasip2`";
@@ -22,20 +22,20 @@ pub(super) fn build(job: &mut Job<'_>) -> Result<Vec<u8>> {
     let build = Command::new("cargo", ["build", "--release", "--target", TARGET], job.dir);
     match job.run(&build, INSTALL) {
         Err(error) if lacks_target(job.dir) => {
-            bail!("{error}: `rustup target add {TARGET}` installs the standard library for hooks, which is missing")
+            bail!("{error}: the standard library for {TARGET} is missing; install it with `rustup target add {TARGET}`")
         }
         outcome => outcome?,
     }
     let args = ["metadata", "--no-deps", "--format-version", "1", "--quiet"];
-    let text = Command::new("cargo", args, job.dir).output().context("asking cargo where it built to")?;
-    // Warnings go the same way.
-    let metadata = text.lines().find(|line| line.starts_with('{')).context("cargo says nothing of the package")?;
-    let metadata = serde_json::from_str(metadata).context("reading what cargo says of the package")?;
+    let text = Command::new("cargo", args, job.dir).output().context("cannot ask cargo for its target folder")?;
+    // The output can also contain warnings.
+    let metadata = text.lines().find(|line| line.starts_with('{')).context("cargo metadata printed no JSON")?;
+    let metadata = serde_json::from_str(metadata).context("cannot parse the output of cargo metadata")?;
     let file = component(&metadata, job.dir)?;
-    fs::read(&file).with_context(|| format!("cargo wrote no {}", file.display()))
+    fs::read(&file).with_context(|| format!("cargo did not write {}", file.display()))
 }
 
-/// Whether nobody has installed the target, nor set up cargo to build what it needs.
+/// Whether the target is not installed, and cargo is not configured to build the standard library.
 fn lacks_target(dir: &Path) -> bool {
     let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let libraries = Command::new(&rustc, ["--print", "target-libdir", "--target", TARGET], dir).output();
@@ -43,20 +43,20 @@ fn lacks_target(dir: &Path) -> bool {
         && libraries.is_ok_and(|libraries| !libraries.lines().any(|line| Path::new(line).is_dir()))
 }
 
-/// The file that cargo has built of the package in `dir`.
+/// The component that cargo has built from the package in `dir`.
 fn component(metadata: &Value, dir: &Path) -> Result<PathBuf> {
     let manifest = dir.join("Cargo.toml");
     let values = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let package = values(&metadata["packages"])
         .into_iter()
         .find(|package| package["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest))
-        .with_context(|| format!("{} is no package: build the folder of one", manifest.display()))?;
+        .with_context(|| format!("{} is not a package: build the folder of a package", manifest.display()))?;
     let is_library = |target: &Value| values(&target["crate_types"]).iter().any(|kind| kind == "cdylib");
     let Some(library) = values(&package["targets"]).into_iter().find(is_library) else {
-        bail!("{} builds no component: add `[lib]` with `crate-type = [\"cdylib\"]`", manifest.display());
+        bail!("{} does not build a component: add `[lib]` with `crate-type = [\"cdylib\"]`", manifest.display());
     };
-    let folder = metadata["target_directory"].as_str().context("cargo says nothing of its target folder")?;
-    let name = library["name"].as_str().context("cargo says nothing of the library's name")?.replace('-', "_");
+    let folder = metadata["target_directory"].as_str().context("cargo metadata has no target folder")?;
+    let name = library["name"].as_str().context("cargo metadata has no name for the library")?.replace('-', "_");
     Ok(Path::new(folder).join(TARGET).join("release").join(name).with_extension("wasm"))
 }
 
@@ -79,13 +79,13 @@ mod tests {
     }
 
     #[test]
-    fn the_component_is_found_where_cargo_was_told_to_build() {
+    fn the_component_is_found_in_cargos_target_folder() {
         let file = component(&metadata("cdylib"), Path::new("/app/hooks")).unwrap();
         assert_eq!(file, Path::new("/cache/target/wasm32-wasip2/release/my_hooks.wasm"));
     }
 
     #[test]
-    fn a_library_that_is_no_component_is_told_the_line_it_lacks() {
+    fn the_error_for_a_library_that_is_not_a_component_has_the_missing_line() {
         let error = component(&metadata("lib"), Path::new("/app/hooks")).unwrap_err();
         assert!(error.to_string().contains(r#"crate-type = ["cdylib"]"#), "{error}");
     }
@@ -93,6 +93,6 @@ mod tests {
     #[test]
     fn the_root_of_a_workspace_without_a_package_is_refused() {
         let error = component(&metadata("cdylib"), Path::new("/app")).unwrap_err();
-        assert!(error.to_string().contains("/app/Cargo.toml is no package"), "{error}");
+        assert!(error.to_string().contains("/app/Cargo.toml is not a package"), "{error}");
     }
 }

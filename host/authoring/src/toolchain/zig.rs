@@ -1,4 +1,4 @@
-//! Zig: its compiler, over the bindings for C.
+//! Zig: its compiler, with the bindings for C.
 
 use std::env;
 use std::fs;
@@ -19,13 +19,13 @@ pub(super) fn build(job: &mut Job<'_>, world: &World) -> Result<Vec<u8>> {
     let tool = compiler(job)?;
     c::write_bindings(job.dir, world)?;
     translate_bindings(job, &tool, &world.name())?;
-    let out = tempfile::tempdir().context("cannot make a folder for what the linker writes")?;
+    let out = tempfile::tempdir().context("cannot create a folder for the output of the linker")?;
     let module = out.path().join("hooks.wasm");
     job.run(&command(&tool, &world.name(), &module, job.dir), INSTALL)?;
-    component::of(&fs::read(&module).context("zig wrote no module")?)
+    component::encode(&fs::read(&module).context("zig wrote no module")?)
 }
 
-/// The words that a call of the compiler begins with.
+/// The program and first arguments of the compiler.
 fn compiler(job: &Job<'_>) -> Result<Vec<String>> {
     if let Some(zig) = env::var("ZIG").ok().filter(|zig| !zig.is_empty()) {
         return if job.has(&zig) {
@@ -43,17 +43,17 @@ fn compiler(job: &Job<'_>) -> Result<Vec<String>> {
     }
 }
 
-/// Translates the header to Zig, with the compiler at hand: the translation is for its version of
-/// the language.
+/// Translates the header to Zig with the installed compiler, because the result depends on its version of the
+/// language.
 fn translate_bindings(job: &mut Job<'_>, tool: &[String], world: &str) -> Result<()> {
     let command = translation(tool, world, job.dir);
-    (job.line)(&format!("$ {command}"));
-    let text = command.output().context("zig cannot read the bindings for C")?;
+    (job.on_line)(&format!("$ {command}"));
+    let text = command.output().context("zig cannot translate the bindings for C")?;
     bindings::write(job.dir, &format!("{world}.zig"), (text + "\n").as_bytes())
 }
 
 fn translation(tool: &[String], world: &str, dir: &Path) -> Command {
-    // The header needs nothing of libc, which would be translated with it.
+    // The header doesn't need libc. With it, its declarations would be translated too.
     let header = format!("{FOLDER}/{world}.h");
     let args = ["translate-c", &header, "-target", "wasm32-freestanding"];
     Command::new(&tool[0], tool[1..].iter().map(String::as_str).chain(args), dir)

@@ -5,7 +5,7 @@
 
 #include "{{ pipeline }}.h"
 
-// A string of the contract as two values for "%.*s": it does not end with a zero.
+// A string of the contract as two arguments for "%.*s": it is not null-terminated.
 #define TEXT(string) (int)(string).len, (const char *)(string).ptr
 
 // Writes a line to the log of the deployment.
@@ -24,7 +24,7 @@ static void info(const char *format, ...) {
 {%- for hook in hooks %}
 {%- if hook.is_for_failure %}
 
-// Called when the run has failed. What it returns changes nothing about that.
+// Called when the run has failed. Its result does not change that.
 bool exports_{{ pipeline }}_{{ hook.name }}({{ pipeline }}_env_t *env, {{ pipeline }}_failure_t *failure, {{ pipeline }}_string_t *err) {
   (void)err;
   info("%.*s %.*s: {{ hook.name }}, because of %.*s", TEXT(env->project), TEXT(env->version), TEXT(failure->message));
@@ -34,7 +34,7 @@ bool exports_{{ pipeline }}_{{ hook.name }}({{ pipeline }}_env_t *env, {{ pipeli
 }
 {%- else %}
 
-// To end the deployment here: {{ pipeline }}_string_dup(err, "why"), and return false.
+// To end the deployment here, call {{ pipeline }}_string_dup(err, "why") and return false.
 bool exports_{{ pipeline }}_{{ hook.name }}({{ pipeline }}_env_t *env, {{ pipeline }}_string_t *err) {
   (void)err;
   info("%.*s %.*s: {{ hook.name }}", TEXT(env->project), TEXT(env->version));

@@ -1,4 +1,4 @@
-// Package hooks holds the hooks of {{ file }}.
+// Package hooks contains the hooks of {{ file }}.
 package hooks
 
 import (
@@ -11,14 +11,14 @@ import (
 {%- for hook in hooks %}
 {%- if hook.is_for_failure %}
 
-// {{ hook.pascal }} is called when the run has failed. What it returns changes nothing about that.
+// {{ hook.pascal }} is called when the run has failed. Its result does not change that.
 func {{ hook.pascal }}(env types.Env, failure failures.Failure) error {
 	log.Log(log.LevelInfo, fmt.Sprintf("%s %s: {{ hook.name }}, because of %s", env.Project, env.Version, failure.Message))
 	return nil
 }
 {%- else %}
 
-// {{ hook.pascal }} returns an error to end the deployment here.
+// {{ hook.pascal }} can return an error to end the deployment here.
 func {{ hook.pascal }}(env types.Env) error {
 	log.Log(log.LevelInfo, fmt.Sprintf("%s %s: {{ hook.name }}", env.Project, env.Version))
 	return nil

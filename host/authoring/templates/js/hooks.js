@@ -4,7 +4,7 @@ import { log } from 'gatling:hooks/log@{{ version }}';
 {%- for hook in hooks %}
 {%- if hook.is_for_failure %}
 
-// Called when the run has failed. What it throws changes nothing about that.
+// Called when the run has failed. Throwing an error does not change that.
 export function {{ hook.camel }}(env, failure) {
   log('info', `${env.project} ${env.version}: {{ hook.name }}, because of ${failure.message}`);
 }

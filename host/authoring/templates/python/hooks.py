@@ -15,7 +15,7 @@ class WitWorld(wit_world.WitWorld):
 {% endif %}
 {%- if hook.is_for_failure %}
     def {{ hook.name }}(self, env: Env, failure: Failure) -> None:
-        """Called when the run has failed. What it raises changes nothing about that."""
+        """Called when the run has failed. Raising an exception does not change that."""
         log(Level.INFO, f"{env.project} {env.version}: {{ hook.name }}, because of {failure.message}")
 {%- else %}
     def {{ hook.name }}(self, env: Env) -> None:

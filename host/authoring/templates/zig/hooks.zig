@@ -23,7 +23,7 @@ fn info(comptime format: []const u8, values: anytype) void {
 {%- for hook in hooks %}
 {%- if hook.is_for_failure %}
 
-/// Called when the run has failed. What it returns changes nothing about that.
+/// Called when the run has failed. Its result does not change that.
 export fn exports_{{ pipeline }}_{{ hook.name }}(env: *Env, failure: *Failure, err: *String) bool {
     defer gatling.{{ pipeline }}_env_free(env);
     defer gatling.{{ pipeline }}_failure_free(failure);
@@ -33,7 +33,7 @@ export fn exports_{{ pipeline }}_{{ hook.name }}(env: *Env, failure: *Failure, e
 }
 {%- else %}
 
-/// To end the deployment here: `gatling.{{ pipeline }}_string_dup(err, "why")`, and return false.
+/// To end the deployment here, call `gatling.{{ pipeline }}_string_dup(err, "why")` and return false.
 export fn exports_{{ pipeline }}_{{ hook.name }}(env: *Env, err: *String) bool {
     defer gatling.{{ pipeline }}_env_free(env);
     _ = err;

@@ -1,4 +1,4 @@
-//! What can be known to be wrong with a project before the first step.
+//! Problems of a project that can be found before the first step.
 
 use std::fs;
 
@@ -11,13 +11,13 @@ use gatling_config::settings::OperatorSettings;
 use gatling_pipeline::facts::Site;
 use gatling_pipeline::facts::mix::{MixFacts, RuntimeConfig};
 
-/// What mix says must be about this project, and a version to deploy.
+/// Checks that mix reports this project, and a version that can be deployed.
 pub(super) fn check_facts(paths: &ProjectPaths, facts: &MixFacts) -> Result<()> {
     if !facts.apps.iter().any(|app| app == paths.name.as_str()) {
         let app = &facts.apps[0];
         let says = match facts.children.is_empty() {
             true => format!("mix.exs says `app: :{app}`"),
-            false => format!("this umbrella has the names {}", facts.apps.join(", ")),
+            false => format!("this umbrella's release and apps are called {}", facts.apps.join(", ")),
         };
         bail!(
             "{says}, but this project was loaded as {}: run `gatling load {app}` on the server, and push there",
@@ -30,18 +30,18 @@ pub(super) fn check_facts(paths: &ProjectPaths, facts: &MixFacts) -> Result<()> 
             "mix.exs has {}: set `version:` to the version that you deploy, such as \"0.1.0\"",
             match facts.version.as_str() {
                 "" => "no version",
-                _ => "the version 0.0.0, which is no version to deploy",
+                _ => "the version 0.0.0, which cannot be deployed",
             }
         );
     }
     if !facts.version.chars().all(fit) || facts.version.starts_with('.') {
-        bail!("mix.exs has the version {:?}: set `version:` to one such as \"0.1.0\"", facts.version);
+        bail!("mix.exs has the invalid version {:?}: set `version:` to one such as \"0.1.0\"", facts.version);
     }
     Ok(())
 }
 
-/// A `config/runtime.exs` that misses a variable would end the release when it starts: that can be
-/// known before it is built.
+/// Without a variable that `config/runtime.exs` needs, the release would not start. This check finds that before the
+/// release is built.
 pub(super) fn check_runtime_config(paths: &ProjectPaths, facts: &MixFacts, variables: &Variables) -> Result<()> {
     let RuntimeConfig::Raises(why) = &facts.runtime_config else { return Ok(()) };
     let file = paths.build_dir().join("config/runtime.exs");
@@ -57,14 +57,14 @@ pub(super) fn check_runtime_config(paths: &ProjectPaths, facts: &MixFacts, varia
     let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     let Some(name) = why.split(|c| !is_part(c)).find(is_missing) else { return Ok(()) };
     bail!(
-        "the app needs the variable {name}: config/runtime.exs raises without it, and says:\n    {}\n  Set it on the \
-         server: gatling config set {} {name}=-\n  and type the value when you are asked for it",
+        "the app needs the variable {name}: config/runtime.exs raises an exception without it:\n    {}\n  Set it on the \
+         server: gatling config set {} {name}=-\n  and type the value at the prompt",
         why.trim_end().replace('\n', "\n    "),
         paths.name
     );
 }
 
-/// An app that redirects everybody to HTTPS serves nobody where nginx serves no HTTPS.
+/// An app that redirects every visitor to HTTPS cannot be used if nginx does not serve HTTPS.
 pub(super) fn check_https(
     facts: &MixFacts,
     operator: &OperatorSettings,
@@ -80,7 +80,7 @@ pub(super) fn check_https(
     let all: Vec<_> = plain.iter().map(|domain| domain.as_str()).collect();
     bail!(
         "{module} has `force_ssl` in its config, but this server has no certificate for {names}: every visitor of \
-         http://{host}/ would be redirected to https://{host}/, where nobody answers.\n  Either name a certificate in \
+         http://{host}/ would be redirected to https://{host}/, where no server answers.\n  Either add a certificate to \
          the operator's file:\n    [[nginx.certificates]]\n    domains = {all:?}\n    certificate = \
          \"/path/to/fullchain.pem\"\n    key = \"/path/to/privkey.pem\"\n  or, if another proxy in front of nginx serves \
          HTTPS:\n    [nginx]\n    behind_proxy = true\n  or remove `force_ssl: ...` from `config :{app}, {module}` in \

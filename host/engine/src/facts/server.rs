@@ -1,4 +1,4 @@
-//! What is there on the server, as far as a plan depends on it.
+//! The state of the server, as far as a plan depends on it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
-use gatling_pipeline::facts::server::{Link, Logrotate, ServerFacts, SiteInPlace};
+use gatling_pipeline::facts::server::{InstalledSite, Link, Logrotate, ServerFacts};
 use gatling_templates as templates;
 
-/// Looks at the server. `release_source` is the folder that the release is built from.
+/// Gathers facts about the server. `release_source` is the folder that the release is built from.
 ///
 /// # Errors
-/// None in practice: only if a template itself were broken.
+/// None in practice: only if a template is invalid.
 pub fn gather(paths: &ProjectPaths, release_source: &Path) -> Result<ServerFacts> {
     Ok(ServerFacts {
         sudo: needs_sudo(paths),
@@ -22,10 +22,10 @@ pub fn gather(paths: &ProjectPaths, release_source: &Path) -> Result<ServerFacts
         has_lib_dir: paths.lib_dir().is_some_and(|folder| folder.is_dir()),
         init_script: fs::read_to_string(paths.init_script()).ok(),
         logrotate: paths.logrotate_file().map(|path| logrotate(paths, path)).transpose()?,
-        site: site_in_place(paths),
+        site: installed_site(paths),
         serving_port: serving_port(paths),
         was_started: paths.pid_file().exists(),
-        half_made: half_made(paths),
+        incomplete_releases: incomplete_releases(paths),
         has_migrate_script: release_source.join("rel/overlays/bin/migrate").is_file(),
     })
 }
@@ -39,23 +39,23 @@ fn logrotate(paths: &ProjectPaths, path: PathBuf) -> Result<Logrotate> {
     })
 }
 
-fn site_in_place(paths: &ProjectPaths) -> SiteInPlace {
+fn installed_site(paths: &ProjectPaths) -> InstalledSite {
     let (available, enabled) = (paths.nginx_available(), paths.nginx_enabled());
     let link = match fs::read_link(&enabled) {
-        Ok(target) if target == available => Link::Right,
+        Ok(target) if target == available => Link::Correct,
         _ if enabled.symlink_metadata().is_ok() => Link::Other,
         _ => Link::Missing,
     };
-    SiteInPlace { text: fs::read_to_string(available).ok(), link }
+    InstalledSite { text: fs::read_to_string(available).ok(), link }
 }
 
-/// The port that was noted for the release that serves.
+/// The port of the current release, from its settings.
 pub(super) fn serving_port(paths: &ProjectPaths) -> Option<u16> {
-    let noted = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
-    noted.get("GATLING_PORT").and_then(|port| port.parse().ok())
+    let settings = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
+    settings.get("GATLING_PORT").and_then(|port| port.parse().ok())
 }
 
-fn half_made(paths: &ProjectPaths) -> Vec<PathBuf> {
+fn incomplete_releases(paths: &ProjectPaths) -> Vec<PathBuf> {
     let entries = fs::read_dir(paths.releases_dir()).into_iter().flatten().flatten();
     let mut folders: Vec<_> = entries.map(|entry| entry.path()).collect();
     folders.retain(|folder| !folder.join(paths.name.as_str()).exists());
@@ -63,7 +63,7 @@ fn half_made(paths: &ProjectPaths) -> Vec<PathBuf> {
     folders
 }
 
-/// Whether the system's folders are somebody else's.
+/// Whether this user cannot write to the system's folders.
 pub(crate) fn needs_sudo(paths: &ProjectPaths) -> bool {
     let writable = |dir: &Path| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
     !rustix::process::geteuid().is_root() && !writable(&paths.roots.etc_dir)
@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    /// A project in a home of its own, which goes with the returned guard.
+    /// A project in its own home, which is removed when the returned guard is dropped.
     fn project() -> (tempfile::TempDir, ProjectPaths) {
         let folder = tempfile::tempdir().expect("a folder");
         let home = folder.path().to_owned();
@@ -91,27 +91,27 @@ mod tests {
     }
 
     #[test]
-    fn folders_of_releases_that_no_release_came_into_are_seen() {
+    fn release_folders_that_were_never_completed_are_found() {
         let (_guard, paths) = project();
         for made in ["0.1.0/hello", "0.1.1/hello.partial", "0.2.0/hello.partial"] {
             fs::create_dir_all(paths.releases_dir().join(made)).expect("a folder");
         }
-        let server = gather(&paths, &paths.build_dir()).expect("it can be told");
-        assert_eq!(server.half_made, ["0.1.1", "0.2.0"].map(|name| paths.releases_dir().join(name)));
+        let server = gather(&paths, &paths.build_dir()).expect("the server can be read");
+        assert_eq!(server.incomplete_releases, ["0.1.1", "0.2.0"].map(|name| paths.releases_dir().join(name)));
     }
 
     #[test]
-    fn what_is_in_the_place_of_a_site_is_seen() {
+    fn the_installed_site_and_its_symlink_are_found() {
         let (_guard, paths) = project();
-        let site = || site_in_place(&paths);
-        assert_eq!(site(), SiteInPlace::default());
+        let site = || installed_site(&paths);
+        assert_eq!(site(), InstalledSite::default());
         let (available, enabled) = (paths.nginx_available(), paths.nginx_enabled());
         for file in [&available, &enabled] {
             fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
         }
         fs::write(&available, "server {}").expect("a file");
-        std::os::unix::fs::symlink(&available, &enabled).expect("a link");
-        assert_eq!(site(), SiteInPlace { text: Some("server {}".to_owned()), link: Link::Right });
+        std::os::unix::fs::symlink(&available, &enabled).expect("a symlink");
+        assert_eq!(site(), InstalledSite { text: Some("server {}".to_owned()), link: Link::Correct });
         fs::remove_file(&enabled).expect("it was there");
         fs::write(&enabled, "").expect("a file");
         assert_eq!(site().link, Link::Other);

@@ -1,17 +1,17 @@
-# What Gatling has to know of a project, told by a mix task that it brings along. Each line is read
-# by mix/facts.rs; whatever else the project prints is passed over.
+# A mix task that prints the facts that Gatling needs about a project. mix/facts.rs parses each line and
+# ignores other output of the project.
 defmodule Mix.Tasks.Gatling.Facts do
   @moduledoc false
 
   def run(_) do
     config = Mix.Project.config()
     children = children(config)
-    tell_elixir(config[:elixir])
-    tell_project(config, children)
-    tell_runtime_config(config, children)
+    print_elixir(config[:elixir])
+    print_project(config, children)
+    print_runtime_config(config, children)
 
-    # Without their code on the path, the tasks of dependencies can't be found. Listeners may live in
-    # dependencies that aren't compiled yet.
+    # The tasks of dependencies can only be found if their code is on the path. Listeners may be in
+    # dependencies that are not compiled yet.
     Mix.Task.run("loadpaths", [
       "--no-elixir-version-check",
       "--no-deps-check",
@@ -20,23 +20,23 @@ defmodule Mix.Tasks.Gatling.Facts do
     ])
 
     own = Path.join(:code.lib_dir(:mix), "ebin")
-    # Of mix's own, which are many, the names tell enough: to load them takes longer than the rest.
-    for "Elixir.Mix.Tasks." <> _ = file <- File.ls!(own), do: say_task(Path.rootname(file))
-    for module <- Mix.Task.load_tasks(:code.get_path() -- [to_charlist(own)]), do: say_task(module)
-    say("end", "")
+    # For mix's own tasks, the file names are enough: loading all of them would take longer than the rest.
+    for "Elixir.Mix.Tasks." <> _ = file <- File.ls!(own), do: print_task(Path.rootname(file))
+    for module <- Mix.Task.load_tasks(:code.get_path() -- [to_charlist(own)]), do: print_task(module)
+    print_fact("end", "")
   end
 
-  def tell_elixir_version do
-    say("elixir", System.version())
-    say("otp_release", System.otp_release())
-    say("otp_root", :code.root_dir())
+  def print_elixir_version do
+    print_fact("elixir", System.version())
+    print_fact("otp_release", System.otp_release())
+    print_fact("otp_root", :code.root_dir())
   end
 
-  defp tell_elixir(nil), do: :ok
+  defp print_elixir(nil), do: :ok
 
-  defp tell_elixir(requirement) do
-    say("elixir_requirement", requirement)
-    if Version.match?(System.version(), requirement), do: say("elixir_is_fit", "")
+  defp print_elixir(requirement) do
+    print_fact("elixir_requirement", requirement)
+    if Version.match?(System.version(), requirement), do: print_fact("elixir_is_fit", "")
   end
 
   # The apps of an umbrella: each with its folder and its own config.
@@ -46,18 +46,18 @@ defmodule Mix.Tasks.Gatling.Facts do
     end
   end
 
-  defp tell_project(config, children) do
+  defp print_project(config, children) do
     for {app, path, child} <- children do
-      say("child", [path, " ", to_string(app)])
-      for {task, _} <- child[:aliases] || [], do: say("child_alias", [path, " ", to_string(task)])
+      print_fact("child", [path, " ", to_string(app)])
+      for {task, _} <- child[:aliases] || [], do: print_fact("child_alias", [path, " ", to_string(task)])
     end
 
     releases = config[:releases] || []
     declared = Keyword.keys(releases)
-    for name <- declared, do: say("releases", name)
+    for name <- declared, do: print_fact("releases", name)
 
-    # mix builds no release of an umbrella that declares none, but of an app in it. It is to be the
-    # one that brings along all others: no other depends on it.
+    # If an umbrella declares no release, mix can only build one of an app in it. That must be the app that
+    # depends, directly or not, on all others: no other app depends on it.
     {root, in_folder, config, default} =
       case {config[:apps_path], declared, roots(children)} do
         {nil, _, _} -> {config, nil, config, config[:app]}
@@ -80,25 +80,25 @@ defmodule Mix.Tasks.Gatling.Facts do
         options -> options || []
       end
 
-    # An umbrella has no app of its own: it goes by the name of its release, or of one of its apps.
-    say("app", root[:app] || name)
-    for {app, _, _} <- children, do: say("app", app)
-    say("version", release_version(options[:version], config, children))
-    say("release", name)
-    if config[:releases] not in [nil, []], do: say("release_is_declared", "")
-    if in_folder, do: say("release_folder", in_folder)
+    # An umbrella has no app name: the project may be named after its release or one of its apps.
+    print_fact("app", root[:app] || name)
+    for {app, _, _} <- children, do: print_fact("app", app)
+    print_fact("version", release_version(options[:version], config, children))
+    print_fact("release", name)
+    if config[:releases] not in [nil, []], do: print_fact("release_is_declared", "")
+    if in_folder, do: print_fact("release_folder", in_folder)
 
-    say(
+    print_fact(
       "release_path",
       Path.expand(options[:path] || Path.join([Mix.Project.build_path(), "rel", to_string(name)]))
     )
 
-    for dependency <- root[:deps] || [], do: say("dependency", elem(dependency, 0))
-    for {task, _} <- root[:aliases] || [], do: say("alias", task)
+    for dependency <- root[:deps] || [], do: print_fact("dependency", elem(dependency, 0))
+    for {task, _} <- root[:aliases] || [], do: print_fact("alias", task)
   end
 
   defp several(apps) do
-    for {app, _, _} <- apps, do: say("umbrella_root", app)
+    for {app, _, _} <- apps, do: print_fact("umbrella_root", app)
     nil
   end
 
@@ -120,16 +120,16 @@ defmodule Mix.Tasks.Gatling.Facts do
 
   defp release_version(version, _config, _children), do: version
 
-  # What config/ and config/runtime.exs say, as they will say it to the release.
-  defp tell_runtime_config(config, children) do
+  # The settings in config/ and config/runtime.exs, as the release will get them.
+  defp print_runtime_config(config, children) do
     apps = if children == [], do: [config[:app]], else: Enum.map(children, &elem(&1, 0))
     runtime = read_runtime_config()
 
     for app <- apps, app != nil do
       own = Application.get_all_env(app)
       merged = Config.Reader.merge([{app, own}], Keyword.take(runtime, [app]))[app]
-      for repo <- List.wrap(merged[:ecto_repos]), do: say("repo", [to_string(app), " ", inspect(repo)])
-      for {module, options} <- merged, endpoint?(module, options), do: tell_endpoint(app, module, options)
+      for repo <- List.wrap(merged[:ecto_repos]), do: print_fact("repo", [to_string(app), " ", inspect(repo)])
+      for {module, options} <- merged, endpoint?(module, options), do: print_endpoint(app, module, options)
     end
   end
 
@@ -137,25 +137,25 @@ defmodule Mix.Tasks.Gatling.Facts do
     file = "config/runtime.exs"
 
     if File.regular?(file) do
-      say("runtime_config", file)
+      print_fact("runtime_config", file)
       before = System.get_env()
 
       try do
-        # As it is when the release starts.
+        # As when the release starts.
         System.put_env("PHX_SERVER", "true")
         Config.Reader.read!(file, env: Mix.env(), target: Mix.target(), imports: :disabled)
       rescue
-        # It uses what isn't compiled yet: nothing can be known before it is.
+        # It uses code that is not compiled yet.
         error in UndefinedFunctionError ->
-          say("runtime_config_unknown", Exception.message(error))
+          print_fact("runtime_config_unknown", Exception.message(error))
           []
 
         error ->
-          say("runtime_config_raises", Exception.message(error))
+          print_fact("runtime_config_raises", Exception.message(error))
           []
       catch
         kind, reason ->
-          say("runtime_config_raises", Exception.format_banner(kind, reason))
+          print_fact("runtime_config_raises", Exception.format_banner(kind, reason))
           []
       after
         for {name, _} <- System.get_env(), not is_map_key(before, name), do: System.delete_env(name)
@@ -172,43 +172,43 @@ defmodule Mix.Tasks.Gatling.Facts do
          Enum.any?([:http, :https, :pubsub_server, :render_errors], &Keyword.has_key?(options, &1)))
   end
 
-  defp tell_endpoint(app, module, options) do
-    say("endpoint", [to_string(app), " ", inspect(module)])
+  defp print_endpoint(app, module, options) do
+    print_fact("endpoint", [to_string(app), " ", inspect(module)])
     http = options[:http]
     ip = is_list(http) && http[:ip]
 
     cond do
       not is_list(http) -> :ok
-      loopback?(ip) -> say("http", "loopback")
-      true -> say("http", "open")
+      loopback?(ip) -> print_fact("http", "loopback")
+      true -> print_fact("http", "open")
     end
 
-    if options[:server], do: say("server", "")
+    if options[:server], do: print_fact("server", "")
 
     case Keyword.fetch(options, :check_origin) do
-      {:ok, origin} when origin != true -> say("origin", "own")
+      {:ok, origin} when origin != true -> print_fact("origin", "own")
       _ -> :ok
     end
 
-    if is_list(options[:url]) and is_binary(options[:url][:host]), do: say("host", options[:url][:host])
-    if options[:force_ssl], do: say("force_ssl", "")
+    if is_list(options[:url]) and is_binary(options[:url][:host]), do: print_fact("host", options[:url][:host])
+    if options[:force_ssl], do: print_fact("force_ssl", "")
     manifest = options[:cache_static_manifest]
-    if is_binary(manifest), do: say("manifest", manifest)
+    if is_binary(manifest), do: print_fact("manifest", manifest)
   end
 
-  # nginx and the health check come to 127.0.0.1: IPv6's own address is another one.
+  # nginx and the health check connect to 127.0.0.1, so IPv6's loopback address does not count.
   defp loopback?({127, 0, 0, 1}), do: true
   defp loopback?({:local, _}), do: true
   defp loopback?(_), do: false
 
-  defp say_task(module), do: say("task", Mix.Task.task_name(:"#{module}"))
+  defp print_task(module), do: print_fact("task", Mix.Task.task_name(:"#{module}"))
 
-  # A line of its own, also where the project left one unfinished.
-  defp say(key, value) do
+  # Begins a new line, in case the project left one unfinished.
+  defp print_fact(key, value) do
     value = value |> to_string() |> String.replace("\\", "\\\\") |> String.replace("\n", "\\n")
     IO.puts(["\ngatling-fact ", key, " ", value])
   end
 end
 
-# Also of a project that needs another Elixir, and can't be loaded.
-Mix.Tasks.Gatling.Facts.tell_elixir_version()
+# Printed even if the project needs another Elixir and cannot be loaded.
+Mix.Tasks.Gatling.Facts.print_elixir_version()

@@ -1,4 +1,4 @@
-//! What mix says about a project, read from the lines that `facts.exs` prints.
+//! Parses the facts about a project that `facts.exs` prints.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use anyhow::{Result, bail};
 use crate::toolchain::otp_version;
 use gatling_pipeline::facts::mix::{Child, Endpoint, Listening, MixFacts, Requirement, RuntimeConfig, Versions};
 
-/// How many of the last lines that aren't facts are kept.
+/// How many of the last lines that are not facts are kept.
 const KEPT_LINES: usize = 20;
 
-/// Reads facts line by line.
+/// Parses facts line by line.
 #[derive(Default)]
 pub(super) struct FactsParser {
     facts: MixFacts,
@@ -19,13 +19,13 @@ pub(super) struct FactsParser {
     umbrella_roots: Vec<String>,
     /// Whether all facts have been read.
     pub(super) is_complete: bool,
-    /// The last of what else is printed.
+    /// The last lines of other output.
     pub(super) other: VecDeque<String>,
 }
 
 impl FactsParser {
-    /// Takes a line.
-    pub(super) fn take(&mut self, line: &str) {
+    /// Parses a line.
+    pub(super) fn parse(&mut self, line: &str) {
         let Some((key, value)) = line.strip_prefix("gatling-fact ").and_then(|fact| fact.split_once(' ')) else {
             if self.other.len() == KEPT_LINES {
                 self.other.pop_front();
@@ -73,7 +73,7 @@ impl FactsParser {
             ("http", Some(endpoint)) => {
                 endpoint.http = Some(if value == "loopback" { Listening::Loopback } else { Listening::Open });
             }
-            ("server", Some(endpoint)) => endpoint.serves = true,
+            ("server", Some(endpoint)) => endpoint.starts_server = true,
             ("origin", Some(endpoint)) => endpoint.sets_check_origin = true,
             ("host", Some(endpoint)) => endpoint.host = Some(value),
             ("force_ssl", Some(endpoint)) => endpoint.forces_ssl = true,
@@ -83,25 +83,29 @@ impl FactsParser {
             ("otp_root", _) => {
                 facts.versions.otp_version = otp_version(value.as_ref(), &facts.versions.otp_release);
             }
-            ("elixir_requirement", _) => facts.requirement = Some(Requirement { text: value, holds: false }),
-            ("elixir_is_fit", _) => facts.requirement.iter_mut().for_each(|requirement| requirement.holds = true),
+            ("elixir_requirement", _) => facts.requirement = Some(Requirement { text: value, is_met: false }),
+            ("elixir_is_fit", _) => facts.requirement.iter_mut().for_each(|requirement| requirement.is_met = true),
             ("end", _) => self.is_complete = true,
             _ => {}
         }
     }
 
-    /// Elixir's and Erlang's versions, which come first.
+    /// The versions of Elixir and Erlang, which are the first facts.
     pub(super) fn versions(&self) -> &Versions {
         &self.facts.versions
     }
 
-    pub(super) fn end(self) -> Result<MixFacts> {
+    /// The facts, after the last line.
+    ///
+    /// # Errors
+    /// If mix.exs defines no app, or does not say which release to build.
+    pub(super) fn finish(self) -> Result<MixFacts> {
         let Self { mut facts, releases, umbrella_roots, .. } = self;
         facts.tasks.sort();
         facts.tasks.dedup();
         if facts.apps.is_empty() {
             bail!(
-                "mix.exs defines no project with an :app: write `def project, do: [app: :my_app, version: \"0.1.0\"]` into it"
+                "mix.exs does not define a project with an :app: add `def project, do: [app: :my_app, version: \"0.1.0\"]`"
             );
         }
         if facts.release.is_empty() && !umbrella_roots.is_empty() {
@@ -115,7 +119,7 @@ impl FactsParser {
         }
         if facts.release.is_empty() {
             bail!(
-                "mix.exs has several releases ({}): name the one to deploy with `default_release: :NAME`",
+                "mix.exs has several releases ({}): choose the one to deploy with `default_release: :NAME`",
                 releases.join(", ")
             );
         }
@@ -154,14 +158,14 @@ mod tests {
 
     fn parsed(output: &str) -> Result<MixFacts> {
         let mut parser = FactsParser::default();
-        output.lines().for_each(|line| parser.take(line));
+        output.lines().for_each(|line| parser.parse(line));
         assert!(parser.is_complete);
-        parser.end()
+        parser.finish()
     }
 
     #[test]
-    fn facts_are_found_among_whatever_else_is_printed() {
-        let facts = parsed(OUTPUT).expect("it is understood");
+    fn facts_are_found_among_other_output() {
+        let facts = parsed(OUTPUT).expect("it can be parsed");
         assert_eq!((facts.apps.as_slice(), facts.version.as_str()), (["hello".to_owned()].as_slice(), "0.1.0"));
         assert!(facts.has_task("assets.deploy") && facts.has_task("release") && !facts.has_task("phx.digest"));
         assert!(!facts.release_is_declared && facts.requirement.is_none());
@@ -182,11 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_an_endpoint_comes_after_it() {
+    fn settings_belong_to_the_endpoint_before_them() {
         let lines = "gatling-fact endpoint shop ShopWeb.Endpoint\ngatling-fact http open\ngatling-fact force_ssl \n\
             gatling-fact endpoint shop Admin.Endpoint\ngatling-fact http loopback\ngatling-fact origin own\n\
             gatling-fact runtime_config config/runtime.exs\ngatling-fact runtime_config_raises no \\\\ such\\nthing\n";
-        let facts = parsed(&format!("{lines}{OUTPUT}")).expect("it is understood");
+        let facts = parsed(&format!("{lines}{OUTPUT}")).expect("it can be parsed");
         let [shop, admin] = facts.endpoints.as_slice() else { panic!("{:?}", facts.endpoints) };
         assert_eq!(
             (shop.module.as_str(), shop.http, shop.forces_ssl),

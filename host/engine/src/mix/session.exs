@@ -1,43 +1,43 @@
-# One Elixir that runs one mix task after the other, each as a start of `mix` runs it. Between two
-# tasks everything that the first one started, loaded or set is stopped, unloaded and put back; where
-# that can't be done, the session ends and the next task gets a new one. So a task finds what a new
-# start of mix finds, and reads the project anew.
+# A process that runs several mix tasks in turn, each as if `mix` had been started for it. Between two tasks,
+# everything that the first one started, loaded or set is stopped, unloaded and reset; if that is not
+# possible, the session ends and the next task gets a new one. So a task runs in the same state as after a
+# new start of mix, and reads the project again.
 #
-# The other end is mix/session.rs. A task that fails isn't caught: it ends this process as it ends mix,
-# with the same message and exit status.
+# mix/session.rs controls it. A failing task is not caught: it ends this process as it would end mix, with
+# the same message and exit status.
 defmodule Gatling.Session do
   @moduledoc false
 
-  # How long it waits for the next task, in milliseconds. Its memory is needed when the app starts.
-  @idle 10_000
-  # How long putting everything back may take, in milliseconds.
-  @patience 3_000
+  # How long it waits for the next task, in milliseconds. The app needs the memory when it starts.
+  @idle_timeout 10_000
+  # How long the reset between two tasks may take, in milliseconds.
+  @reset_timeout 3_000
 
   def main(path) do
     {:ok, channel} = :gen_tcp.connect({:local, path}, 0, [:binary, packet: 4, active: false])
-    serve(channel, look())
+    serve(channel, state())
   end
 
   defp serve(channel, begun) do
-    case :gen_tcp.recv(channel, 0, @idle) do
+    case :gen_tcp.recv(channel, 0, @idle_timeout) do
       {:ok, request} ->
         [marker | args] = String.split(request, <<0>>)
         :ok = :gen_tcp.send(channel, "begun")
         run(args)
 
-        # Elixir's own end of a start is what such a task wants.
+        # With an `at_exit` callback or `--no-halt`, Elixir itself must end this process.
         if :elixir_config.get(:at_exit) == [] and not System.no_halt() do
           report(marker)
           if reset(begun), do: serve(channel, begun), else: System.halt(0)
         end
 
-      # Nothing more is to be done, or Gatling is gone.
+      # No more tasks, or Gatling has exited.
       {:error, _} ->
         System.halt(0)
     end
   end
 
-  # In a process of its own: what is linked to it, and its ports, end with it.
+  # Runs a task in its own process: linked processes and ports end with it.
   defp run(args) do
     parent = self()
 
@@ -45,7 +45,7 @@ defmodule Gatling.Session do
       spawn_monitor(fn ->
         result =
           try do
-            # What mix.exs sees of the command line is what it would see without Gatling.
+            # mix.exs sees the same command line as without Gatling.
             System.argv(args -- ["gatling.facts"])
             Mix.start()
             Mix.CLI.main(args)
@@ -64,19 +64,19 @@ defmodule Gatling.Session do
       {^pid, {kind, reason, stacktrace}} ->
         :erlang.raise(kind, reason, Enum.reject(stacktrace, &(elem(&1, 0) == __MODULE__)))
 
-      # It was linked to something that crashed.
+      # A linked process crashed.
       {:DOWN, ^ref, _, _, reason} ->
         Process.exit(self(), reason)
     end
   end
 
-  # After all that the task wrote: each of the two outputs keeps its order.
+  # Marks the end of the task's output, on both outputs.
   defp report(marker) do
     if :logger in started(), do: Logger.flush()
     for device <- [:stdio, :stderr], do: IO.binwrite(device, ["\n", marker, "\n"])
   end
 
-  # Puts everything back, and says whether that was possible.
+  # Resets everything, and returns whether that was possible.
   defp reset(begun) do
     session = self()
     {pid, ref} = spawn_monitor(fn -> exit({:is_as_begun, restore(begun) and as_begun?(begun, session)}) end)
@@ -85,17 +85,17 @@ defmodule Gatling.Session do
       {:DOWN, ^ref, _, ^pid, {:is_as_begun, answer}} -> answer
       {:DOWN, ^ref, _, ^pid, _} -> false
     after
-      @patience -> false
+      @reset_timeout -> false
     end
   end
 
-  defp look do
+  defp state do
     %{
       started: started(),
       loaded: loaded(),
       settings: settings(),
       code_path: :code.get_path(),
-      # The task that tells facts is there for the first task only.
+      # The task that prints facts is only needed once.
       modules: for({module, _} = loaded <- :code.all_loaded(), module != Mix.Tasks.Gatling.Facts, into: MapSet.new(), do: loaded),
       compiler: Code.compiler_options(),
       variables: System.get_env(),
@@ -115,7 +115,7 @@ defmodule Gatling.Session do
   defp settings, do: Map.new(:ets.match_object(:ac_tab, {{:env, :_, :_}, :_}))
 
   defp restore(begun) do
-    # It would tell of each application that it stopped.
+    # The logger would report every application that stops.
     level = :logger.get_primary_config().level
     :logger.set_primary_config(:level, :none)
     for app <- started() -- begun.started, do: Application.stop(app)
@@ -136,7 +136,7 @@ defmodule Gatling.Session do
     File.cd!(begun.folder)
     for {name, value} <- begun.compiler, Code.get_compiler_option(name) != value, do: Code.put_compiler_option(name, value)
 
-    # Erlang's logger keeps some of its own there.
+    # Erlang's logger stores some of its own terms there.
     for key <- terms() -- begun.terms, not match?({module, _} when module in [:logger_config, :logger_olp], key) do
       :persistent_term.erase(key)
     end
@@ -145,7 +145,8 @@ defmodule Gatling.Session do
     unload_modules(begun)
   end
 
-  # All but those of Elixir and Erlang, which no task changes. Says whether none is in use.
+  # Unloads all modules except those of Elixir and Erlang, which no task changes. Returns whether none of
+  # them is still in use.
   defp unload_modules(begun) do
     installed = [:code.root_dir(), Path.dirname(:code.lib_dir(:elixir))]
     installed = Enum.map(installed, &(to_string(&1) <> "/"))
@@ -156,7 +157,7 @@ defmodule Gatling.Session do
     end)
   end
 
-  # One with native code keeps more than the VM knows of.
+  # A module with native code can have state that the VM does not know.
   defp unload(module) do
     module.module_info(:nifs) == [] and :code.soft_purge(module) and :code.delete(module) and
       :code.soft_purge(module)
@@ -171,7 +172,7 @@ defmodule Gatling.Session do
       left_running([session, self()], begun, 50) == []
   end
 
-  # What was stopped may take a moment to be gone.
+  # Stopped processes may take a moment to exit.
   defp left_running(own, begun, tries) do
     case for pid <- Process.list() -- (own ++ begun.processes), left?(pid, begun), do: pid do
       [_ | _] when tries > 0 ->
@@ -183,7 +184,7 @@ defmodule Gatling.Session do
     end
   end
 
-  # Erlang starts some of its own when they are needed.
+  # Erlang starts some of its own processes when it needs them.
   defp left?(pid, begun) do
     Process.alive?(pid) and
       case :application.get_application(pid) do

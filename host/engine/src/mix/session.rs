@@ -1,8 +1,8 @@
-//! A mix session: one process that runs one task of mix after the other, each as a start of mix would.
-//! `session.exs` is its other end.
+//! A mix session: one process that runs several mix tasks in turn, each as if mix had been started for it.
+//! `session.exs` is the code of that process.
 
-mod seen;
-mod until;
+mod marker;
+mod snapshot;
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -15,32 +15,32 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gatling_process::{Command, CommandError, Lines, Started};
-use seen::Seen;
-use until::Until;
+use marker::MarkerFilter;
+use snapshot::Snapshot;
 
-/// What runs the tasks.
+/// The code of the process that runs the tasks.
 const CODE: &str = include_str!("session.exs");
 
-/// How long a session may take to start, and to take up a task.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a session may take to start, and to accept a task.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How often it is looked whether it has started.
-const LOOK: Duration = Duration::from_millis(2);
+/// How often to check whether it has started.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// What a session answers when it takes up a task.
+/// The session's answer when it accepts a task.
 const BEGUN: &[u8] = b"\0\0\0\x05begun";
 
 /// How a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Well, and the session goes on.
+    /// The task succeeded, and the session is still running.
     Done,
-    /// With the process.
+    /// The session's process exited with this status.
     Ended(ExitStatus),
 }
 
 impl Outcome {
-    /// The exit status that mix would have had.
+    /// The exit status that mix would have returned.
     pub(super) fn status(self) -> ExitStatus {
         match self {
             Self::Done => ExitStatus::from_raw(0),
@@ -49,28 +49,28 @@ impl Outcome {
     }
 }
 
-/// The session of a run: started when there is a task, and started anew when it has ended or when what
-/// mix has read has changed. Clones share it. It ends with the last of them.
+/// The session of a run. It is started for the first task, and restarted if it has ended or if files that mix has
+/// read have changed. Clones share it; it ends when the last of them is dropped.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sessions(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 enum State {
-    /// There is none: it isn't wanted, or can't be had.
+    /// There is none: it is disabled or cannot be started.
     #[default]
     Off,
-    /// There is one as soon as it is needed.
+    /// It is started when it is needed.
     Ready,
     Running(Box<Session>),
 }
 
 impl Sessions {
-    /// No session yet, and none ever unless it is `wanted`.
-    pub(super) fn new(wanted: bool) -> Self {
-        Self(Arc::new(Mutex::new(if wanted { State::Ready } else { State::Off })))
+    /// A session that is not started yet; if not `enabled`, it is never started.
+    pub(super) fn new(enabled: bool) -> Self {
+        Self(Arc::new(Mutex::new(if enabled { State::Ready } else { State::Off })))
     }
 
-    /// Ends the session that runs, if any. The next task starts another.
+    /// Ends the running session, if there is one. The next task starts another.
     pub(super) fn end(&self) {
         let mut state = self.state();
         if let State::Running(_) = *state {
@@ -78,11 +78,11 @@ impl Sessions {
         }
     }
 
-    /// Runs a task, and hands what it writes to `take`. A session that has to be started is `elixir`.
-    /// Returns none where there is no session: then nothing was run.
+    /// Runs a task, and passes its output to `take`. The command `elixir` starts a session if none is running.
+    /// Returns none if there is no session: then nothing was run.
     ///
     /// # Errors
-    /// When there is no Elixir, or the system can't tell how it ended.
+    /// If there is no Elixir, or the system cannot report how the task ended.
     pub(super) fn run(
         &self,
         elixir: &Command,
@@ -90,10 +90,10 @@ impl Sessions {
         take: &mut dyn FnMut(Lines),
     ) -> Result<Option<Outcome>, CommandError> {
         let mut state = self.state();
-        // One that waited for long has ended, as has one that a task has changed for good.
+        // A session ends itself if it is idle for long, or if a task changed its process permanently.
         if let State::Running(session) = &mut *state
-            && session.seen == Seen::look(&elixir.dir)
-            && session.takes_up(task).is_ok()
+            && session.snapshot == Snapshot::take(&elixir.dir)
+            && session.start_task(task).is_ok()
         {
             return Self::follow(&mut state, take).map(Some);
         }
@@ -103,8 +103,8 @@ impl Sessions {
         *state = State::Off;
         match Session::start(elixir) {
             Ok(mut session) => {
-                if let Err(error) = session.takes_up(task) {
-                    tracing::debug!(%error, "the mix session takes up no task");
+                if let Err(error) = session.start_task(task) {
+                    tracing::debug!(%error, "the mix session does not accept a task");
                     return Ok(None);
                 }
                 *state = State::Running(Box::new(session));
@@ -112,15 +112,15 @@ impl Sessions {
             }
             Err(StartError::Command(error @ CommandError::NotFound { .. })) => Err(error),
             Err(error) => {
-                tracing::debug!(%error, "there is no mix session");
+                tracing::debug!(%error, "cannot start a mix session");
                 Ok(None)
             }
         }
     }
 
-    /// Follows the task that the session has taken up.
+    /// Passes on the output of the current task until it ends.
     fn follow(state: &mut State, take: &mut dyn FnMut(Lines)) -> Result<Outcome, CommandError> {
-        let State::Running(session) = state else { unreachable!("a session has taken up the task") };
+        let State::Running(session) = state else { unreachable!("a session has accepted the task") };
         let outcome = session.follow(take);
         if !matches!(outcome, Ok(Outcome::Done)) {
             *state = State::Ready;
@@ -133,7 +133,7 @@ impl Sessions {
     }
 }
 
-/// Why there is no session.
+/// Why a session could not be started.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error(transparent)]
@@ -142,38 +142,38 @@ enum StartError {
     Channel(#[from] io::Error),
 }
 
-/// A process that runs tasks. It is killed, with all that it has started, when it is dropped.
+/// A process that runs tasks. It is killed, with all its child processes, when it is dropped.
 #[derive(Debug)]
 struct Session {
     started: Started,
     channel: UnixStream,
-    /// What mix reads, as it was when the session began.
-    seen: Seen,
-    /// What follows the output of the task that was taken up last.
+    /// The files that mix reads, as they were when the session was started.
+    snapshot: Snapshot,
+    /// The line that ends the output of the current task.
     marker: String,
 }
 
 impl Session {
     fn start(elixir: &Command) -> Result<Self, StartError> {
-        let seen = Seen::look(&elixir.dir);
-        // Only this user can enter it. It isn't needed any longer than the session needs to start.
+        let snapshot = Snapshot::take(&elixir.dir);
+        // Only this user can enter the folder. It is only needed until the session has started.
         let folder = tempfile::Builder::new().prefix("gatling-mix-").tempdir()?;
         let path = folder.path().join("channel");
         let listener = UnixListener::bind(&path)?;
         listener.set_nonblocking(true)?;
-        let main = format!("Gatling.Session.main({})", elixir_text(&path));
+        let main = format!("Gatling.Session.main({})", elixir_string(&path));
         let mut command = elixir.clone();
         command.args.extend(["-e", CODE, "-e", &main].map(str::to_owned));
         let mut started = command.start_in_group()?;
         let channel = accept(&listener, &mut started)?;
         channel.set_nonblocking(false)?;
-        channel.set_read_timeout(Some(PATIENCE))?;
-        channel.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { started, channel, seen, marker: String::new() })
+        channel.set_read_timeout(Some(TIMEOUT))?;
+        channel.set_write_timeout(Some(TIMEOUT))?;
+        Ok(Self { started, channel, snapshot, marker: String::new() })
     }
 
-    /// Has it take up a task. If it doesn't, nothing of the task was done.
-    fn takes_up(&mut self, task: &[String]) -> io::Result<()> {
+    /// Starts a task. If this fails, the task has done nothing.
+    fn start_task(&mut self, task: &[String]) -> io::Result<()> {
         self.marker = marker()?;
         let words: Vec<_> = std::iter::once(&self.marker).chain(task).map(String::as_str).collect();
         let request = words.join("\0");
@@ -181,22 +181,22 @@ impl Session {
         self.channel.write_all(&[&length.to_be_bytes(), request.as_bytes()].concat())?;
         let mut answer = [0; BEGUN.len()];
         self.channel.read_exact(&mut answer)?;
-        if answer == BEGUN { Ok(()) } else { Err(io::Error::other("it answers something else")) }
+        if answer == BEGUN { Ok(()) } else { Err(io::Error::other("unexpected answer")) }
     }
 
-    /// Follows the task that it has taken up.
+    /// Passes on the output of the current task until it ends.
     fn follow(&mut self, take: &mut dyn FnMut(Lines)) -> Result<Outcome, CommandError> {
-        let mut until = Until::new(&self.marker);
+        let mut filter = MarkerFilter::new(&self.marker);
         let status = self.started.stream_while(|lines| {
-            until.take(lines, take);
-            !until.is_over()
+            filter.take(lines, take);
+            !filter.is_over()
         })?;
-        until.end(take);
+        filter.finish(take);
         Ok(status.map_or(Outcome::Done, Outcome::Ended))
     }
 }
 
-/// The session's end of the channel, as soon as it is there.
+/// Waits until the session connects to the channel.
 fn accept(listener: &UnixListener, started: &mut Started) -> io::Result<UnixStream> {
     let begun = Instant::now();
     loop {
@@ -206,24 +206,24 @@ fn accept(listener: &UnixListener, started: &mut Started) -> io::Result<UnixStre
             Err(error) => return Err(error),
         }
         if started.has_ended()? {
-            return Err(io::Error::other("it ended before it began"));
+            return Err(io::Error::other("it ended before it connected"));
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIMEOUT {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
-/// A line that no task writes, because none can know it.
+/// A random line, which no task can write by accident or on purpose.
 fn marker() -> io::Result<String> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(format!("gatling-mix-{:032x}", u128::from_ne_bytes(bytes)))
 }
 
-/// A path as Elixir reads it.
-fn elixir_text(path: &Path) -> String {
+/// A path as an Elixir string literal.
+fn elixir_string(path: &Path) -> String {
     let text = path.to_string_lossy();
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('#', "\\#"))
 }

@@ -1,4 +1,4 @@
-//! nginx: its configuration, its sites, and what visitors see of them.
+//! nginx: its configuration, its sites, and what visitors see.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use gatling_nginx::config::Directive;
 pub(crate) mod trial;
 pub(crate) mod visitor;
 
-/// Where nginx notes its process id unless its configuration says otherwise.
+/// The default path of nginx's pid file.
 const DEFAULT_PID_FILE: &str = "/run/nginx.pid";
 
-/// Whether this server's nginx was built with what serves `.gz` files that lie beside others.
+/// Whether this server's nginx was built with the module that serves prepared `.gz` files.
 #[must_use]
 pub(crate) fn serves_gz_files() -> bool {
     let output = Command::new("nginx").arg("-V").stdin(Stdio::null()).output();

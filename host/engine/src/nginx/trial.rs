@@ -1,5 +1,5 @@
-//! A site is tried before it replaces the one that serves: nginx checks it among all others, and an
-//! nginx of its own shows whether visitors would come through it to the app.
+//! Tests a site before it replaces the current one: nginx checks it together with all others, and a separate nginx
+//! shows whether visitors would reach the app through it.
 
 use std::collections::HashSet;
 use std::fs;
@@ -9,22 +9,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::visitor::{self, Sight};
+use super::visitor::{self, Outcome};
 use crate::http;
 use gatling_nginx::config::{self, Directive, Dump};
 use gatling_nginx::servers::{self, Listen};
-use gatling_nginx::{Door, Transport};
+use gatling_nginx::{Endpoints, Transport};
 use gatling_pipeline::action::SiteTrial;
 use gatling_process::CommandError;
 
 /// How long the trial's nginx may take to write its log.
-const LOG_PATIENCE: Duration = Duration::from_secs(2);
+const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Tries a site.
+/// Tests a site.
 ///
 /// # Errors
-/// When nginx refuses its configuration as it is or with the site, when another site has one of
-/// the host names, or when visitors of one would not come to the app.
+/// If nginx rejects its current configuration or the one with the site, if another site has one of the host names, or
+/// if visitors of one would not reach the app.
 pub(crate) fn run(site: &SiteTrial, on_line: &mut dyn FnMut(&str)) -> Result<()> {
     Trial { site }.run(on_line)
 }
@@ -40,7 +40,7 @@ impl Trial<'_> {
             Err(error) => {
                 let is_own = error.last_lines().iter().any(|line| line.contains(&self.site.link.display().to_string()));
                 let what =
-                    if is_own { "the site that is in place" } else { "its configuration, though not for this site" };
+                    if is_own { "the installed site" } else { "its configuration, but not because of this site" };
                 return Err(refusal(error, what));
             }
         };
@@ -56,22 +56,22 @@ impl Trial<'_> {
         }
         let mut all = dump.expand()?;
         if super::running(&all).is_none() {
-            bail!("nginx is not running: start it, for instance with `service nginx start`");
+            bail!("nginx is not running: start it, for example with `service nginx start`");
         }
         self.check_names(&all)?;
         self.check_ports()?;
 
         let guard = Placed { trial: self.site };
-        // The one that is included is the text to try, not the dump's own copy of an include.
+        // `include` reads the file with the new text; the dump only has the text of the old one.
         self.place(&config::text(&all))?;
         let mut check = self.site.nginx.clone();
         check.args.push("-t".to_owned());
         check.run(|lines| on_line(&lines.text)).map_err(|error| refusal(error, &format!("the site (in {staged})")))?;
 
-        let folder = tempfile::tempdir().context("cannot make a folder for the trial of the site")?;
+        let folder = tempfile::tempdir().context("cannot make a temporary folder to test the site")?;
         isolate(&mut all, folder.path(), config::parse(&self.site.text, "nginx.conf")?);
         self.place(&config::text(&all))?;
-        self.site.nginx.run(|lines| on_line(&lines.text)).context("cannot start nginx to try the site")?;
+        self.site.nginx.run(|lines| on_line(&lines.text)).context("cannot start nginx to test the site")?;
         let running = Running { trial: self.site };
         let result = self.visit(folder.path());
         drop(running);
@@ -90,52 +90,52 @@ impl Trial<'_> {
         match servers::conflict(&own, &others) {
             None => Ok(()),
             Some((name, file)) => bail!(
-                "another site on this server has the host name {name} already: {file}. Remove it there, or from this project"
+                "another site on this server already has the host name {name}: {file}. Remove it there or from this project"
             ),
         }
     }
 
-    /// Fails if another server answers where the site would listen.
+    /// Fails if another program answers where the site would listen.
     fn check_ports(&self) -> Result<()> {
         let servers = servers::servers(&config::parse(&self.site.text, "nginx.conf").unwrap_or_default());
-        let doors = self.site.hosts.iter().filter_map(|host| servers::door(&servers, host).http);
-        let addresses: HashSet<_> = doors
+        let transports = self.site.hosts.iter().filter_map(|host| servers::endpoints(&servers, host).http);
+        let addresses: HashSet<_> = transports
             .filter_map(|transport| match transport {
                 Transport::Tcp(address) => Some(address),
                 Transport::Unix(_) => None,
             })
             .collect();
         for address in addresses {
-            // Nobody answers where nginx doesn't listen yet.
+            // No answer means that nginx does not listen there yet.
             let Ok(Some(server)) = http::server(&address, &self.site.hosts[0]) else { continue };
             if !server.to_ascii_lowercase().contains("nginx") && !server.to_ascii_lowercase().contains("openresty") {
                 bail!(
-                    "another server ({server}) answers at {address}, where nginx should: stop it, or move it to \
-                     another port. `ss -ltnp` says which program it is"
+                    "another server ({server}) answers at {address}, where nginx should: stop it or move it to \
+                     another port. `ss -ltnp` shows which program it is"
                 );
             }
         }
         Ok(())
     }
 
-    /// Asks for the path on every host, and looks where nginx had the answer from.
+    /// Requests the path on every host, and checks where nginx got the answers from.
     fn visit(&self, folder: &Path) -> Result<()> {
         let site = config::parse(&self.site.text, "nginx.conf")?;
         let servers = servers::servers(&site);
-        // What listens for TLS is asked with TLS.
-        let door = |host: &str| {
-            let real = servers::door(&servers, host);
-            Door {
+        // Servers that listen with TLS are also tested with TLS.
+        let endpoints = |host: &str| {
+            let real = servers::endpoints(&servers, host);
+            Endpoints {
                 http: real.http.map(|_| Transport::Unix(socket(folder, false))),
                 https: real.https.map(|_| Transport::Unix(socket(folder, true))),
             }
         };
-        if let Some(host) = self.site.hosts.iter().find(|host| door(host) == Door::default()) {
+        if let Some(host) = self.site.hosts.iter().find(|host| endpoints(host) == Endpoints::default()) {
             bail!(
                 "nginx.conf has no server for {host}: add it to a `server_name`, or remove it from the file `domains`"
             );
         }
-        let visits = visitor::visit(&self.site.hosts, &self.site.path, door, &[])?;
+        let visits = visitor::visit(&self.site.hosts, &self.site.path, endpoints, &[])?;
         let requests = self.site.hosts.len();
         let passed = read_log(&folder.join("access.log"), requests);
         for (host, visit) in self.site.hosts.iter().zip(&visits) {
@@ -144,22 +144,24 @@ impl Trial<'_> {
             let reaches_app =
                 upstream.split([' ', ',']).any(|address| address.ends_with(&format!(":{}", self.site.port)));
             let url = &visit.url;
-            match &visit.sight {
+            match &visit.outcome {
                 _ if reaches_app => {}
-                Sight::Nowhere { to, why } => bail!("nginx.conf redirects {url} to {to}, where nobody answers: {why}"),
-                Sight::Silence(why) => bail!("with this site, nginx would not answer at {url}: {why}"),
-                // It was sent on, to a host that is looked at by itself or to somebody else's.
-                Sight::Elsewhere(_) => {}
-                Sight::Answer(status) if upstream == "-" => {
-                    // A host may be there only to be redirected to another, which asks the app.
+                Outcome::BadRedirect { to, why } => {
+                    bail!("nginx.conf redirects {url} to {to}, where no server answers: {why}")
+                }
+                Outcome::NoAnswer(why) => bail!("with this site, nginx would not answer at {url}: {why}"),
+                // It redirects to another host: that one is tested separately, or belongs to another site.
+                Outcome::LeftSite(_) => {}
+                Outcome::Answered(status) if upstream == "-" => {
+                    // A host may only redirect to another one, which passes requests to the app.
                     if passed.iter().all(|line| line.upstream == "-") {
                         bail!(
-                            "nginx.conf answers {url} itself, with {status}, and does not ask the app: set `path` under \
-                             [health] in gatling.toml to a path that it passes to the app"
+                            "nginx.conf answers {url} itself with {status} and does not pass it to the app: set `path` \
+                             under [health] in gatling.toml to a path that it passes to the app"
                         );
                     }
                 }
-                Sight::Answer(_) => bail!(
+                Outcome::Answered(_) => bail!(
                     "nginx.conf passes {url} to {upstream}, but the app listens on 127.0.0.1:{port}: write \
                      `proxy_pass http://127.0.0.1:{port};`, or set the port: gatling config set {project} PORT=NUMBER",
                     port = self.site.port,
@@ -171,7 +173,7 @@ impl Trial<'_> {
     }
 }
 
-/// Removes the configuration of a trial when it is over.
+/// Removes the configuration of a trial when it is dropped.
 struct Placed<'a> {
     trial: &'a SiteTrial,
 }
@@ -183,7 +185,7 @@ impl Drop for Placed<'_> {
     }
 }
 
-/// Ends the nginx of a trial.
+/// Stops the nginx of a trial when it is dropped.
 struct Running<'a> {
     trial: &'a SiteTrial,
 }
@@ -196,11 +198,11 @@ impl Drop for Running<'_> {
     }
 }
 
-/// nginx's own words.
+/// An error with nginx's own message.
 fn refusal(error: CommandError, what: &str) -> anyhow::Error {
     match error {
         CommandError::Failed { last_lines, .. } => {
-            anyhow::anyhow!("nginx refuses {what}. It says:\n    {}", last_lines.join("\n    "))
+            anyhow::anyhow!("nginx rejects {what}. Its output:\n    {}", last_lines.join("\n    "))
         }
         error => error.into(),
     }
@@ -210,7 +212,7 @@ fn socket(folder: &Path, ssl: bool) -> PathBuf {
     folder.join(if ssl { "https.sock" } else { "http.sock" })
 }
 
-/// Makes of the whole configuration one with this site alone, which touches nothing outside `folder`.
+/// Reduces the whole configuration to this site, with nothing that uses files or ports outside `folder`.
 fn isolate(all: &mut Vec<Directive>, folder: &Path, mut site: Vec<Directive>) {
     let path = |name: &str| format!("\"{}\"", folder.join(name).display());
     let own = ["pid", "error_log", "daemon", "master_process", "worker_processes", "stream", "mail", "lock_file"];
@@ -218,7 +220,7 @@ fn isolate(all: &mut Vec<Directive>, folder: &Path, mut site: Vec<Directive>) {
     for (index, words) in [
         ["pid", &path("nginx.pid")],
         ["error_log", &path("error.log")],
-        // One process, which looks after no cache of the real one.
+        // A single process, which does not manage the caches of the real nginx.
         ["master_process", "off"],
         ["daemon", "on"],
     ]
@@ -261,7 +263,7 @@ fn prepare_server(server: &mut Directive, folder: &Path, log: &str) {
     block.push(Directive::new(&["access_log", log, "gatling_trial"]));
 }
 
-/// Removes directives of these names, from blocks too.
+/// Removes directives with these names, also inside blocks.
 fn remove(block: &mut Vec<Directive>, names: &[&str]) {
     block.retain(|directive| !names.contains(&directive.name()));
     for directive in block {
@@ -276,10 +278,10 @@ struct Passed {
     upstream: String,
 }
 
-/// Reads what the trial's nginx logged, of `requests` requests at least. It does so only after it has
-/// answered.
+/// Reads the log of the trial's nginx, and waits until it has at least `requests` lines: nginx writes the log after
+/// it has answered.
 fn read_log(path: &Path, requests: usize) -> Vec<Passed> {
-    let deadline = Instant::now() + LOG_PATIENCE;
+    let deadline = Instant::now() + LOG_TIMEOUT;
     loop {
         let text = fs::read_to_string(path).unwrap_or_default();
         let lines = text.lines().filter_map(|line| {
@@ -299,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trial_has_the_site_alone_and_touches_nothing_of_the_real_nginx() {
+    fn a_trial_has_only_the_new_site_and_uses_nothing_of_the_real_nginx() {
         let main = "user www-data; pid /run/nginx.pid; error_log /var/log/nginx/error.log; events { }
             stream { server { listen 53; } }
             http { access_log /var/log/nginx/access.log; gzip on; upstream app { server 127.0.0.1:1; }

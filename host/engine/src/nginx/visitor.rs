@@ -1,56 +1,56 @@
-//! A visitor: asks nginx for a page as a browser would, follows redirects, and says what it saw.
+//! A visitor: requests a page from nginx as a browser would, follows redirects, and reports the result.
 //!
-//! curl asks: it speaks TLS, and the machine's own certificates are those that it trusts.
+//! It uses curl, which supports TLS and trusts the machine's certificates.
 
 use std::fmt;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use gatling_nginx::{Door, Transport};
+use gatling_nginx::{Endpoints, Transport};
 
 /// How long one answer may take, in seconds.
-const PATIENCE: &str = "10";
+const TIMEOUT_SECONDS: &str = "10";
 
 /// How many redirects are followed.
-const MOST_REDIRECTS: usize = 6;
+const MAX_REDIRECTS: usize = 6;
 
-/// What a visitor of a host name saw in the end.
+/// How a visit ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
-    /// An answer with this status.
-    Answer(u16),
-    /// A redirect to a site of somebody else's.
-    Elsewhere(String),
-    /// A redirect that leads nowhere, and why.
-    Nowhere {
-        /// Where it leads.
+pub enum Outcome {
+    /// With an answer that has this status.
+    Answered(u16),
+    /// With a redirect to another site.
+    LeftSite(String),
+    /// With a redirect to an address where no server answers.
+    BadRedirect {
+        /// The address.
         to: String,
-        /// Why nobody answers there.
+        /// Why no server answers there.
         why: String,
     },
-    /// No answer, and why.
-    Silence(String),
+    /// Without an answer, for this reason.
+    NoAnswer(String),
 }
 
-/// What a visitor saw, and on which way.
+/// A visit to a host name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visit {
-    /// The address that the visitor typed.
+    /// The address that the visitor entered.
     pub url: String,
-    /// What there was to see.
-    pub sight: Sight,
-    /// An address on the way whose certificate this machine doesn't trust.
+    /// How it ended.
+    pub outcome: Outcome,
+    /// An address on the way whose certificate this machine does not trust.
     pub untrusted: Option<String>,
 }
 
 impl Visit {
     /// Whether the visitor was served.
     #[must_use]
-    pub fn went_well(&self) -> bool {
-        match &self.sight {
-            Sight::Answer(status) => *status < 500,
-            Sight::Elsewhere(_) => true,
-            Sight::Nowhere { .. } | Sight::Silence(_) => false,
+    pub fn was_served(&self) -> bool {
+        match &self.outcome {
+            Outcome::Answered(status) => *status < 500,
+            Outcome::LeftSite(_) => true,
+            Outcome::BadRedirect { .. } | Outcome::NoAnswer(_) => false,
         }
     }
 }
@@ -58,47 +58,47 @@ impl Visit {
 impl fmt::Display for Visit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = &self.url;
-        match &self.sight {
-            Sight::Answer(status) => write!(f, "{url} answers with {status}"),
-            Sight::Elsewhere(to) => write!(f, "{url} redirects to {to}"),
-            Sight::Nowhere { to, why } => write!(f, "{url} redirects to {to}, where nobody answers: {why}"),
-            Sight::Silence(why) => write!(f, "{url} does not answer: {why}"),
+        match &self.outcome {
+            Outcome::Answered(status) => write!(f, "{url} answers with {status}"),
+            Outcome::LeftSite(to) => write!(f, "{url} redirects to {to}"),
+            Outcome::BadRedirect { to, why } => write!(f, "{url} redirects to {to}, where no server answers: {why}"),
+            Outcome::NoAnswer(why) => write!(f, "{url} does not answer: {why}"),
         }
     }
 }
 
-/// Visits `path` on each host as a browser would that was given the bare name, and follows redirects
-/// among the hosts. `headers` are sent along.
+/// Visits `path` on each host, as a browser does when a user enters the bare host name, and follows redirects between
+/// the hosts. Sends `headers` with each request.
 ///
 /// # Errors
-/// When curl can't be run.
+/// If curl cannot be run.
 pub(crate) fn visit(
     hosts: &[String],
     path: &str,
-    door: impl Fn(&str) -> Door,
+    endpoints: impl Fn(&str) -> Endpoints,
     headers: &[String],
 ) -> Result<Vec<Visit>> {
-    let mut under_way: Vec<_> = hosts
+    let mut pending: Vec<_> = hosts
         .iter()
         .map(|host| {
-            let scheme = if door(host).http.is_some() { "http" } else { "https" };
-            UnderWay {
+            let scheme = if endpoints(host).http.is_some() { "http" } else { "https" };
+            PendingVisit {
                 start: format!("{scheme}://{host}{path}"),
                 next: Some(format!("{scheme}://{host}{path}")),
-                ..UnderWay::default()
+                ..PendingVisit::default()
             }
         })
         .collect();
-    for _ in 0..=MOST_REDIRECTS {
-        step(&mut under_way, &door, headers)?;
+    for _ in 0..=MAX_REDIRECTS {
+        step(&mut pending, &endpoints, headers)?;
     }
-    Ok(under_way
+    Ok(pending
         .into_iter()
         .map(|visit| Visit {
             url: visit.start,
-            sight: visit.sight.unwrap_or_else(|| Sight::Nowhere {
+            outcome: visit.outcome.unwrap_or_else(|| Outcome::BadRedirect {
                 to: visit.next.unwrap_or_default(),
-                why: "the redirects go in a circle".to_owned(),
+                why: "redirect loop".to_owned(),
             }),
             untrusted: visit.untrusted,
         })
@@ -106,27 +106,26 @@ pub(crate) fn visit(
 }
 
 #[derive(Default)]
-struct UnderWay {
+struct PendingVisit {
     start: String,
     next: Option<String>,
     redirected: bool,
-    sight: Option<Sight>,
+    outcome: Option<Outcome>,
     untrusted: Option<String>,
 }
 
-/// Takes every visit that isn't over one request further; requests that come in at the same place
-/// are made by one curl.
-fn step(visits: &mut [UnderWay], door: &impl Fn(&str) -> Door, headers: &[String]) -> Result<()> {
+/// Makes the next request of every pending visit. One curl makes all requests to the same address.
+fn step(visits: &mut [PendingVisit], endpoints: &impl Fn(&str) -> Endpoints, headers: &[String]) -> Result<()> {
     let mut places: Vec<(Transport, Vec<usize>)> = Vec::new();
-    for (index, visit) in visits.iter_mut().enumerate().filter(|(_, visit)| visit.sight.is_none()) {
+    for (index, visit) in visits.iter_mut().enumerate().filter(|(_, visit)| visit.outcome.is_none()) {
         let url = visit.next.clone().unwrap_or_default();
-        let Some((scheme, host, port)) = parts(&url) else {
-            visit.sight = Some(Sight::Nowhere { to: url, why: "it is not the address of a web page".to_owned() });
+        let Some((scheme, host, port)) = parse_url(&url) else {
+            visit.outcome = Some(Outcome::BadRedirect { to: url, why: "it is not an http or https URL".to_owned() });
             continue;
         };
-        let Door { http, https } = door(&host);
+        let Endpoints { http, https } = endpoints(&host);
         if http.is_none() && https.is_none() {
-            visit.sight = Some(Sight::Elsewhere(url));
+            visit.outcome = Some(Outcome::LeftSite(url));
             continue;
         }
         let transport = if scheme == "https" { https } else { http };
@@ -141,20 +140,20 @@ fn step(visits: &mut [UnderWay], door: &impl Fn(&str) -> Door, headers: &[String
             },
             None => {
                 let why = match port {
-                    Some(port) => format!("nginx does not serve {host} at port {port}"),
+                    Some(port) => format!("nginx does not serve {host} on port {port}"),
                     None if scheme == "https" => format!("nginx does not serve {host} with HTTPS"),
                     None => format!("nginx does not serve {host} without HTTPS"),
                 };
-                visit.sight = Some(match visit.redirected {
-                    true => Sight::Nowhere { to: url, why },
-                    false => Sight::Silence(why),
+                visit.outcome = Some(match visit.redirected {
+                    true => Outcome::BadRedirect { to: url, why },
+                    false => Outcome::NoAnswer(why),
                 });
             }
         }
     }
     for (transport, indices) in places {
         let urls: Vec<_> = indices.iter().map(|index| visits[*index].next.clone().unwrap_or_default()).collect();
-        let answers = ask(&transport, &urls, headers)?;
+        let answers = request(&transport, &urls, headers)?;
         for (index, answer) in indices.into_iter().zip(answers) {
             let visit = &mut visits[index];
             if answer.untrusted {
@@ -166,19 +165,19 @@ fn step(visits: &mut [UnderWay], door: &impl Fn(&str) -> Door, headers: &[String
                     visit.next = Some(to);
                 }
                 None if answer.status == 0 && visit.redirected => {
-                    visit.sight =
-                        Some(Sight::Nowhere { to: visit.next.clone().unwrap_or_default(), why: answer.error });
+                    visit.outcome =
+                        Some(Outcome::BadRedirect { to: visit.next.clone().unwrap_or_default(), why: answer.error });
                 }
-                None if answer.status == 0 => visit.sight = Some(Sight::Silence(answer.error)),
-                None => visit.sight = Some(Sight::Answer(answer.status)),
+                None if answer.status == 0 => visit.outcome = Some(Outcome::NoAnswer(answer.error)),
+                None => visit.outcome = Some(Outcome::Answered(answer.status)),
             }
         }
     }
     Ok(())
 }
 
-/// The scheme, the host and the port, if there is one, of an address.
-fn parts(url: &str) -> Option<(&str, String, Option<u16>)> {
+/// The scheme, the host and, if it is not the default, the port of an address.
+fn parse_url(url: &str) -> Option<(&str, String, Option<u16>)> {
     let (scheme, rest) = url.split_once("://")?;
     if scheme != "http" && scheme != "https" {
         return None;
@@ -200,13 +199,13 @@ struct Answer {
     error: String,
 }
 
-/// What curl writes for each address.
+/// The line that curl writes for each address.
 const FORMAT: &str = "%{http_code}\t%{ssl_verify_result}\t%{redirect_url}\t%{errormsg}\n";
 
-/// Asks for addresses, one after the other.
-fn ask(transport: &Transport, urls: &[String], headers: &[String]) -> Result<Vec<Answer>> {
+/// Requests addresses with curl, one after the other.
+fn request(transport: &Transport, urls: &[String], headers: &[String]) -> Result<Vec<Answer>> {
     let mut curl = std::process::Command::new("curl");
-    curl.args(["--disable", "--silent", "--globoff", "--insecure", "--noproxy", "*", "--max-time", PATIENCE]);
+    curl.args(["--disable", "--silent", "--globoff", "--insecure", "--noproxy", "*", "--max-time", TIMEOUT_SECONDS]);
     curl.args(["--write-out", FORMAT, "--user-agent", "gatling"]);
     match transport {
         Transport::Tcp(address) => curl.args(["--connect-to", &format!("::{address}")]),
@@ -226,7 +225,7 @@ fn ask(transport: &Transport, urls: &[String], headers: &[String]) -> Result<Vec
     let text = String::from_utf8_lossy(&output.stdout);
     let answers: Vec<_> = text.lines().map(answer).collect();
     if answers.len() != urls.len() {
-        bail!("curl answered {} of {} requests", answers.len(), urls.len());
+        bail!("curl reported {} of {} requests", answers.len(), urls.len());
     }
     Ok(answers)
 }
@@ -247,7 +246,7 @@ mod tests {
 
     use super::*;
 
-    /// A web server that answers each path as `answers` says, and tells the host it was asked for.
+    /// A web server that answers each host and path as `answers` says.
     fn server(answers: &'static [(&'static str, &'static str)]) -> Transport {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it has one").to_string();
@@ -267,20 +266,20 @@ mod tests {
         Transport::Tcp(address)
     }
 
-    fn seen(answers: &'static [(&'static str, &'static str)], hosts: &[&str]) -> Vec<Sight> {
+    fn outcomes(answers: &'static [(&'static str, &'static str)], hosts: &[&str]) -> Vec<Outcome> {
         let server = server(answers);
         let hosts: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let own = hosts.clone();
-        let door = move |host: &str| match own.iter().any(|own| own == host) {
-            true => Door { http: Some(server.clone()), https: None },
-            false => Door::default(),
+        let endpoints = move |host: &str| match own.iter().any(|own| own == host) {
+            true => Endpoints { http: Some(server.clone()), https: None },
+            false => Endpoints::default(),
         };
-        visit(&hosts, "/", door, &[]).expect("curl runs").into_iter().map(|visit| visit.sight).collect()
+        visit(&hosts, "/", endpoints, &[]).expect("curl runs").into_iter().map(|visit| visit.outcome).collect()
     }
 
     #[test]
-    fn each_host_is_asked_for_by_its_name_and_redirects_are_followed() {
-        let sights = seen(
+    fn each_host_is_requested_by_its_name_and_redirects_are_followed() {
+        let outcomes = outcomes(
             &[
                 ("a.example/", "200 OK\r\n"),
                 ("b.example/", "302 Found\r\nLocation: http://a.example/\r\n"),
@@ -290,14 +289,14 @@ mod tests {
             ],
             &["a.example", "b.example", "c.example", "d.example", "e.example"],
         );
-        let elsewhere = Sight::Elsewhere("https://id.example.org/".to_owned());
-        let answer = Sight::Answer;
-        assert_eq!(sights, [answer(200), answer(200), answer(500), elsewhere, answer(404)]);
+        let left = Outcome::LeftSite("https://id.example.org/".to_owned());
+        let answered = Outcome::Answered;
+        assert_eq!(outcomes, [answered(200), answered(200), answered(500), left, answered(404)]);
     }
 
     #[test]
-    fn a_redirect_to_where_nobody_answers_leads_nowhere() {
-        let sights = seen(
+    fn a_redirect_to_an_address_without_a_server_is_a_bad_redirect() {
+        let outcomes = outcomes(
             &[
                 ("a.example/", "301 Moved\r\nLocation: https://a.example/\r\n"),
                 ("b.example/", "301 Moved\r\nLocation: http://b.example/\r\n"),
@@ -305,16 +304,16 @@ mod tests {
             ],
             &["a.example", "b.example", "c.example"],
         );
-        let whys = ["does not serve a.example with HTTPS", "in a circle", "at port 4000"];
-        for (sight, part) in sights.iter().zip(whys) {
-            assert!(matches!(sight, Sight::Nowhere { why, .. } if why.contains(part)), "{sight:?}");
+        let reasons = ["does not serve a.example with HTTPS", "redirect loop", "on port 4000"];
+        for (outcome, part) in outcomes.iter().zip(reasons) {
+            assert!(matches!(outcome, Outcome::BadRedirect { why, .. } if why.contains(part)), "{outcome:?}");
         }
     }
 
     #[test]
-    fn silence_is_told_with_its_reason() {
-        let door = |_: &str| Door { http: Some(Transport::Tcp("127.0.0.1:1".to_owned())), https: None };
-        let visits = visit(&["a.example".to_owned()], "/", door, &[]).expect("curl runs");
-        assert!(!visits[0].went_well() && visits[0].to_string().contains("does not answer"), "{}", visits[0]);
+    fn a_missing_answer_is_reported_with_its_reason() {
+        let endpoints = |_: &str| Endpoints { http: Some(Transport::Tcp("127.0.0.1:1".to_owned())), https: None };
+        let visits = visit(&["a.example".to_owned()], "/", endpoints, &[]).expect("curl runs");
+        assert!(!visits[0].was_served() && visits[0].to_string().contains("does not answer"), "{}", visits[0]);
     }
 }

@@ -1,8 +1,7 @@
-//! Digested assets are put where nginx reads them itself, with the `.gz` files that `mix phx.digest`
-//! makes.
+//! Copies digested assets to the folder that nginx reads, with the `.gz` files that `mix phx.digest` makes.
 //!
-//! Those of the releases that are kept stay beside each other, as no two have the same name: a page
-//! of the old release finds its assets after the upgrade too.
+//! The assets of all kept releases are in the same folder, because their names are unique. So a page of the old
+//! release still finds its assets after the upgrade.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -15,7 +14,7 @@ use anyhow::{Context, Result};
 use gatling_config::roots::ProjectPaths;
 use gatling_pipeline::action::Publish;
 
-/// The folder below `priv/static` that is served: a Phoenix app serves everything in it to everybody.
+/// The folder below `priv/static` that is published: a Phoenix app serves everything in it to every visitor.
 const FOLDER: &str = "assets";
 
 /// Copies the digested assets of a release.
@@ -25,7 +24,7 @@ pub(super) fn publish(assets: &Publish) -> Result<()> {
         let copy = || -> io::Result<()> {
             let folder = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
             make_readable(folder)?;
-            // Whole or not at all: nginx may be asked for it at this moment.
+            // The rename is atomic: a visitor may request the file at this moment.
             let new = tempfile::NamedTempFile::new_in(folder)?;
             fs::copy(&file, new.path())?;
             new.as_file().set_permissions(Permissions::from_mode(0o644))?;
@@ -39,7 +38,7 @@ pub(super) fn publish(assets: &Publish) -> Result<()> {
     Ok(())
 }
 
-/// Makes a folder that nginx's user can enter, whatever the umask is.
+/// Makes a folder that nginx's user can enter, independent of the umask.
 fn make_readable(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -49,7 +48,7 @@ fn make_readable(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, Permissions::from_mode(0o755))
 }
 
-/// Removes what belongs to none of these releases.
+/// Removes assets that belong to none of these releases.
 pub(super) fn prune(paths: &ProjectPaths, releases: &[String]) {
     let Some(folder) = paths.assets_dir() else { return };
     let folder_of = |release: &String| paths.releases_dir().join(release).join(paths.name.as_str());
@@ -57,13 +56,13 @@ pub(super) fn prune(paths: &ProjectPaths, releases: &[String]) {
         releases.iter().flat_map(|release| digested(&folder_of(release))).map(|(name, _)| name).collect();
     for (name, file) in files(&folder, Path::new("")) {
         if !needed.contains(&name) {
-            // It takes up room, and does no other harm.
+            // A file that cannot be removed only takes up disk space.
             _ = fs::remove_file(file);
         }
     }
 }
 
-/// The digested assets of a release: by what they are called in a URL, their files.
+/// The digested assets of a release: their paths in a URL, and their files.
 fn digested(release: &Path) -> Vec<(PathBuf, PathBuf)> {
     let apps = fs::read_dir(release.join("lib")).into_iter().flatten().flatten();
     let assets = apps.flat_map(|app| files(&app.path().join("priv/static").join(FOLDER), Path::new(FOLDER)));
@@ -84,7 +83,7 @@ fn files(folder: &Path, name: &Path) -> Vec<(PathBuf, PathBuf)> {
     found
 }
 
-/// Whether a name is one that `mix phx.digest` gives: `app-<32 hexadecimal digits>.js`.
+/// Whether `mix phx.digest` wrote a file with this name: `app-<32 hexadecimal digits>.js`.
 fn is_digested(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let digest = |rest: &str| {
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn assets_of_kept_releases_stay_and_others_go() {
+    fn only_assets_of_kept_releases_are_kept() {
         let home = tempfile::tempdir().expect("a folder");
         let roots = gatling_config::roots::Roots {
             home: home.path().to_owned(),

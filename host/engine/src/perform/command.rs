@@ -1,4 +1,4 @@
-//! Running commands; what they write are events.
+//! Runs commands and reports their output as events.
 
 use std::time::Instant;
 
@@ -8,35 +8,34 @@ use gatling_runs::{Event, Events};
 
 use crate::mix::Mix;
 
-/// Runs a command; what it writes are events.
+/// Runs a command and reports its output as events.
 pub(super) fn run(command: &Command, events: &Events) -> Result<()> {
     run_in(None, command, events)
 }
 
-/// Runs a command as [`run`] does; it may be one of this mix.
+/// Like [`run`], but runs a mix task in the session of this mix.
 pub(super) fn run_in(mix: Option<&Mix>, command: &Command, events: &Events) -> Result<()> {
     let run = || match mix {
         Some(mix) => mix.run(command, emit(events)),
         None => command.run(emit(events)),
     };
-    match follow(command, run, events) {
+    match report(command, run, events) {
         Ok(()) => Ok(()),
-        Err(error @ CommandError::Failed { .. }) if is_forbidden(command) => Err(error).context(
-            "this user may not run a command that needs root's rights: allow it in /etc/sudoers.d, as the README says",
-        ),
+        Err(error @ CommandError::Failed { .. }) if is_refused_by_sudo(command) => Err(error)
+            .context("sudo refuses this command: allow it in /etc/sudoers.d (see \"Set up a server\" in the README)"),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether it is sudo that doesn't run the command: asked, as a command's own failure looks the same.
-fn is_forbidden(command: &Command) -> bool {
+/// Whether sudo refuses to run the command. Asks sudo, because a failure of the command itself looks the same.
+fn is_refused_by_sudo(command: &Command) -> bool {
     let Some(own) = command.args.get(1..).filter(|_| command.program == "sudo") else { return false };
     let ask = Command::new("sudo", ["-n", "-l"].into_iter().chain(own.iter().map(String::as_str)), &command.dir);
     !ask.stream(|_| {}).is_ok_and(|status| status.success())
 }
 
-/// Says which command runs, and how it ended.
-pub(super) fn follow(
+/// Runs a command with `run`, and reports its start and its end.
+pub(super) fn report(
     command: &Command,
     run: impl FnOnce() -> Result<(), CommandError>,
     events: &Events,
@@ -53,7 +52,7 @@ pub(super) fn follow(
     result
 }
 
-/// Makes events of what a program writes.
+/// Reports the output of a program as events.
 pub(super) fn emit(events: &Events) -> impl FnMut(Lines) {
     |lines| events.emit(Event::Output { text: lines.text, open: lines.open })
 }

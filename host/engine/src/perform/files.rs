@@ -12,9 +12,9 @@ use gatling_config::roots::ProjectPaths;
 use gatling_pipeline::action::KEPT_RELEASES;
 
 use super::assets;
-use super::removal::{discard, finish};
+use super::removal::{discard, remove_leftovers};
 
-/// Writes a file beside its place and renames it.
+/// Writes a file atomically: under another name in the same folder, then renames it.
 pub(super) fn write_file(path: &Path, contents: &str, mode: u32) -> Result<()> {
     let folder = path.parent().context("a file is in a folder")?;
     let write = || -> io::Result<()> {
@@ -28,27 +28,28 @@ pub(super) fn write_file(path: &Path, contents: &str, mode: u32) -> Result<()> {
 }
 
 /// Fails unless each file was written since `begun`.
-pub(super) fn prove_written(files: &[PathBuf], begun: SystemTime) -> Result<()> {
-    // File systems note times by a coarser clock.
+pub(super) fn check_written(files: &[PathBuf], begun: SystemTime) -> Result<()> {
+    // File systems store times from a coarser clock.
     let begun = begun - Duration::from_secs(1);
     let is_new = |file: &&PathBuf| fs::metadata(file).and_then(|file| file.modified()).is_ok_and(|time| time >= begun);
     match files.iter().find(|file| !is_new(file)) {
         None => Ok(()),
         Some(file) => bail!(
-            "the assets were built without an error, but {} was not written: see the output above, and whether \
-             `assets.deploy` in mix.exs ends with `phx.digest`. The app needs that file, because its config sets \
+            "the assets were built without an error, but {} was not written: read the output above, and check that \
+             `assets.deploy` in mix.exs ends with `phx.digest`. The app needs that file because its config sets \
              `cache_static_manifest`",
             file.display()
         ),
     }
 }
 
-pub(super) fn prove_release(marker: &Path, version: &str) -> Result<()> {
+/// Fails unless mix wrote a new release of this version.
+pub(super) fn check_release(marker: &Path, version: &str) -> Result<()> {
     let text = match fs::read_to_string(marker) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
-            "mix release ended well, but wrote no new release: {} is not there. It may have asked whether to overwrite \
-             the old one, and got no answer: see its output above, and whether mix.exs changes what `release` does",
+            "mix release succeeded but wrote no new release: {} does not exist. It may have asked whether to overwrite \
+             the old one and got no answer: read its output above, and check whether mix.exs changes what `release` does",
             marker.display()
         ),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", marker.display())),
@@ -56,20 +57,20 @@ pub(super) fn prove_release(marker: &Path, version: &str) -> Result<()> {
     match text.split_whitespace().nth(1) {
         Some(built) if built == version => Ok(()),
         built => bail!(
-            "mix release built version {}, but mix.exs says {version}: see `releases:` in mix.exs",
+            "mix release built version {}, but mix.exs says {version}: check `releases:` in mix.exs",
             built.unwrap_or("(none)")
         ),
     }
 }
 
-/// Notes that a release serves, and removes those that nobody would go back to.
+/// Records that a release serves, and removes those that are too old for a rollback.
 pub(super) fn keep_releases(paths: &ProjectPaths, serves: &str, needed: &[String]) -> Result<()> {
     let mut served = paths.served();
     served.retain(|release| release != serves && paths.releases_dir().join(release).is_dir());
     served.push(serves.to_owned());
     let latest = served.split_off(served.len().saturating_sub(KEPT_RELEASES));
     write_file(&paths.served_file(), &(latest.join("\n") + "\n"), 0o644)?;
-    finish(&paths.deploy_dir())?;
+    remove_leftovers(&paths.deploy_dir())?;
     for entry in fs::read_dir(paths.releases_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !latest.contains(&name) && !needed.contains(&name) {
@@ -91,10 +92,10 @@ pub(super) fn append(path: &Path, text: &str) -> Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// mix keeps the cookie of a release that it builds anew, and so nodes of it know each other.
+/// Removes a built release except its cookie. mix reuses the cookie, so that old and new nodes can connect.
 pub(super) fn clear_release(path: &Path) -> Result<()> {
     let Some(aside) = path.parent() else { return Ok(()) };
-    finish(aside)?;
+    remove_leftovers(aside)?;
     let releases = path.join("releases");
     let cookie = fs::read(releases.join("COOKIE")).ok();
     if path.exists() {
@@ -102,7 +103,7 @@ pub(super) fn clear_release(path: &Path) -> Result<()> {
     }
     if let Some(cookie) = cookie {
         make_private(&releases)?;
-        fs::write(releases.join("COOKIE"), cookie).context("cannot keep the release's cookie")?;
+        fs::write(releases.join("COOKIE"), cookie).context("cannot save the release's cookie")?;
     }
     Ok(())
 }
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_five_releases_that_served_are_kept_in_the_order_in_which_they_did() {
+    fn the_last_five_releases_that_served_are_kept_in_that_order() {
         let folder = tempfile::tempdir().expect("a folder");
         let home = folder.path().to_owned();
         let roots = Roots {
@@ -141,7 +142,7 @@ mod tests {
         assert_eq!(paths.served(), ["1", "3", "4", "5", "6"], "1 served again after 2");
         let is_there = |release: &&str| paths.releases_dir().join(release).exists();
         assert_eq!(served.into_iter().chain(failed).filter(|name| is_there(name)).collect::<String>(), "134567");
-        // One that is gone back to is the last one.
+        // After a rollback, the restored release is the last one.
         keep("3", &[]);
         assert_eq!(paths.served(), ["1", "4", "5", "6", "3"]);
     }

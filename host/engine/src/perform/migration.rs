@@ -1,4 +1,4 @@
-//! Migrating the database.
+//! Migrates the database.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use super::command::run;
 pub(super) fn perform(migration: &Migration, events: &Events) -> Result<()> {
     let known = migration.serving.as_deref().map(migrations).unwrap_or_default();
     for new in migrations(&migration.release).difference(&known) {
-        events.note(format!("new in this release: {new}"));
+        events.note(format!("new migration in this release: {new}"));
     }
     let script = migration.script.as_ref().filter(|script| script.find().is_some());
     events.changing(Change::Database, "what the new release expects", None)?;
@@ -27,7 +27,7 @@ pub(super) fn perform(migration: &Migration, events: &Events) -> Result<()> {
     )
 }
 
-/// The names of the migrations that a release carries: `20260101120000_create_items`.
+/// The names of the migrations in a release: `20260101120000_create_items`.
 fn migrations(release: &Path) -> BTreeSet<String> {
     let below = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     below(release.join("lib"))
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_release_names_its_migrations() {
+    fn the_migrations_of_a_release_are_found() {
         let folder = tempfile::tempdir().expect("a folder");
         let migrations_dir = folder.path().join("lib/shop-0.1.0/priv/repo/migrations");
         fs::create_dir_all(&migrations_dir).expect("a folder");

@@ -1,4 +1,4 @@
-//! What is asked of a release before it counts as serving.
+//! Checks whether a release serves.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,27 +9,27 @@ use gatling_runs::Events;
 
 use crate::{http, serving};
 
-/// Fails unless the release is the current one and its own process listens on the port. Warns
-/// if the app can be reached past nginx, or refuses WebSockets from one of the host names.
-pub(super) fn prove(proof: &ReleaseProof, events: &Events) -> Result<()> {
+/// Fails unless the release is the current one and its own process listens on the port. Warns if visitors can reach
+/// the app without nginx, or if it refuses WebSockets for one of the host names.
+pub(super) fn check(proof: &ReleaseProof, events: &Events) -> Result<()> {
     let current = proof.paths.current_release().unwrap_or_default();
     if current != proof.release {
         bail!(
-            "the service says that it runs {}, but {} leads to {current}",
+            "the init script reports that it runs {}, but {} points to {current}",
             proof.release,
             proof.paths.current_link().display()
         );
     }
     let pid = serving::pid(&proof.paths).with_context(|| {
         format!(
-            "the service says that it runs {}, but {} names no process of it",
+            "the init script reports that it runs {}, but {} does not contain the id of its process",
             proof.release,
             proof.paths.pid_file().display()
         )
     })?;
-    let listens = serving::listens(pid).context("cannot find out where the app listens")?;
+    let listens = serving::listens(pid).context("cannot determine where the app listens")?;
     if !listens.iter().any(|address| address.port() == proof.port) {
-        bail!("{} runs, pid {pid}, but another process listens on its port {}", proof.release, proof.port);
+        bail!("{} runs (process {pid}), but another process listens on its port {}", proof.release, proof.port);
     }
     warn_of_open_ports(proof, &listens, events);
     warn_of_refused_sockets(proof, events);
@@ -41,18 +41,21 @@ fn warn_of_open_ports(proof: &ReleaseProof, listens: &[SocketAddr], events: &Eve
         let everywhere = matches!(address.ip(), IpAddr::V4(ip) if ip.is_unspecified())
             || matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified());
         let place = if everywhere { "all addresses of this server".to_owned() } else { address.ip().to_string() };
-        events.warn(format!("the app listens on port {} of {place}: it can be reached past nginx", address.port()));
+        events.warn(format!(
+            "the app listens on port {} of {place}: visitors can reach it without nginx",
+            address.port()
+        ));
         if address.port() == proof.port {
             let endpoint = proof.endpoints.first().map_or("MyAppWeb.Endpoint", String::as_str);
             events.note(format!(
-                "  To have only nginx reach it, write in config/runtime.exs, in `config ..., {endpoint}`: \
+                "  To let only nginx reach it, add to `config ..., {endpoint}` in config/runtime.exs: \
                  http: [ip: {{127, 0, 0, 1}}, port: ...]"
             ));
         }
     }
 }
 
-/// Phoenix lets in a WebSocket only from a page of a host that it knows.
+/// Phoenix accepts a WebSocket only from a page of a host that it knows.
 fn warn_of_refused_sockets(proof: &ReleaseProof, events: &Events) {
     if proof.endpoints.is_empty() {
         return;
@@ -66,11 +69,11 @@ fn warn_of_refused_sockets(proof: &ReleaseProof, events: &Events) {
     if !refused.is_empty() {
         let endpoint = &proof.endpoints[0];
         events.warn(format!(
-            "LiveView does not connect for visitors of {}: the app refuses their WebSocket",
+            "LiveView cannot connect for visitors of {}: the app refuses their WebSocket",
             refused.join(", ")
         ));
         events.note(format!(
-            "  Write in config/runtime.exs, in `config ..., {endpoint}`: check_origin: {}",
+            "  Add to `config ..., {endpoint}` in config/runtime.exs: check_origin: {}",
             origins(&proof.domains)
         ));
     }

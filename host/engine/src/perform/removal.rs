@@ -1,4 +1,4 @@
-//! Removing files and folders. One with many files is not waited for: some disks take a second for a release.
+//! Removes files and folders. Large folders are removed in the background: some disks take a second for a release.
 
 use std::fs;
 use std::io;
@@ -7,10 +7,10 @@ use std::process::{self, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// What the names of folders begin with that are being removed.
+/// The prefix of folders that are being removed.
 const PREFIX: &str = ".discarded-";
 
-/// Removes what is there, and says whether anything was.
+/// Removes a file or folder. Returns whether it existed.
 pub(super) fn remove(path: &Path) -> Result<bool> {
     let removed = match path.symlink_metadata() {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
@@ -24,8 +24,7 @@ pub(super) fn remove(path: &Path) -> Result<bool> {
     }
 }
 
-/// Moves a folder out of the way, into `aside` on the same file system, and has it removed there while
-/// the run goes on.
+/// Moves a folder into `aside`, on the same file system, and removes it there in the background.
 pub(super) fn discard(path: &Path, aside: &Path) -> Result<()> {
     let Some(name) = path.file_name() else { return Ok(()) };
     let target = aside.join(format!("{PREFIX}{}-{}", process::id(), name.to_string_lossy()));
@@ -34,12 +33,12 @@ pub(super) fn discard(path: &Path, aside: &Path) -> Result<()> {
     }
     let mut rm = Command::new("rm");
     rm.arg("-rf").arg(&target).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // It goes on when this program ends; what a power cut leaves is removed the next time.
+    // It continues after this program ends. If a power failure stops it, the next run removes the rest.
     rm.spawn().with_context(|| format!("cannot remove {}", target.display())).map(drop)
 }
 
-/// Removes what an earlier run was kept from removing.
-pub(super) fn finish(aside: &Path) -> Result<()> {
+/// Removes folders that an earlier run could not finish removing.
+pub(super) fn remove_leftovers(aside: &Path) -> Result<()> {
     let entries = fs::read_dir(aside).into_iter().flatten().flatten();
     let is_left = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(PREFIX);
     entries.filter(is_left).try_for_each(|entry| remove(&entry.path()).map(drop))
@@ -51,7 +50,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn a_folder_is_out_of_the_way_at_once_and_gone_soon() {
+    fn a_discarded_folder_is_moved_at_once_and_removed_soon() {
         let above = tempfile::tempdir().expect("a folder");
         let folder = above.path().join("release");
         fs::create_dir_all(folder.join("lib")).expect("a folder");
@@ -65,12 +64,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_is_removed_and_nothing_else() {
+    fn only_leftovers_are_removed() {
         let above = tempfile::tempdir().expect("a folder");
         for name in [".discarded-1-0.1.0", "0.2.0"] {
             fs::create_dir(above.path().join(name)).expect("a folder");
         }
-        finish(above.path()).expect("it can be removed");
+        remove_leftovers(above.path()).expect("it can be removed");
         let left: Vec<_> = fs::read_dir(above.path()).expect("a folder").flatten().map(|e| e.file_name()).collect();
         assert_eq!(left, ["0.2.0"]);
     }

@@ -1,9 +1,8 @@
-//! The build dir's files: those of the commit that is deployed, and nobody's work lost.
+//! Checks out the commit to deploy in the build dir, without losing anybody's changes.
 //!
-//! A push moves the deploy branch and touches no file: a run may be building. The run itself,
-//! with the lock, brings the files to the branch's commit, and notes in a ref which one that is.
-//! So `HEAD` and the files differ between a push and its run, and what counts as a change made
-//! by hand is what differs from the noted commit.
+//! A push moves the deploy branch but changes no files, because a run may be building. The run itself, while it holds
+//! the lock, checks out the branch's commit, and records that commit in a ref. So `HEAD` and the files differ between
+//! a push and its run, and changes made by hand are those relative to the recorded commit.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -17,13 +16,13 @@ use gatling_pipeline::Source;
 use gatling_process::Command;
 use gatling_runs::{Change, Events};
 
-/// The ref that notes which commit's files are in the build dir.
+/// The ref that records the commit whose files are in the build dir.
 const CHECKED_OUT: &str = "refs/gatling/checkout";
-/// The ref that notes, while files are brought into the build dir, which commit's they are.
+/// The ref that records, during a checkout, the commit that is being checked out.
 const INCOMING: &str = "refs/gatling/incoming";
-/// The key in the repository's configuration that names the deploy branch.
+/// The key of the deploy branch in the repository's git configuration.
 const BRANCH_KEY: &str = "gatling.branch";
-/// The deploy branch where nothing names another.
+/// The default deploy branch.
 pub const DEFAULT_BRANCH: &str = "main";
 
 /// A project's repository.
@@ -32,10 +31,10 @@ pub struct Repository {
     dir: PathBuf,
 }
 
-/// What the repository says of a commit to deploy.
+/// The commits in the repository that a checkout depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tips {
-    /// The commit of the deploy branch, if it was pushed already.
+    /// The commit of the deploy branch, if one was pushed.
     pub branch: Option<String>,
     checked_out: Option<String>,
     incoming: Option<String>,
@@ -48,10 +47,10 @@ impl Repository {
         Self { dir: dir.to_owned() }
     }
 
-    /// Makes the repository, or, where it is there, sees to it that it is as it has to be.
+    /// Creates the repository, or updates the settings of an existing one.
     ///
     /// # Errors
-    /// When git can't.
+    /// If git fails.
     pub fn initialise(&self, branch: &str) -> Result<()> {
         fs::create_dir_all(&self.dir).with_context(|| format!("cannot make the folder {}", self.dir.display()))?;
         if !self.dir.join(".git").is_dir() {
@@ -59,12 +58,12 @@ impl Repository {
         }
         self.git(["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")])?;
         self.git(["config", BRANCH_KEY, branch])?;
-        // git would refuse a push to the branch that HEAD names; its files are not git's concern here.
+        // By default git refuses a push to the branch of HEAD. Here git does not manage that branch's files.
         self.git(["config", "receive.denyCurrentBranch", "ignore"])?;
         Ok(())
     }
 
-    /// Whether somebody else's commits are in the repository: Gatling never made it.
+    /// Whether the repository has commits but was not created by Gatling.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         self.git(["config", BRANCH_KEY]).is_err()
@@ -78,10 +77,10 @@ impl Repository {
         if named.is_empty() { DEFAULT_BRANCH.to_owned() } else { named }
     }
 
-    /// The commits of `branch` and of the files.
+    /// The commits of `branch` and of the checkout.
     ///
     /// # Errors
-    /// When the repository can't be read.
+    /// If the repository cannot be read.
     pub fn tips(&self, branch: &str) -> Result<Tips> {
         let name = format!("refs/heads/{branch}");
         let refs = self.git(["for-each-ref", "--format=%(objectname) %(refname)", &name, CHECKED_OUT, INCOMING])?;
@@ -98,18 +97,18 @@ impl Repository {
         Ok(tips)
     }
 
-    /// The deploy branch, and the commit whose files are in the build dir.
+    /// The deploy branch, and the commit that is checked out.
     ///
     /// # Errors
-    /// When the repository can't be read.
+    /// If the repository cannot be read.
     pub fn checked_out(&self) -> Result<Source> {
         let branch = self.branch();
         let commit = self.tips(&branch)?.checked_out.unwrap_or_default();
         Ok(Source { commit, branch })
     }
 
-    /// A file as it was pushed to `branch`, which need not be in the build dir yet. None where it
-    /// isn't there, or has more than `most` bytes.
+    /// A file as it was pushed to `branch`, which need not be checked out yet. None if it does not exist, or has more
+    /// than `most` bytes.
     #[must_use]
     pub fn pushed_file(&self, branch: &str, path: &str, most: u64) -> Option<Vec<u8>> {
         let mut git = process::Command::new("git")
@@ -126,11 +125,11 @@ impl Repository {
         (read.is_ok() && ended.success() && bytes.len() as u64 <= most).then_some(bytes)
     }
 
-    /// Brings the files to `commit`. Files changed by hand are an error; what a killed run
-    /// (`after_kill`) left behind is saved to `leftovers` and set right.
+    /// Checks out `commit`. Files that were changed by hand are an error. Changes of a killed run (`after_kill`) are
+    /// saved to `leftovers` and undone.
     ///
     /// # Errors
-    /// When files were changed by hand or are in the way: the error names them, and what to do.
+    /// If files were changed by hand or are in the way: the error names them, and says what to do.
     pub fn check_out(
         &self,
         tips: &Tips,
@@ -140,17 +139,17 @@ impl Repository {
         events: &Events,
     ) -> Result<()> {
         if after_kill {
-            // git leaves it when it is killed, and then refuses to do anything.
+            // A killed git leaves this file behind, and git refuses to work while it exists.
             _ = fs::remove_file(self.dir.join(".git").join("index.lock"));
         }
         let mut checked_out = tips.checked_out.clone();
         if let Some(incoming) = &tips.incoming {
-            // A run was killed while it brought these files in. What stands in their places is its
-            // own half of the work: had it been anything else, it would not have begun.
-            events.note(format!("the files of {} were left half brought out: that is finished first", short(incoming)));
-            self.await_a_new_second();
+            // A run was killed during this checkout. The files are its own incomplete work: it would not have started
+            // the checkout if other files had been in the way.
+            events.note(format!("an earlier checkout of {} was interrupted; completing it first", short(incoming)));
+            self.wait_for_next_second();
             self.git(["read-tree", "--reset", "-u", incoming])?;
-            self.note(incoming)?;
+            self.record(incoming)?;
             checked_out = Some(incoming.clone());
         }
         if let Some(old) = &checked_out {
@@ -160,14 +159,14 @@ impl Repository {
             }
             if !changed.is_empty() && self.changes(commit)?.is_empty() {
                 self.git(["read-tree", commit])?;
-                return self.note(commit);
+                return self.record(commit);
             }
             if !changed.is_empty() && after_kill {
-                // git writes it itself: nobody else leaves every byte as it is.
+                // git writes the file itself: text that passes through this program would not keep every byte.
                 let output = format!("--output={}", leftovers.display());
                 self.git(["diff", "--binary", "--no-ext-diff", "--no-textconv", &output, old])?;
                 events.note(format!(
-                    "the run before was killed and left changed files: {}. They are set right; the changes are kept in {}",
+                    "the previous run was killed and left changed files: {}. They were restored; the changes are saved in {}",
                     changed.join(", "),
                     leftovers.display()
                 ));
@@ -175,9 +174,9 @@ impl Repository {
             } else if !changed.is_empty() {
                 let dir = self.dir.display();
                 bail!(
-                    "files in {dir} were changed by hand, and deploying would lose that: {}\n\
-                     Look at the changes with `git -C {dir} diff {}`. Commit what you want to keep in your own clone; then take \
-                     them back here with `git -C {dir} checkout {} -- .`",
+                    "files in {dir} were changed by hand, and deploying would overwrite the changes: {}\n\
+                     Look at them with `git -C {dir} diff {}`. Commit what you want to keep in your own clone; then undo the \
+                     changes here with `git -C {dir} checkout {} -- .`",
                     changed.join(", "),
                     short(old),
                     short(old),
@@ -190,38 +189,38 @@ impl Repository {
         };
         let in_the_way = || {
             format!(
-                "cannot bring the files of {} to {}: see what git says, and move away what is in the way",
-                self.dir.display(),
-                short(commit)
+                "cannot check out {} in {}: git's message says which files are in the way; move them away",
+                short(commit),
+                self.dir.display()
             )
         };
         self.git(["read-tree", "-m", "-u", "--dry-run", &old, commit]).with_context(in_the_way)?;
-        self.await_a_new_second();
+        self.wait_for_next_second();
         events.changing(Change::Checkout, commit, None)?;
         self.git(["update-ref", INCOMING, commit])?;
         self.git(["read-tree", "-m", "-u", &old, commit]).with_context(in_the_way)?;
-        self.note(commit)?;
+        self.record(commit)?;
         events.changed(Change::Checkout);
         Ok(())
     }
 
-    /// Takes back what a build changed in files that git tracks, a lock file for instance: the
-    /// next run would take it for somebody's work.
+    /// Reverts tracked files that a build changed, for example a lock file: the next run would report them as changed
+    /// by hand.
     ///
     /// # Errors
-    /// When git can't.
+    /// If git fails.
     pub fn take_back_changes(&self, commit: &str, events: &Events) -> Result<()> {
         let changed = self.changes(commit)?;
         if !changed.is_empty() {
-            events.debug(format!("taking back what the build changed: {}", changed.join(", ")));
+            events.debug(format!("reverting files that the build changed: {}", changed.join(", ")));
             self.git(["read-tree", "--reset", "-u", commit])?;
         }
         Ok(())
     }
 
-    /// Waits until files that are written get a later time than mix's last build, for a second at
-    /// most: mix tells times in whole seconds, and takes for built what is no newer than that.
-    fn await_a_new_second(&self) {
+    /// Waits, for at most a second, until new files get a later time than mix's last build: mix compares times in whole
+    /// seconds, and does not compile files that are not newer.
+    fn wait_for_next_second(&self) {
         let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let Some(built) = self.last_build().map(seconds) else { return };
         let now = SystemTime::now();
@@ -231,7 +230,7 @@ impl Repository {
         }
     }
 
-    /// When mix compiled last: the newest time of what it notes in `_build/ENV/lib/APP/.mix`.
+    /// When mix last compiled: the newest time of its files in `_build/ENV/lib/APP/.mix`.
     fn last_build(&self) -> Option<SystemTime> {
         let below = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
         below(self.dir.join("_build"))
@@ -241,11 +240,11 @@ impl Repository {
             .max()
     }
 
-    /// Removes what mix compiled while the clock was ahead: it would take that for newer than any
-    /// source, and never compile it again.
+    /// Removes files that mix compiled while the clock was ahead: they would seem newer than any source, so mix would
+    /// never compile them again.
     ///
     /// # Errors
-    /// When it can't be removed.
+    /// If they cannot be removed.
     pub fn remove_builds_of_the_future(&self, events: &Events) -> Result<()> {
         let now = SystemTime::now() + Duration::from_secs(2);
         let below = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -260,7 +259,7 @@ impl Repository {
         }
         if !ahead.is_empty() {
             events.note(format!(
-                "{} was compiled while this server's clock was ahead: it is compiled again",
+                "compiling {} again: it was compiled while this server's clock was ahead",
                 ahead.iter().filter_map(|app| app.file_name()?.to_str()).collect::<Vec<_>>().join(", ")
             ));
         }
@@ -272,7 +271,8 @@ impl Repository {
         Ok(names.lines().map(str::to_owned).collect())
     }
 
-    fn note(&self, commit: &str) -> Result<()> {
+    /// Records which commit is checked out.
+    fn record(&self, commit: &str) -> Result<()> {
         self.git(["update-ref", CHECKED_OUT, commit])?;
         self.git(["update-ref", "-d", INCOMING])?;
         Ok(())
@@ -289,7 +289,7 @@ impl Repository {
     }
 }
 
-/// A commit as people say it.
+/// The short form of a commit id.
 #[must_use]
 pub fn short(commit: &str) -> &str {
     commit.get(..7).unwrap_or(commit)
@@ -304,7 +304,7 @@ mod tests {
         repository: Repository,
     }
 
-    /// A repository with two commits on main that were pushed and not checked out.
+    /// A repository with two commits on main that were pushed but not checked out.
     fn fixture() -> (Fixture, String, String) {
         let folder = tempfile::tempdir().expect("a folder");
         let repository = Repository::at(&folder.path().join("hello"));
@@ -324,7 +324,7 @@ mod tests {
             fs::read_to_string(self.file()).expect("the file is there")
         }
 
-        /// A commit that no working tree ever saw.
+        /// Makes a commit without a working tree.
         fn commit(&self, text: &str) -> String {
             let source = self.folder.path().join("blob");
             fs::write(&source, text).expect("a file");
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_with_commits_that_gatling_did_not_make_is_foreign() {
+    fn a_repository_with_commits_that_gatling_did_not_create_is_foreign() {
         let (fixture, ..) = fixture();
         assert!(!fixture.repository.is_foreign());
         fixture.repository.git(["config", "--unset", BRANCH_KEY]).expect("git works");
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn files_follow_the_commit_forwards_and_backwards() {
+    fn newer_and_older_commits_can_be_checked_out() {
         let (fixture, first, second) = fixture();
         for (commit, text) in [(&second, "two"), (&first, "one"), (&second, "two"), (&second, "two")] {
             fixture.check_out(commit, false).expect("nothing is in the way");
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn work_done_by_hand_is_named_and_kept() {
+    fn files_changed_by_hand_are_named_and_kept() {
         let (fixture, first, second) = fixture();
         fixture.check_out(&first, false).expect("nothing is in the way");
         fs::write(fixture.file(), "by hand").expect("a file");
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_git_does_not_know_is_not_overwritten() {
+    fn an_untracked_file_is_not_overwritten() {
         let (fixture, first, _) = fixture();
         fs::write(fixture.file(), "by hand").expect("a file");
         let error = format!("{:#}", fixture.check_out(&first, false).expect_err("it would be lost"));
@@ -391,30 +391,30 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_run_left_is_kept_as_a_patch_and_set_right() {
+    fn changes_of_a_killed_run_are_saved_as_a_patch_and_undone() {
         let (fixture, first, second) = fixture();
         fixture.check_out(&first, false).expect("nothing is in the way");
         fs::write(fixture.file(), "half").expect("a file");
         fs::write(fixture.repository.dir.join(".git/index.lock"), "").expect("a file");
-        fixture.check_out(&second, true).expect("it is set right");
+        fixture.check_out(&second, true).expect("the changes are undone");
         assert_eq!(fixture.text(), "two");
         let patch = fs::read_to_string(fixture.folder.path().join("leftovers.patch")).expect("the patch");
         assert!(patch.contains("+half"), "{patch}");
     }
 
     #[test]
-    fn files_that_a_killed_run_brought_out_by_half_are_not_in_the_way() {
+    fn an_interrupted_checkout_is_completed() {
         let (fixture, first, second) = fixture();
-        // Killed after it wrote the file, and before git knew.
+        // Killed after it wrote the file, and before it updated the index.
         fs::write(fixture.file(), "one").expect("a file");
         fixture.repository.git(["update-ref", INCOMING, &first]).expect("git works");
-        fixture.check_out(&second, true).expect("it is set right");
+        fixture.check_out(&second, true).expect("the changes are undone");
         assert_eq!(fixture.text(), "two");
         assert_eq!(fixture.repository.tips("main").expect("git works").incoming, None);
     }
 
     #[test]
-    fn a_file_in_the_way_is_still_not_overwritten_when_it_is_tried_again() {
+    fn a_file_in_the_way_is_not_overwritten_by_a_second_attempt() {
         let (fixture, first, _) = fixture();
         fs::write(fixture.file(), "by hand").expect("a file");
         for _ in 0..2 {
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_build_changed_is_taken_back() {
+    fn tracked_files_that_a_build_changed_are_reverted() {
         let (fixture, first, second) = fixture();
         fixture.check_out(&first, false).expect("nothing is in the way");
         fs::write(fixture.file(), "by mix").expect("a file");

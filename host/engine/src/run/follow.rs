@@ -1,4 +1,4 @@
-//! Following a journal that is being written.
+//! Follows a journal that is still being written.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,33 +10,33 @@ pub trait Show {
     /// Shows an event.
     ///
     /// # Errors
-    /// When nobody reads it.
+    /// If it cannot be written.
     fn show(&mut self, entry: &Entry) -> io::Result<()>;
 
-    /// Says that a part of the journal can't be read.
+    /// Reports that a part of the journal cannot be read.
     ///
     /// # Errors
-    /// When nobody reads it.
+    /// If it cannot be written.
     fn damaged(&mut self, error: &JournalError) -> io::Result<()>;
 
-    /// Time goes by.
+    /// Called regularly, also without a new event.
     ///
     /// # Errors
-    /// When nobody reads it.
+    /// If it cannot be written.
     fn tick(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Nothing more will be shown.
+    /// Called after the last event.
     ///
     /// # Errors
-    /// When nobody reads it.
+    /// If it cannot be written.
     fn end(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Shows what is new in a journal, which need not be there yet.
+/// Shows new events of a journal, which need not exist yet.
 pub struct Follower {
     path: PathBuf,
     reader: Option<Reader>,
@@ -44,7 +44,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows this journal.
+    /// A follower of this journal.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), reader: None, ended: false }
@@ -56,25 +56,25 @@ impl Follower {
         self.ended
     }
 
-    /// Whether there is a journal.
+    /// Whether the journal exists.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.reader.is_some()
     }
 
-    /// Whether the run is under way.
+    /// Whether the run is in progress.
     #[must_use]
     pub fn is_under_way(&self) -> bool {
         self.reader.as_ref().is_some_and(Reader::is_being_written)
     }
 
-    /// Shows what is new.
+    /// Shows new events.
     ///
     /// # Errors
-    /// When nobody reads it.
+    /// If they cannot be written.
     pub fn show_new(&mut self, show: &mut dyn Show) -> io::Result<()> {
         if self.reader.is_none() {
-            // Until its run has made it.
+            // The run may not have created it yet.
             self.reader = Reader::open(&self.path).ok();
         }
         for entry in self.reader.iter_mut().flatten() {

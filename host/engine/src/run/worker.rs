@@ -53,8 +53,16 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
     let errors = folder.join("errors.txt");
     let mut command = Command::new(env::current_exe().context("cannot find the gatling program itself")?);
     command
-        .args(["worker", paths.name.as_str(), "--run", &request.id, "--by", &request.by])
-        .args(request.pipeline.iter().flat_map(|pipeline| ["--pipeline".to_owned(), pipeline.to_string()]))
+        .args([
+            "worker",
+            paths.name.as_str(),
+            "--run",
+            &request.id,
+            "--by",
+            &request.by,
+            "--goal",
+            &request.goal.name(),
+        ])
         .envs(environment(paths, &operator))
         .current_dir("/")
         .stdin(Stdio::null())
@@ -152,7 +160,7 @@ fn death(request: &Request, status: ExitStatus, errors: &Path) -> Event {
         seconds: 0.0,
         error,
         serving: Some(serving::look(&request.paths)),
-        again: Some(super::again(request, request.pipeline)),
+        again: Some(super::again(request, request.goal)),
         places: Vec::new(),
     }
 }

@@ -1,11 +1,11 @@
-//! mise and asdf, which install versions of Elixir and Erlang for a user.
+//! mise and asdf: version managers that install Elixir and Erlang for a user.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::asked::Asked;
+use super::required::RequiredVersions;
 use gatling_process::find_program_on;
 
 /// The variable that names the folders whose files mise trusts.
@@ -14,9 +14,9 @@ const TRUST_VARIABLE: &str = "MISE_TRUSTED_CONFIG_PATHS";
 /// A version manager that is installed for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manager {
-    /// Which one.
+    /// Its name.
     pub name: ManagerName,
-    /// The folders to look for programs in, where it has an Elixir.
+    /// The folders with its programs, if it has an Elixir.
     pub folders: Vec<PathBuf>,
 }
 
@@ -38,28 +38,27 @@ impl fmt::Display for ManagerName {
     }
 }
 
-/// The version managers that are installed for the user with this home, those first whose programs
-/// are found first.
+/// The version managers that are installed for the user with this home, in the order of their folders on the `PATH`.
 #[must_use]
 pub fn managers(home: &Path) -> Vec<Manager> {
     managers_in(home, &|name| env::var_os(name).filter(|value| !value.is_empty()))
 }
 
-/// The version managers that are installed for the user whom this program runs as.
+/// The version managers that are installed for the current user.
 #[must_use]
-pub fn of_user() -> Vec<Manager> {
+pub fn managers_of_current_user() -> Vec<Manager> {
     env::home_dir().map(|home| managers(&home)).unwrap_or_default()
 }
 
-/// The folders to put before the `PATH` for all that mix does: those in which mise and asdf keep
-/// their programs for the user with this home, if an `elixir` is among them.
+/// The folders to put before the `PATH` of every mix command: those with the programs that mise and asdf installed
+/// for the user with this home, if they contain an `elixir`.
 #[must_use]
 pub fn shims(home: &Path) -> Vec<PathBuf> {
     managers(home).into_iter().flat_map(|manager| manager.folders).collect()
 }
 
-/// The variable for all that mix does by which mise trusts the files that are pushed. mix runs the
-/// project's code anyway.
+/// The variable that makes mise trust the project's files, for every mix command. This grants nothing new: mix runs
+/// the project's code anyway.
 #[must_use]
 pub fn mise_trust(build_dir: &Path) -> (&'static str, OsString) {
     (TRUST_VARIABLE, trusted(env::var_os(TRUST_VARIABLE).as_deref(), build_dir))
@@ -68,7 +67,7 @@ pub fn mise_trust(build_dir: &Path) -> (&'static str, OsString) {
 fn trusted(already: Option<&OsStr>, build_dir: &Path) -> OsString {
     let already = already.into_iter().flat_map(env::split_paths).filter(|path| !path.as_os_str().is_empty());
     let folders: Vec<_> = already.filter(|path| path != build_dir).chain([build_dir.to_owned()]).collect();
-    // A project's name has no colon; a home that has one can't be trusted this way.
+    // A project's name has no colon. If the home has one, mise cannot be told to trust it.
     env::join_paths(folders).unwrap_or_default()
 }
 
@@ -90,7 +89,7 @@ pub(super) fn managers_in(home: &Path, variable: &dyn Fn(&str) -> Option<OsStrin
             let mut folders = Vec::new();
             if runnable(&shims.join("elixir")) {
                 folders.push(shims);
-                // asdf's shims look for asdf on the PATH, and a push over ssh comes with a short one.
+                // asdf's shims look for asdf on the PATH, which is short for a push over ssh.
                 let own = [data.join("bin"), home.join(".local/bin")];
                 let own = own.into_iter().find(|folder| runnable(&folder.join("asdf")));
                 folders.extend(own.filter(|_| name == ManagerName::Asdf));
@@ -100,29 +99,29 @@ pub(super) fn managers_in(home: &Path, variable: &dyn Fn(&str) -> Option<OsStrin
         .collect()
 }
 
-/// What to do about an Elixir or Erlang that is too old.
-pub(super) fn how_to_install(asked: &Asked, managers: &[Manager]) -> String {
-    let folder = asked.build_dir.display();
-    let is_pinned = !asked.pins.is_empty();
+/// How to install a newer Elixir or Erlang.
+pub(super) fn how_to_install(required: &RequiredVersions, managers: &[Manager]) -> String {
+    let folder = required.build_dir.display();
+    let is_pinned = !required.pins.is_empty();
     match managers.first().map(|manager| manager.name) {
         Some(name) if is_pinned => format!(
-            "Install what the project asks for, on the server as the user that deploys, with `{name} install` in {folder}; \
-             then push again"
+            "Install these versions on the server, as the user that deploys, with `{name} install` in {folder}; then push \
+             again"
         ),
-        Some(ManagerName::Mise) => "Install a version that fits, on the server as the user that deploys, for instance \
+        Some(ManagerName::Mise) => "Install a matching version on the server, as the user that deploys, for example \
              with `mise use -g erlang@27 elixir@1.18`; then push again"
             .to_owned(),
-        Some(ManagerName::Asdf) => "Install a version that fits, on the server as the user that deploys, with \
+        Some(ManagerName::Asdf) => "Install a matching version on the server, as the user that deploys, with \
              `asdf install elixir VERSION` and `asdf set --home elixir VERSION`; then push again"
             .to_owned(),
         None => "Debian 12 (bookworm) has Elixir 1.14.0 on Erlang/OTP 25, Debian 13 (trixie) has Elixir 1.18.3 on \
-             Erlang/OTP 27. For any other version install mise (https://mise.jdx.dev) on the server, as the user that \
+             Erlang/OTP 27. For any other version, install mise (https://mise.jdx.dev) on the server, as the user that \
              deploys, and run `mise use -g erlang@27 elixir@1.18`; then push again"
             .to_owned(),
     }
 }
 
-/// What to do where the program of a version manager says in `said` that it has no version to run.
+/// What to do if the output `said` is the error of a version manager's shim that has no version to run.
 #[must_use]
 pub fn remedy(said: &str, build_dir: &Path) -> Option<String> {
     let says = |part: &str| said.lines().any(|line| line.contains(part));
@@ -130,20 +129,20 @@ pub fn remedy(said: &str, build_dir: &Path) -> Option<String> {
     let lacks_version = ["No version is set for command", "No preset version installed for command"];
     if says("mise ERROR") {
         Some(format!(
-            "mise could not start Elixir or Erlang: run `mise install` in {folder}, on the server as the user that deploys. If \
-             the project has no mise.toml or .tool-versions, choose versions with `mise use -g erlang@27 elixir@1.18`"
+            "mise could not start Elixir or Erlang: on the server, as the user that deploys, run `mise install` in {folder}. \
+             If the project has no mise.toml or .tool-versions, choose versions with `mise use -g erlang@27 elixir@1.18`"
         ))
     } else if lacks_version.into_iter().any(says) || (says("unknown command: ") && says("reshim")) {
         Some(format!(
-            "asdf could not start Elixir or Erlang: run `asdf install` in {folder}, on the server as the user that deploys. If \
-             the project has no .tool-versions, choose versions with `asdf set --home elixir VERSION`, and for erlang too"
+            "asdf could not start Elixir or Erlang: on the server, as the user that deploys, run `asdf install` in {folder}. \
+             If the project has no .tool-versions, choose versions with `asdf set --home elixir VERSION`, and for erlang too"
         ))
     } else {
         None
     }
 }
 
-/// An error of mix, with what to do about it where it is that of a version manager.
+/// Adds to an error of mix what to do about it, if it is the error of a version manager.
 #[must_use]
 pub fn explain(error: anyhow::Error, build_dir: &Path) -> anyhow::Error {
     let said = format!("{error:#}");

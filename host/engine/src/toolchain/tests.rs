@@ -1,4 +1,4 @@
-//! Files as projects have them, and folders as version managers make them.
+//! Real files of projects, and folders as version managers create them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -29,16 +29,16 @@ fn project(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-fn asked(files: &[(&str, &str)]) -> Asked {
-    Asked::read(project(files).path(), None).expect("it can be read")
+fn required(files: &[(&str, &str)]) -> RequiredVersions {
+    RequiredVersions::read(project(files).path(), None).expect("it can be read")
 }
 
 fn pins(files: &[(&str, &str)]) -> Vec<String> {
-    asked(files).pins.iter().map(Pin::to_string).collect()
+    required(files).pins.iter().map(Pin::to_string).collect()
 }
 
-fn error(asked: &Asked, there: (&str, &str), managers: &[Manager]) -> String {
-    check(asked, &versions(there), managers).expect_err("it does not fit").to_string()
+fn error(required: &RequiredVersions, installed: (&str, &str), managers: &[Manager]) -> String {
+    check(required, &versions(installed), managers).expect_err("it does not fit").to_string()
 }
 
 #[test]
@@ -47,38 +47,38 @@ fn pins_are_read_with_their_file_and_line() {
         "# what we use\nnodejs 20.1.0\n\nelixir  1.18.4-otp-27 1.17.0 # first counts\nerlang\t27.2\nelixir 1.1.0\n";
     assert_eq!(
         pins(&[(".tool-versions", text)]),
-        [".tool-versions, line 4, asks for Elixir 1.18.4-otp-27", ".tool-versions, line 5, asks for Erlang/OTP 27.2"]
+        [".tool-versions, line 4, requires Elixir 1.18.4-otp-27", ".tool-versions, line 5, requires Erlang/OTP 27.2"]
     );
 }
 
 #[test]
-fn the_tools_of_mise_are_read_in_every_form_that_mise_takes() {
+fn the_tools_of_mise_are_read_in_every_form_that_mise_accepts() {
     let text = "min_version = '2024.1'\n[env]\nA = '1'\n[tools]\nnode = 'lts'\nelixir = ['1.18', '1.17']\nerlang = { version = '27.2', x = 1 }\n";
     assert_eq!(
         pins(&[("mise.toml", text), (".mise.toml", "tools.elixir = 'prefix:1.17'\n[tools.erlang]\nversion = 26")]),
         [
-            "mise.toml, line 6, asks for Elixir 1.18",
-            "mise.toml, line 7, asks for Erlang/OTP 27.2",
-            ".mise.toml, line 1, asks for Elixir 1.17",
-            ".mise.toml, line 2, asks for Erlang/OTP 26",
+            "mise.toml, line 6, requires Elixir 1.18",
+            "mise.toml, line 7, requires Erlang/OTP 27.2",
+            ".mise.toml, line 1, requires Elixir 1.17",
+            ".mise.toml, line 2, requires Erlang/OTP 26",
         ]
     );
     assert_eq!(pins(&[("mise.toml", "[settings]\nquiet = true\n")]), [""; 0]);
 }
 
 #[test]
-fn a_project_without_such_files_asks_for_nothing() {
-    assert_eq!(asked(&[]).pins, []);
+fn a_project_without_such_files_has_no_pins() {
+    assert_eq!(required(&[]).pins, []);
     assert_eq!(pins(&[(".tool-versions", "\n#\nelixir\nruby 3.3.0\n")]), [""; 0]);
 }
 
 #[test]
-fn only_short_regular_files_are_read_and_others_are_named() {
+fn files_that_are_not_regular_or_too_large_are_errors_that_name_the_file() {
     for name in [".tool-versions", "mise.toml", ".mise.toml"] {
         let refuse = |make: &dyn Fn(&Path), part: &str| {
             let folder = project(&[]);
             make(&folder.path().join(name));
-            let error = format!("{:#}", Asked::read(folder.path(), None).expect_err(part));
+            let error = format!("{:#}", RequiredVersions::read(folder.path(), None).expect_err(part));
             assert!(error.contains(part) && error.contains(&format!("/{name}")), "{error}");
         };
         refuse(&|file| std::os::unix::fs::symlink("/etc/hostname", file).expect("a symlink"), "not a symlink");
@@ -89,13 +89,13 @@ fn only_short_regular_files_are_read_and_others_are_named() {
         refuse(&|file| fs::write(file, b"elixir \xff").expect("a file"), "UTF-8");
     }
     let folder = project(&[("mise.toml", "[tools\n")]);
-    let error = format!("{:#}", Asked::read(folder.path(), None).expect_err("it is not TOML"));
+    let error = format!("{:#}", RequiredVersions::read(folder.path(), None).expect_err("it is not TOML"));
     assert!(error.contains("mise.toml") && error.contains("line 1"), "{error}");
 }
 
 #[test]
-fn what_is_newer_than_what_is_there_is_an_error_and_a_newer_patch_or_an_older_pin_a_warning() {
-    for (pin, there, expected) in [
+fn a_pin_that_is_newer_is_an_error_and_a_newer_patch_release_or_an_older_pin_is_a_warning() {
+    for (pin, installed, expected) in [
         ("elixir 1.18.3", TRIXIE, Fit::Fits),
         ("elixir 1.18", TRIXIE, Fit::Fits),
         ("elixir 1", TRIXIE, Fit::Fits),
@@ -119,48 +119,48 @@ fn what_is_newer_than_what_is_there_is_an_error_and_a_newer_patch_or_an_older_pi
         ("elixir main-otp-27", BOOKWORM, Fit::Fits),
         ("erlang master", BOOKWORM, Fit::Fits),
     ] {
-        let asked = asked(&[(".tool-versions", pin)]);
-        let there = versions(there);
+        let required = required(&[(".tool-versions", pin)]);
+        let installed = versions(installed);
         assert_eq!(
-            fit(&asked.pins[0], version_of(&there, asked.pins[0].tool)),
+            fit(&required.pins[0], version_of(&installed, required.pins[0].tool)),
             expected,
-            "{pin} where there is {there:?}"
+            "{pin} with {installed:?}"
         );
-        let warnings = check(&asked, &there, &[]).map(|warnings| warnings.len());
+        let warnings = check(&required, &installed, &[]).map(|warnings| warnings.len());
         assert_eq!(warnings.ok(), [Some(0), None, Some(1), Some(1)][expected as usize], "{pin}");
     }
 }
 
 #[test]
-fn only_the_major_version_of_erlang_is_compared_where_no_more_is_known() {
-    let there = Versions { elixir: "1.18.3".to_owned(), otp_release: "27".to_owned(), otp_version: None };
-    let asked = asked(&[(".tool-versions", "erlang 27.9.9")]);
-    assert_eq!(check(&asked, &there, &[]).expect("it may fit"), [""; 0]);
+fn only_the_major_version_of_erlang_is_compared_if_the_full_version_is_unknown() {
+    let installed = Versions { elixir: "1.18.3".to_owned(), otp_release: "27".to_owned(), otp_version: None };
+    let required = required(&[(".tool-versions", "erlang 27.9.9")]);
+    assert_eq!(check(&required, &installed, &[]).expect("it may fit"), [""; 0]);
 }
 
 #[test]
-fn a_warning_says_who_asks_and_what_is_there() {
-    let asked = asked(&[(".tool-versions", "\nelixir 1.18.4")]);
+fn a_warning_names_the_pin_and_the_installed_versions() {
+    let required = required(&[(".tool-versions", "\nelixir 1.18.4")]);
     assert_eq!(
-        check(&asked, &versions(TRIXIE), &[]).expect("it may fit"),
+        check(&required, &versions(TRIXIE), &[]).expect("it may fit"),
         [
-            ".tool-versions, line 2, asks for Elixir 1.18.4, but mix runs on Elixir 1.18.3 and Erlang/OTP 27.3.4.1 (slightly \
+            ".tool-versions, line 2, requires Elixir 1.18.4, but mix runs on Elixir 1.18.3 and Erlang/OTP 27.3.4.1 (slightly \
           older)"
         ]
     );
 }
 
 #[test]
-fn an_error_names_all_that_asks_what_is_there_and_what_debian_has() {
-    let mut asked = asked(&[(".tool-versions", "erlang 27.2\nelixir 1.18.4-otp-27\n")]);
-    asked.requirement = Some(Requirement { text: "~> 1.15".to_owned(), holds: false });
+fn an_error_names_every_requirement_the_installed_versions_and_those_of_debian() {
+    let mut required = required(&[(".tool-versions", "erlang 27.2\nelixir 1.18.4-otp-27\n")]);
+    required.requirement = Some(Requirement { text: "~> 1.15".to_owned(), is_met: false });
 
-    let error = error(&asked, BOOKWORM, &[]);
+    let error = error(&required, BOOKWORM, &[]);
 
     for part in [
-        "mix.exs asks for Elixir \"~> 1.15\"",
-        ".tool-versions, line 1, asks for Erlang/OTP 27.2",
-        ".tool-versions, line 2, asks for Elixir 1.18.4-otp-27",
+        "mix.exs requires Elixir \"~> 1.15\"",
+        ".tool-versions, line 1, requires Erlang/OTP 27.2",
+        ".tool-versions, line 2, requires Elixir 1.18.4-otp-27",
         "mix runs on Elixir 1.14.0 and Erlang/OTP 25.2.3",
         "Debian 13 (trixie) has Elixir 1.18.3 on Erlang/OTP 27",
         "mise use -g erlang@27 elixir@1.18",
@@ -170,33 +170,33 @@ fn an_error_names_all_that_asks_what_is_there_and_what_debian_has() {
 }
 
 #[test]
-fn a_requirement_that_holds_is_not_mentioned() {
-    let mut asked = asked(&[]);
-    asked.requirement = Some(Requirement { text: "~> 1.14".to_owned(), holds: true });
-    assert_eq!(check(&asked, &versions(BOOKWORM), &[]).expect("it fits"), [""; 0]);
+fn a_requirement_that_is_met_is_not_mentioned() {
+    let mut required = required(&[]);
+    required.requirement = Some(Requirement { text: "~> 1.14".to_owned(), is_met: true });
+    assert_eq!(check(&required, &versions(BOOKWORM), &[]).expect("it fits"), [""; 0]);
 }
 
 #[test]
-fn where_a_version_manager_is_installed_the_error_says_how_to_install_with_it() {
+fn the_error_says_how_to_install_with_the_available_version_manager() {
     let manager = |name| [Manager { name, folders: Vec::new() }];
-    let pinned = asked(&[(".tool-versions", "elixir 1.18.4")]);
+    let pinned = required(&[(".tool-versions", "elixir 1.18.4")]);
     let folder = pinned.build_dir.display().to_string();
-    let mut required = asked(&[]);
-    required.requirement = Some(Requirement { text: "~> 1.15".to_owned(), holds: false });
+    let mut required = required(&[]);
+    required.requirement = Some(Requirement { text: "~> 1.15".to_owned(), is_met: false });
 
-    for (asked, name, part) in [
+    for (versions, name, part) in [
         (&pinned, ManagerName::Mise, format!("`mise install` in {folder}")),
         (&pinned, ManagerName::Asdf, format!("`asdf install` in {folder}")),
         (&required, ManagerName::Mise, "mise use -g".to_owned()),
         (&required, ManagerName::Asdf, "asdf set --home elixir".to_owned()),
     ] {
-        let error = error(asked, BOOKWORM, &manager(name));
+        let error = error(versions, BOOKWORM, &manager(name));
         assert!(error.contains(&part) && !error.contains("Debian"), "{part:?} is not in {error}");
     }
 }
 
 #[test]
-fn the_full_version_of_erlang_is_read_where_its_folder_says_it() {
+fn the_full_version_of_erlang_is_read_from_its_folder() {
     let root = tempfile::tempdir().expect("a folder");
     assert_eq!(otp_version(root.path(), "27"), None);
     for (text, version) in [("27.3.4.1\n", Some("27.3.4.1")), ("25.2.3**\n", Some("25.2.3")), ("\n", None)] {
@@ -218,7 +218,7 @@ fn found(home: &Path, variables: &[(&str, PathBuf)]) -> Vec<(String, Vec<PathBuf
 }
 
 #[test]
-fn the_programs_of_mise_and_asdf_are_found_where_each_keeps_them() {
+fn the_shims_of_mise_and_asdf_are_found_in_their_folders() {
     let home = tempfile::tempdir().expect("a folder");
     let home = home.path();
     assert_eq!(found(home, &[]), []);
@@ -242,7 +242,7 @@ fn the_programs_of_mise_and_asdf_are_found_where_each_keeps_them() {
 }
 
 #[test]
-fn a_version_manager_without_an_elixir_has_no_folders_but_is_known() {
+fn a_version_manager_without_an_elixir_is_found_but_has_no_folders() {
     let home = tempfile::tempdir().expect("a folder");
     program(&home.path().join(".local/share/mise/shims/node"), "#!/bin/sh\n");
     std::os::unix::fs::symlink("/no/where", home.path().join(".local/share/mise/shims/elixir")).expect("a symlink");
@@ -254,13 +254,13 @@ fn a_version_manager_without_an_elixir_has_no_folders_but_is_known() {
 }
 
 #[test]
-fn mise_trusts_the_build_dir_beside_what_it_trusts_already() {
+fn mise_trusts_the_build_dir_in_addition_to_its_other_folders() {
     let (name, value) = mise_trust(Path::new("/home/deploy/shop"));
     assert_eq!(name, "MISE_TRUSTED_CONFIG_PATHS");
     assert!(value.to_string_lossy().ends_with("/home/deploy/shop"), "{}", value.display());
 }
 
-/// What the shim of a version manager says, and its exit status.
+/// The output of a version manager's shim, and its exit status.
 const REFUSALS: [(&str, i32, &str); 4] = [
     (
         "mise",
@@ -277,7 +277,7 @@ const REFUSALS: [(&str, i32, &str); 4] = [
 ];
 
 #[test]
-fn what_to_do_is_added_to_the_error_of_a_shim_that_has_no_version_to_run() {
+fn the_error_of_a_shim_without_a_version_gets_a_remedy() {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, status, text) in REFUSALS {
         let shim = folder.path().join("shims/elixir");
@@ -285,14 +285,15 @@ fn what_to_do_is_added_to_the_error_of_a_shim_that_has_no_version_to_run() {
         let output = Command::new(&shim).output().expect("it runs");
         assert_eq!(output.status.code(), Some(status));
         let said = String::from_utf8(output.stderr).expect("text");
-        let error = explain(anyhow::anyhow!("mix cannot load the project: it says:\n{said}"), Path::new("/srv/shop"));
+        let error =
+            explain(anyhow::anyhow!("mix cannot load the project. Its output:\n{said}"), Path::new("/srv/shop"));
         let error = error.to_string();
         assert!(error.contains(text) && error.contains(&format!("`{name} install` in /srv/shop")), "{error}");
     }
 }
 
 #[test]
-fn an_error_of_mix_itself_stays_as_it_is() {
+fn an_error_of_mix_itself_is_not_changed() {
     for said in ["** (Mix) No version is set", "unknown command: elixr", "mise en place"] {
         assert_eq!(explain(anyhow::anyhow!("{said}"), Path::new("/")).to_string(), said);
     }

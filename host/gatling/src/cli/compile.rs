@@ -1,5 +1,4 @@
-//! `gatling compile`: the code of a hooks file, made in a process of its own. `gatling` itself
-//! calls it.
+//! `gatling compile`: compiles a hooks file in a separate process. `gatling` itself calls it.
 
 use std::path::PathBuf;
 
@@ -19,7 +18,7 @@ pub(super) struct Args {
 
 pub(super) fn main(args: &Args) -> Result<u8> {
     let operator = OperatorSettings::read(&Roots::from_environment()?.config)?;
-    let Err(error) = compile::here(&args.file, &args.cache, operator.cache.keep) else { return Ok(0) };
+    let Err(error) = compile::in_process(&args.file, &args.cache, operator.cache.keep) else { return Ok(0) };
     eprintln!("gatling: {error:#}");
     Ok(compile::exit_status(&error))
 }

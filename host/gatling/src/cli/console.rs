@@ -13,8 +13,8 @@ use super::{loaded, run};
 
 /// Open IEx in the running app
 ///
-/// What you call there runs in the app that serves. Leave it with Ctrl-C twice, or Ctrl-\; the app
-/// goes on. It needs a terminal. For a program beside the app use `gatling run`.
+/// The expressions that you enter run in the app that serves visitors. Leave it with Ctrl-C twice or
+/// Ctrl-\; the app keeps running. It needs a terminal. To run a separate program, use `gatling run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
@@ -27,7 +27,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let release = Release::current(&paths)?;
     if !release.is_distributed() {
         bail!(
-            "the app of {name} cannot be reached: it was started with RELEASE_DISTRIBUTION=none. Remove that line with \
+            "cannot connect to the app of {name}: it was started with RELEASE_DISTRIBUTION=none. Remove that line with \
              `gatling config unset {name} RELEASE_DISTRIBUTION`, then run `gatling restart {name}`"
         );
     }
@@ -38,8 +38,8 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     run::become_program(&release, &program, &["remote".to_owned()], &[("TERM", &terminal)])
 }
 
-/// The `TERM` for IEx. Where Erlang up to 25 finds no terminal that it knows, IEx says so in one line
-/// and goes on in another node than the app's.
+/// The `TERM` for IEx. If Erlang 25 or older does not know the terminal, IEx prints one line about it and continues
+/// in a node that is not the app's.
 fn terminal(project: &ProjectName, name: Option<&str>, home: &Path) -> Result<String> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let name = name.filter(|name| is_terminal && !["", "dumb"].contains(name));
@@ -53,23 +53,23 @@ fn terminal(project: &ProjectName, name: Option<&str>, home: &Path) -> Result<St
         [home.join(".terminfo"), "/etc/terminfo".into(), "/lib/terminfo".into(), "/usr/share/terminfo".into()];
     let first = name.chars().take(1).collect::<String>();
     let is_known = folders.iter().any(|folder| folder.join(&first).join(name).is_file());
-    // Newer terminals, which a server doesn't know, do what xterm does.
+    // Newer terminals, which the server does not know, are compatible with xterm.
     Ok(if is_known { name } else { "xterm" }.to_owned())
 }
 
-/// Asks the init script.
+/// Asks the init script whether the app is running.
 fn check_running(paths: &ProjectPaths) -> Result<()> {
     let name = &paths.name;
     let script = paths.init_script();
     if !script.exists() {
-        bail!("there is no {}: install it again with `gatling upgrade {name}`", script.display());
+        bail!("{} does not exist: install it again with `gatling upgrade {name}`", script.display());
     }
     let mut status = Command::new(&script.display().to_string(), ["status"], Path::new("/"));
     status.environment = Environment::Only(&["LANG", "PATH", "TERM"]);
-    let mut said = String::new();
-    let ended = status.stream(|lines| said = lines.text.clone())?;
-    if !ended.success() {
-        bail!("{name} is not running ({said}): start it with `{}`", service_command(paths, "start"));
+    let mut output = String::new();
+    let exit_status = status.stream(|lines| output = lines.text.clone())?;
+    if !exit_status.success() {
+        bail!("{name} is not running ({output}): start it with `{}`", service_command(paths, "start"));
     }
     Ok(())
 }

@@ -2,17 +2,18 @@
 
 use anyhow::Result;
 use gatling_config::project::ProjectName;
-use gatling_engine::run::{Request, worker};
+use gatling_engine::run::{Goal, Request, worker};
 use gatling_pipeline::Pipeline;
 use gatling_runs::store::new_id;
 
 use super::show::ShowArgs;
 use super::{caller, loaded_for};
 
-/// Deploy a project the first time
+/// Deploy a project for the first time
 ///
 /// Builds a release of the newest commit of the deploy branch, installs it as a service, starts it,
-/// and serves it with nginx. The first push does this by itself; call it to try again what failed.
+/// and serves it with nginx. The first push does this automatically; use this command to try again
+/// after a failure.
 #[derive(Debug, clap::Args)]
 pub(super) struct DeployArgs {
     /// The project
@@ -21,10 +22,10 @@ pub(super) struct DeployArgs {
     show: ShowArgs,
 }
 
-/// Bring a deployed project to the newest commit of its deploy branch
+/// Upgrade a deployed project to the newest commit of its deploy branch
 ///
-/// Every push does this by itself; call it to try again what failed. If the new release doesn't
-/// come to life, the old one goes on serving.
+/// Every push does this automatically; use this command to try again after a failure. If the new
+/// release does not work, the old one keeps serving.
 #[derive(Debug, clap::Args)]
 pub(super) struct UpgradeArgs {
     /// The project
@@ -34,15 +35,15 @@ pub(super) struct UpgradeArgs {
 }
 
 pub(super) fn deploy(args: &DeployArgs) -> Result<u8> {
-    submit(&args.project, Pipeline::Deploy, args.show)
+    submit(&args.project, Goal::Pipeline(Pipeline::Deploy), args.show)
 }
 
 pub(super) fn upgrade(args: &UpgradeArgs) -> Result<u8> {
-    submit(&args.project, Pipeline::Upgrade, args.show)
+    submit(&args.project, Goal::Pipeline(Pipeline::Upgrade), args.show)
 }
 
-pub(super) fn submit(project: &ProjectName, pipeline: Pipeline, show: ShowArgs) -> Result<u8> {
-    let request =
-        Request { paths: loaded_for(project, Some(pipeline))?, id: new_id(), pipeline: Some(pipeline), by: caller() };
-    worker::submit(&request, &mut *show.on_stdout())
+/// Starts a worker that carries out a run, and shows the run.
+pub(super) fn submit(project: &ProjectName, goal: Goal, show: ShowArgs) -> Result<u8> {
+    let paths = loaded_for(project, goal.is(Pipeline::Unload))?;
+    worker::submit(&Request { paths, id: new_id(), goal, by: caller() }, &mut *show.on_stdout())
 }

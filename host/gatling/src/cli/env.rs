@@ -13,8 +13,8 @@ use super::{loaded, print_json_line, say, take_environment_of_runs};
 
 /// Show the env record that hooks would get now
 ///
-/// The fields are those of the record `env` in the contract, with `_` for `-`. It describes the
-/// files as they are in the build dir.
+/// The fields are those of the record `env` in the contract, with `_` for `-`. They describe the files
+/// that are in the build dir now.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
@@ -44,7 +44,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// The facts for a pipeline, or for the one that comes next, of the files as they are.
+/// The facts for a pipeline, by default the next one, based on the files that are in the build dir now.
 pub(super) fn facts(paths: &ProjectPaths, pipeline: Option<Pipeline>) -> Result<Facts> {
     let next = if paths.is_deployed() { Pipeline::Upgrade } else { Pipeline::Deploy };
     let repository = Repository::at(&paths.build_dir());

@@ -9,13 +9,13 @@ use super::{print_json_line, runs_of, say};
 
 /// List the runs of a project, the latest first
 ///
-/// How many are kept, the operator's file says: `keep` under [runs]. `gatling log PROJECT RUN` shows
-/// one of them, and `gatling report PROJECT RUN` makes a page of it.
+/// The operator's file sets how many are kept: `keep` under [runs]. `gatling log PROJECT RUN` shows
+/// one of them, and `gatling report PROJECT RUN` makes an HTML page about it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
     project: ProjectName,
-    /// How many
+    /// How many runs to list
     #[arg(short = 'n', long, value_name = "RUNS", default_value_t = 20)]
     number: usize,
     /// One JSON object a line for each run (docs/journal.md describes it)

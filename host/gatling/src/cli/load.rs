@@ -11,13 +11,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::{UsageError, say};
+use super::{UsageError, print_json_line, say};
 
-/// Make a place on this server to push a project to
+/// Create a repository on this server to push a project to
 ///
-/// Makes the repository PROJECT in GATLING_HOME with a post-update hook that deploys what is
-/// pushed, and the folder deployments/PROJECT for the app. On a project that is loaded already it
-/// renews the hook, and changes the deploy branch if you name one.
+/// Creates the repository PROJECT in GATLING_HOME with a git hook (post-update) that deploys what is
+/// pushed, and the folder deployments/PROJECT for the app. If the project is already loaded, it
+/// updates the git hook, and changes the deploy branch if you give one.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project's name: the :app in its mix.exs
@@ -25,6 +25,9 @@ pub(super) struct Args {
     /// The branch that is deployed when it is pushed [default: main]
     #[arg(long)]
     branch: Option<String>,
+    /// Print one JSON object (docs/journal.md describes it)
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
@@ -32,12 +35,12 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let paths = roots.project(&args.project);
     let build_dir = paths.build_dir();
     if find_program("git", Path::new("/")).is_none() {
-        anyhow::bail!("there is no git on this server: install it with `apt-get install git`");
+        anyhow::bail!("git is not installed on this server: install it with `apt-get install git`");
     }
     let foreign = build_dir.exists() && !build_dir.join(".git").is_dir();
     if foreign && fs::read_dir(&build_dir).map_or(true, |mut entries| entries.next().is_some()) {
         return Err(UsageError(format!(
-            "{} is there already, and is no repository: move it away, or load the project under another name",
+            "{} already exists and is not a git repository: move it away, or load the project under another name",
             build_dir.display()
         ))
         .into());
@@ -45,7 +48,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let repository = Repository::at(&build_dir);
     if build_dir.join(".git").exists() && repository.is_foreign() {
         return Err(UsageError(format!(
-            "{} is a repository that gatling did not make: move it away, or load the project under another name",
+            "{} is a git repository that gatling did not create: move it away, or load the project under another name",
             build_dir.display()
         ))
         .into());
@@ -58,16 +61,26 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     };
     repository.initialise(&branch)?;
     let gatling = std::env::current_exe().context("cannot find the gatling program itself")?;
-    let hook = paths.git_hook();
-    let hooks_dir = hook.parent().context("a hook is in a folder")?;
-    fs::create_dir_all(hooks_dir).with_context(|| format!("cannot make the folder {}", hooks_dir.display()))?;
-    fs::write(&hook, templates::post_update(&paths, &gatling)?)
-        .with_context(|| format!("cannot write {}", hook.display()))?;
-    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;
+    let git_hook = paths.git_hook();
+    let git_hooks_dir = git_hook.parent().context("a hook is in a folder")?;
+    fs::create_dir_all(git_hooks_dir).with_context(|| format!("cannot make the folder {}", git_hooks_dir.display()))?;
+    fs::write(&git_hook, templates::post_update(&paths, &gatling)?)
+        .with_context(|| format!("cannot write {}", git_hook.display()))?;
+    fs::set_permissions(&git_hook, fs::Permissions::from_mode(0o755))?;
     let deploy_dir = paths.deploy_dir();
-    // The cookie of a release, and what the app logs, are nobody else's business.
+    // Other users must not read the release's cookie and the app's log.
     make_private(&deploy_dir)?;
 
+    if args.json {
+        print_json_line(&serde_json::json!({
+            "project": args.project.as_str(),
+            "repository": build_dir,
+            "deploy_dir": deploy_dir,
+            "branch": branch,
+            "renewed": was_loaded,
+        }))?;
+        return Ok(0);
+    }
     say(&format!(
         "{project} is loaded{again}.\n  \
          repository   {build}\n  \
@@ -78,7 +91,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
          git remote add server USER@THIS-SERVER:{build}\n  \
          git push server {branch}\n",
         project = args.project,
-        again = if was_loaded { " again; its post-update hook is renewed" } else { "" },
+        again = if was_loaded { " again; its git hook was updated" } else { "" },
         build = build_dir.display(),
         deploy = deploy_dir.display(),
     ))?;

@@ -14,23 +14,23 @@ use gatling_text::escape;
 use super::show::ShowArgs;
 use super::{known_run, runs_of};
 
-/// How often the journal is looked at.
+/// How often the journal is read.
 const FOLLOW: Duration = Duration::from_millis(50);
 
-/// How long a run may take until it has a journal.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a run may take to create its journal.
+const JOURNAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Show what happened in a run: a deployment, an upgrade, an unload
 ///
-/// It is made from the run's journal, GATLING_HOME/.gatling/PROJECT/runs/RUN/journal.jsonl, also while
-/// the run is under way. For what the app writes, see `gatling logs`.
+/// The output comes from the run's journal, GATLING_HOME/.gatling/PROJECT/runs/RUN/journal.jsonl, also
+/// while the run is in progress. To see what the app itself writes, use `gatling logs`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
     project: ProjectName,
-    /// The run's id, or how it begins; `gatling history PROJECT` lists them [default: the latest]
+    /// The run's id or the beginning of it; `gatling history PROJECT` lists them [default: the latest]
     run: Option<String>,
-    /// Go on until the run ends
+    /// Keep watching until the run ends
     #[arg(short, long)]
     follow: bool,
     #[command(flatten)]
@@ -41,7 +41,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let runs = runs_of(&args.project)?;
     let id = known_run(&runs, &args.project, args.run.as_deref())?;
     match show(&runs, &id, args) {
-        // Whoever read it has seen enough.
+        // The reader has closed the output, for example `head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         result => result.map(|()| 0).context("cannot show the log"),
     }
@@ -56,23 +56,23 @@ fn show(runs: &Runs, id: &str, args: &Args) -> io::Result<()> {
     let mut follower = Follower::new(&runs.journal(id));
     let begun = Instant::now();
     loop {
-        // Asked first: what a run writes before it ends is shown.
-        let goes_on = follower.is_under_way() || !follower.has_begun() && begun.elapsed() < PATIENCE;
+        // Checked first, so that the last events of a run that ends now are still shown.
+        let is_in_progress = follower.is_under_way() || !follower.has_begun() && begun.elapsed() < JOURNAL_TIMEOUT;
         follower.show_new(&mut *show)?;
         if follower.has_ended() {
             return show.end();
         }
-        if !(args.follow && goes_on) {
+        if !(args.follow && is_in_progress) {
             break;
         }
         thread::sleep(FOLLOW);
     }
     show.end()?;
     if !follower.is_under_way() {
-        return writeln!(io::stderr(), "gatling: the run was killed here: its journal has no end");
+        return writeln!(io::stderr(), "gatling: the run was killed at this point: its journal has no end event");
     }
     if !args.json_or_follow() {
-        writeln!(io::stderr(), "gatling: the run is under way; to go on watching it, add --follow")?;
+        writeln!(io::stderr(), "gatling: the run is in progress; to keep watching it, add --follow")?;
     }
     Ok(())
 }

@@ -10,21 +10,21 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::loaded;
 
-/// How often the log is looked at.
+/// How often the log is read.
 const FOLLOW: Duration = Duration::from_millis(100);
 
 /// Show the end of the app's log
 ///
 /// The log is deployments/PROJECT/log/PROJECT.log: what the app writes to its standard output and
-/// error. On a terminal, colours are left out and other control characters are spelled out.
+/// error. On a terminal, colours are removed and other control characters are escaped.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
     project: ProjectName,
-    /// Go on with what the app writes from now on, until Ctrl-C
+    /// Keep showing what the app writes, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
-    /// How many lines
+    /// How many lines to show
     #[arg(short = 'n', long, value_name = "LINES", default_value_t = 100)]
     lines: usize,
 }
@@ -34,16 +34,16 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let log = paths.app_log();
     let show = if io::stdout().is_terminal() { Show::Plain } else { Show::Raw };
     let tail = Tail::open(&log, args.lines, show).with_context(|| format!("cannot read {}", log.display()))?;
-    if !tail.is_there() && !args.follow {
+    if !tail.exists() && !args.follow {
         bail!(
-            "the app of {} has written nothing yet: there is no {}. The logs of its deployments are in {}",
+            "the app of {} has not written a log yet: {} does not exist. The logs of its deployments are in {}",
             paths.name,
             log.display(),
             paths.state_dir().join("runs").display()
         );
     }
     match copy(tail, args.follow) {
-        // Whoever read it has seen enough.
+        // The reader has closed the output, for example `head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         result => result.map(|()| 0).with_context(|| format!("cannot show {}", log.display())),
     }
@@ -63,8 +63,8 @@ fn copy(mut tail: Tail, follow: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits a moment, and says whether nobody reads standard output any more. Writing would tell too,
-/// but only when there is something to write.
+/// Waits a moment, and returns whether the reader of standard output has closed it. Writing would also show that, but
+/// only when there is something to write.
 fn reader_is_gone(out: &io::StdoutLock) -> io::Result<bool> {
     let moment = Timespec { tv_sec: 0, tv_nsec: FOLLOW.subsec_nanos().into() };
     let mut fds = [PollFd::new(out, PollFlags::empty())];

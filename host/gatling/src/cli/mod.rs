@@ -31,7 +31,6 @@ use gatling_config::dotenv::Dotenv;
 use gatling_config::project::ProjectName;
 use gatling_config::roots::{ProjectPaths, Roots};
 use gatling_config::settings::OperatorSettings;
-use gatling_pipeline::Pipeline;
 use gatling_runs::{Redactor, Runs};
 use gatling_text::escape;
 use serde::Serialize;
@@ -143,12 +142,9 @@ fn loaded(name: &ProjectName) -> Result<ProjectPaths> {
     known(name, ProjectPaths::is_loaded)
 }
 
-/// The paths of a project for a pipeline: what is left of it can still be unloaded.
-fn loaded_for(name: &ProjectName, pipeline: Option<Pipeline>) -> Result<ProjectPaths> {
-    known(
-        name,
-        if pipeline == Some(Pipeline::Unload) { ProjectPaths::is_partly_there } else { ProjectPaths::is_loaded },
-    )
+/// The paths of a project. What is left of one that was partly unloaded can be unloaded again.
+fn loaded_for(name: &ProjectName, to_unload: bool) -> Result<ProjectPaths> {
+    known(name, if to_unload { ProjectPaths::is_partly_loaded } else { ProjectPaths::is_loaded })
 }
 
 fn known(name: &ProjectName, is_there: fn(&ProjectPaths) -> bool) -> Result<ProjectPaths> {

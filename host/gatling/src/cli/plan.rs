@@ -10,9 +10,8 @@ use super::{loaded, print_json_line, say};
 
 /// Show what a pipeline would do, without doing it
 ///
-/// Lists each step with the exact commands that it would run and the hooks that would be called,
-/// for the files as they are in the build dir. mix is asked for the project's version and tasks;
-/// nothing else is run.
+/// Lists each step with the exact commands that it would run and the hooks that would be called, for
+/// the files that are in the build dir now. It only runs mix, to get the project's version and tasks.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project

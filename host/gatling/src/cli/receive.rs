@@ -1,18 +1,18 @@
-//! `gatling receive`: what the post-update hook calls.
+//! `gatling receive`: called by the git hook `post-update`.
 
 use anyhow::Result;
 use gatling_config::project::ProjectName;
 use gatling_engine::run::checkout::Repository;
-use gatling_engine::run::{Request, worker};
+use gatling_engine::run::{Goal, Request, worker};
 use gatling_runs::store::new_id;
 
 use super::show::ShowArgs;
 use super::{caller, loaded, say};
 
-/// Deploy what was pushed, if it is the deploy branch (git's post-update hook calls this)
+/// Deploy what was pushed, if it is the deploy branch (the git hook post-update calls this)
 ///
-/// Deploys the project the first time and upgrades it after. Other branches, tags and deletions are
-/// ignored, and named.
+/// Deploys the project the first time and upgrades it after that. Other branches, tags and deletions
+/// are ignored with a message.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
@@ -33,7 +33,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     for name in &args.refs {
         if *name != deploy_ref {
             say(&format!(
-                "gatling: {name} is not the deploy branch of {project}, which is {branch}: nothing is deployed for it{}\n",
+                "gatling: {name} is not the deploy branch of {project} ({branch}), so nothing is deployed{}\n",
                 match name.strip_prefix("refs/heads/") {
                     Some(other) => format!(
                         ". To deploy it instead, run on the server: gatling load {} --branch {other}",
@@ -44,16 +44,16 @@ pub(super) fn main(args: &Args) -> Result<u8> {
                 project = args.project,
             ))?;
         } else if repository.tips(&branch)?.branch.is_none() {
-            say(&format!("gatling: the deploy branch {branch} was deleted: what is deployed stays as it is\n"))?;
+            say(&format!("gatling: the deploy branch {branch} was deleted: the deployed release does not change\n"))?;
         } else {
             deploy = true;
         }
     }
     if args.refs.is_empty() {
-        say("gatling: no refs were named: nothing is deployed\n")?;
+        say("gatling: no refs were given: nothing is deployed\n")?;
     }
     if !deploy {
         return Ok(0);
     }
-    worker::submit(&Request { paths, id: new_id(), pipeline: None, by: caller() }, &mut *args.show.on_stdout())
+    worker::submit(&Request { paths, id: new_id(), goal: Goal::Push, by: caller() }, &mut *args.show.on_stdout())
 }

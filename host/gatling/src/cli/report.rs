@@ -10,15 +10,15 @@ use gatling_runs::{JournalError, Reader};
 
 use super::{known_run, print, runs_of, say};
 
-/// Make a page of HTML about a run: its steps and hooks drawn to scale, and what they wrote
+/// Make an HTML page about a run: a timeline of its steps and hooks, and their output
 ///
-/// The page is one file that loads nothing from anywhere. It is written to standard output, or to a
-/// file that only you can read.
+/// The page is a single file that loads nothing from the network. It is written to standard output, or
+/// to a file that only you can read.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
     project: ProjectName,
-    /// The run's id, or how it begins; `gatling history PROJECT` lists them [default: the latest]
+    /// The run's id or the beginning of it; `gatling history PROJECT` lists them [default: the latest]
     run: Option<String>,
     /// The file to write
     #[arg(short, long, value_name = "FILE")]

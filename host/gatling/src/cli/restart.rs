@@ -1,12 +1,11 @@
 //! `gatling restart`.
 
 use anyhow::Result;
-use gatling_config::dotenv::Dotenv;
 use gatling_config::project::ProjectName;
-use gatling_engine::restart::restart;
+use gatling_engine::run::Goal;
 
+use super::deploy;
 use super::show::ShowArgs;
-use super::{loaded, take_environment_of_runs};
 
 /// Restart the app, with what `gatling config` has set by now
 ///
@@ -22,8 +21,5 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
-    let paths = loaded(&args.project)?;
-    take_environment_of_runs(&paths)?;
-    restart(&paths, &args.show.events(&Dotenv::read(&paths.dotenv())?))?;
-    Ok(0)
+    deploy::submit(&args.project, Goal::Restart, args.show)
 }

@@ -9,10 +9,11 @@ use gatling_engine::release::Release;
 
 use super::loaded;
 
-/// Run a command beside the app: in its release's folder, with its environment
+/// Run a command next to the app: in its release's folder, with its environment
 ///
-/// The command gets the variables of the release that serves, your terminal, and the release's bin/
-/// first on its PATH, and its exit status is returned. PHX_SERVER is not set: it is not to serve.
+/// The command gets the environment variables of the current release, your terminal, and the release's
+/// bin/ first on its PATH. `gatling run` exits with the command's exit status. PHX_SERVER is not set, so
+/// the command does not start the web server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  gatling run shop -- shop eval 'IO.puts(node())'\n  \
                         gatling run shop -- shop rpc 'Shop.Reports.send()'\n  gatling run shop -- sh")]
@@ -30,7 +31,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     become_program(&release, program, arguments, &[])
 }
 
-/// Replaces this process by a program beside the release. Returns only where that is not possible.
+/// Replaces this process with a program that runs next to the app. Returns only if that fails.
 pub(super) fn become_program<T>(
     release: &Release,
     program: &str,
@@ -40,7 +41,7 @@ pub(super) fn become_program<T>(
     let environment = release.environment(std::env::vars_os());
     let Some(path) = release.find(program, &environment) else {
         bail!(
-            "there is no program {program} on the PATH or in {}: install it, or give its path",
+            "the program {program} is not on the PATH or in {}: install it, or give its path",
             release.dir.join("bin").display()
         );
     };

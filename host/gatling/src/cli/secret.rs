@@ -1,4 +1,4 @@
-//! Reading a value that is not to be seen: from standard input, or from whoever sits at it.
+//! Reads a secret value, from standard input or from a prompt on the terminal.
 
 use std::io::{self, IsTerminal as _, Read, Write as _};
 use std::sync::Arc;
@@ -13,26 +13,26 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::emulate_default_handler;
 
-/// No value is longer than this, in bytes.
-const LONGEST: u64 = 1024 * 1024;
-/// A terminal hands over no more of one line than this, in bytes.
-const LONGEST_TYPED: usize = 4095;
-/// A control character that turns a key of the terminal off.
+/// The maximum length of a value, in bytes.
+const MAX_LENGTH: u64 = 1024 * 1024;
+/// The maximum length of a line from a terminal, in bytes.
+const MAX_TYPED_LENGTH: usize = 4095;
+/// Disables a key of the terminal.
 const NO_KEY: u8 = 0;
 
-/// The value of `name`: all of standard input without the final line end, or a line that somebody
-/// types unseen.
+/// Reads the value of `name`: all of standard input without the final line end, or, if that is a terminal, a line
+/// that is not shown while it is typed.
 pub(super) fn read(name: &str) -> Result<String> {
-    if io::stdin().is_terminal() { ask(name) } else { read_all(io::stdin().lock()) }
+    if io::stdin().is_terminal() { prompt(name) } else { read_all(io::stdin().lock()) }
 }
 
 fn read_all(input: impl Read) -> Result<String> {
     let mut bytes = Vec::new();
-    input.take(LONGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LONGEST {
-        bail!("it is longer than 1 MB");
+    input.take(MAX_LENGTH + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_LENGTH {
+        bail!("the value must not be longer than 1 MB");
     }
-    let text = String::from_utf8(bytes).ok().context("it must be text in UTF-8")?;
+    let text = String::from_utf8(bytes).ok().context("the value must be text in UTF-8")?;
     Ok(without_line_end(text))
 }
 
@@ -46,32 +46,34 @@ fn without_line_end(mut text: String) -> String {
     text
 }
 
-fn ask(name: &str) -> Result<String> {
+fn prompt(name: &str) -> Result<String> {
     let signal = Arc::new(AtomicUsize::new(0));
     for wanted in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
         flag::register_usize(wanted, Arc::clone(&signal), usize::try_from(wanted)?)?;
     }
     let line = {
-        let _unseen = Unseen::start()?;
+        let _echo_off = EchoOff::start()?;
         eprint!("Value of {name}: ");
         io::stderr().flush()?;
         typed_line(&signal)?
     };
     eprintln!();
     match line {
-        Ok(line) if line.len() >= LONGEST_TYPED => {
-            bail!("a terminal takes no more than {LONGEST_TYPED} bytes: read it from a file, with `{name}=- <FILE`")
+        Ok(line) if line.len() >= MAX_TYPED_LENGTH => {
+            bail!(
+                "a terminal accepts at most {MAX_TYPED_LENGTH} bytes per line: read the value from a file with `{name}=- <FILE`"
+            )
         }
         Ok(line) => Ok(without_line_end(line)),
         Err(signal) => {
-            // As if nothing had waited for the signal, now that the terminal is as before.
+            // The terminal is restored, so the signal may now have its usual effect.
             emulate_default_handler(signal)?;
-            bail!("it was interrupted by signal {signal}")
+            bail!("interrupted by signal {signal}")
         }
     }
 }
 
-/// The line that is typed, or the signal that came first.
+/// The typed line, or the signal that arrived before it.
 fn typed_line(signal: &AtomicUsize) -> Result<Result<String, i32>> {
     let (send, line) = mpsc::channel();
     thread::spawn(move || {
@@ -91,24 +93,24 @@ fn typed_line(signal: &AtomicUsize) -> Result<Result<String, i32>> {
     }
 }
 
-/// A terminal that does not show what is typed, until this is dropped.
-struct Unseen(Termios);
+/// Turns off the terminal's echo until it is dropped.
+struct EchoOff(Termios);
 
-impl Unseen {
+impl EchoOff {
     fn start() -> Result<Self> {
-        let before = tcgetattr(io::stdin()).context("cannot ask the terminal for its settings")?;
-        let mut unseen = before.clone();
-        unseen.local_modes.remove(LocalModes::ECHO);
-        // Stopped with Ctrl-Z, it would leave the terminal like this.
-        unseen.special_codes[SpecialCodeIndex::VSUSP] = NO_KEY;
-        tcsetattr(io::stdin(), OptionalActions::Flush, &unseen).context("cannot keep the terminal from showing it")?;
+        let before = tcgetattr(io::stdin()).context("cannot read the terminal's settings")?;
+        let mut echo_off = before.clone();
+        echo_off.local_modes.remove(LocalModes::ECHO);
+        // If Ctrl-Z stopped this program, the terminal would stay without echo.
+        echo_off.special_codes[SpecialCodeIndex::VSUSP] = NO_KEY;
+        tcsetattr(io::stdin(), OptionalActions::Flush, &echo_off).context("cannot turn off the terminal's echo")?;
         Ok(Self(before))
     }
 }
 
-impl Drop for Unseen {
+impl Drop for EchoOff {
     fn drop(&mut self) {
-        // Nothing is left to be done about a terminal that is gone.
+        // An error is ignored: the terminal may have been closed.
         _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
     }
 }
@@ -118,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_all_that_comes_without_the_final_line_end() {
+    fn a_value_is_all_of_the_input_without_the_final_line_end() {
         for (input, value) in [
             ("one", "one"),
             ("one\n", "one"),
@@ -135,10 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_too_long_or_no_text_is_refused() {
+    fn a_value_that_is_too_long_or_not_text_is_an_error() {
         let longest = "x".repeat(1024 * 1024);
-        assert_eq!(read_all(longest.as_bytes()).expect("it is as long as it may be"), longest);
-        let error = read_all(io::repeat(b'x')).expect_err("it has no end").to_string();
+        assert_eq!(read_all(longest.as_bytes()).expect("it has the maximum length"), longest);
+        let error = read_all(io::repeat(b'x')).expect_err("it is too long").to_string();
         assert!(error.contains("1 MB"), "{error}");
         let error = read_all(&b"\xff"[..]).expect_err("it is not text").to_string();
         assert!(error.contains("UTF-8"), "{error}");

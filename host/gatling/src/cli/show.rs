@@ -1,12 +1,10 @@
 //! How commands show runs.
 
 use std::io::{self, IsTerminal as _, StdoutLock, Write as _};
-use std::sync::{Mutex, PoisonError};
 
-use gatling_config::dotenv::Dotenv;
 use gatling_engine::run::follow::Show;
-use gatling_report::{Options, Renderer, Shown, Verbosity, text};
-use gatling_runs::{Entry, Event, Events, JournalError, Redactor, Sink};
+use gatling_report::{Options, Renderer, Verbosity, text};
+use gatling_runs::{Entry, JournalError};
 
 /// How a run is shown
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -14,28 +12,18 @@ pub(super) struct ShowArgs {
     /// Print the events of the run, one JSON object a line (docs/journal.md describes them)
     #[arg(long, conflicts_with_all = ["quiet", "verbose"])]
     pub(super) json: bool,
-    /// Print only a line for each step and hook, warnings, and how it ended
+    /// Print only one line for each step and hook, warnings, and the outcome
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
-    /// Print everything, such as every command
+    /// Print everything, including every command
     #[arg(short, long)]
     verbose: bool,
 }
 
 impl ShowArgs {
-    /// What shows events on standard output.
+    /// Shows events on standard output.
     pub(super) fn on_stdout(self) -> Box<dyn Show> {
         if self.json { Box::new(Json) } else { Box::new(Text(Renderer::new(io::stdout().lock(), self.options()))) }
-    }
-
-    /// Events that are shown on standard output as they happen, without values of `.env`.
-    pub(super) fn events(self, dotenv: &Dotenv) -> Events {
-        let events = match self.json {
-            true => Events::new(JsonLines::default()),
-            false => Events::new(Shown::new(io::stdout(), self.options())),
-        };
-        events.hide(Redactor::new(dotenv.iter(), &[]));
-        events
     }
 
     /// How events are shown as text on standard output.
@@ -53,14 +41,14 @@ impl ShowArgs {
 pub(super) fn options() -> Options {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let is_terminal = io::stdout().is_terminal();
-    // See no-color.org. A terminal without a name, or a dumb one, has no colours and can't go back.
-    let is_able = is_terminal && variable("TERM").is_some_and(|term| term != "dumb");
-    let color = is_able && variable("NO_COLOR").is_none();
+    // See no-color.org. A terminal without a name, or a dumb one, has no colours and no cursor movement.
+    let is_capable = is_terminal && variable("TERM").is_some_and(|term| term != "dumb");
+    let color = is_capable && variable("NO_COLOR").is_none();
     let width = match rustix::termios::tcgetwinsize(io::stdout()) {
         Ok(size) if is_terminal && size.ws_col > 0 => usize::from(size.ws_col),
         _ => variable("COLUMNS").and_then(|columns| columns.to_str()?.parse().ok()).unwrap_or(text::WIDTH),
     };
-    Options { verbosity: Verbosity::Normal, color, live: is_able, width }
+    Options { verbosity: Verbosity::Normal, color, live: is_capable, width }
 }
 
 struct Text(Renderer<StdoutLock<'static>>);
@@ -80,23 +68,6 @@ impl Show for Text {
 
     fn end(&mut self) -> io::Result<()> {
         self.0.clear_live()
-    }
-}
-
-/// Events as lines of JSON.
-#[derive(Default)]
-struct JsonLines(Mutex<Redactor>);
-
-impl Sink for JsonLines {
-    fn take(&self, mut event: Event) {
-        let redactor = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        event.change_texts(|text| redactor.redact(text));
-        // What happens goes on when nobody reads of it any more.
-        _ = Json.show(&Entry::now(event));
-    }
-
-    fn hide(&self, redactor: Redactor) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = redactor;
     }
 }
 

@@ -9,14 +9,13 @@ use jiff::Timestamp;
 
 use super::{FAILED, loaded, print_json_line, say};
 
-/// Show what serves now and since when, what is running, and how the last run ended
+/// Show which release serves and since when, which runs are in progress, and how the last run ended
 ///
-/// What serves is asked at this moment: the app's process, and a request for each host name through
-/// nginx. Exits with 0 where visitors of every project that is deployed are served, and with 1 where
-/// they aren't.
+/// Checks the app's process, and requests a page of each host name through nginx. Exits with 0 if
+/// visitors of every deployed project are served, and with 1 if not.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The project [default: all that are loaded]
+    /// The project [default: all loaded projects]
     project: Option<ProjectName>,
     /// One JSON object a line for each project (docs/journal.md describes it)
     #[arg(long)]
@@ -32,17 +31,17 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         }
     };
     if projects.is_empty() && !args.json {
-        say("no project is loaded: begin with `gatling load PROJECT`\n")?;
+        say("no project is loaded: start with `gatling load PROJECT`\n")?;
     }
-    let mut all_are_well = true;
+    let mut all_healthy = true;
     for paths in &projects {
         let status = status::look(paths)?;
-        all_are_well &= status.healthy;
+        all_healthy &= status.healthy;
         if args.json {
             print_json_line(&status)?;
         } else {
             say(&tables::status(&status, Timestamp::now()))?;
         }
     }
-    Ok(if all_are_well { 0 } else { FAILED })
+    Ok(if all_healthy { 0 } else { FAILED })
 }

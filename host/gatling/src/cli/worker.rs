@@ -1,9 +1,9 @@
-//! `gatling worker`: a run, in a process of its own. `gatling` itself calls it.
+//! `gatling worker`: carries out a run in a separate process. `gatling` itself calls it.
 
 use anyhow::Result;
 use gatling_config::project::ProjectName;
 use gatling_config::settings::OperatorSettings;
-use gatling_engine::run::{Request, carry_out};
+use gatling_engine::run::{Goal, Request, carry_out};
 use gatling_pipeline::Pipeline;
 use gatling_runs::{Events, Journal, Runs};
 
@@ -17,19 +17,19 @@ pub(super) struct Args {
     /// The run's id
     #[arg(long)]
     run: String,
-    /// Who asks
+    /// The user who begins the run
     #[arg(long)]
     by: String,
-    /// The pipeline; for a push, none
+    /// What it does: a pipeline, push or restart
     #[arg(long)]
-    pipeline: Option<Pipeline>,
+    goal: Goal,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
     let request = Request {
-        paths: loaded_for(&args.project, args.pipeline)?,
+        paths: loaded_for(&args.project, args.goal.is(Pipeline::Unload))?,
         id: args.run.clone(),
-        pipeline: args.pipeline,
+        goal: args.goal,
         by: args.by.clone(),
     };
     let runs = Runs::below(&request.paths.state_dir());
@@ -38,7 +38,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     // The journal says what failed.
     let result = carry_out(&request, &Events::new(journal));
     if let Err(error) = runs.prune(operator.runs.keep) {
-        // The run is over, and went as it went.
+        // This does not change the outcome of the run.
         eprintln!("gatling: {error:#}");
     }
     Ok(if result.is_ok() { 0 } else { FAILED })

@@ -1,4 +1,4 @@
-//! What hooks can ask of Gatling itself: the interfaces of the contract.
+//! The imports that hooks get from Gatling: the interfaces of the contract.
 
 use std::time::UNIX_EPOCH;
 
@@ -83,12 +83,12 @@ impl process::Host for State {
             .with_env(options.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         command.environment = Environment::Only(&["PATH", "HOME", "LANG"]);
         let variables: Vec<_> = command.env.names().map(str::to_owned).collect();
-        let mut place = if dir == self.build_dir { String::new() } else { format!("  (in {})", dir.display()) };
+        let mut suffix = if dir == self.build_dir { String::new() } else { format!("  (in {})", dir.display()) };
         if !variables.is_empty() {
-            // Values can be secrets.
-            place += &format!("  (with {})", variables.join(", "));
+            // Only the names: values can be secrets.
+            suffix += &format!("  (with {})", variables.join(", "));
         }
-        self.log.command(&format!("{command}{place}"))?;
+        self.log.command(&format!("{command}{suffix}"))?;
         let variables: Vec<_> = variables.iter().map(String::as_str).collect();
         let folder = options.cd.as_deref().filter(|_| dir != self.build_dir);
         let run = Run { program: &name, args: &command.args, env: &variables, cd: folder };
@@ -96,15 +96,15 @@ impl process::Host for State {
             self.log.denied("run", &message)?;
             return Ok(Err(process::Error::Denied(message)));
         }
-        if self.effects.list(|| PlannedEffect::Run(format!("{command}{place}"))) {
+        if let Some(problem) = program::invalid(&command) {
+            return Ok(Err(process::Error::Failed(problem)));
+        }
+        if self.effects.plan(|| PlannedEffect::Run(format!("{command}{suffix}"))) {
             return Ok(Ok(process::Output { status: 0, output: String::new() }));
         }
         if name.contains('/') {
-            // What is granted is a program of the project, wherever the hook has it run.
+            // The grant is for a program of the project, in whichever folder it runs.
             command.program = self.build_dir.join(&name).display().to_string();
-        }
-        if let Some(unfit) = program::unfit(&command) {
-            return Ok(Err(process::Error::Failed(unfit)));
         }
         match program::run(command, self.log.clone(), self.limits.output).await? {
             Ok((status, output)) => Ok(Ok(process::Output { status, output })),

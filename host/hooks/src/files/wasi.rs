@@ -1,5 +1,5 @@
-//! WASI's own interface to files: each of its functions held against the grants, and then carried
-//! out or only listed.
+//! WASI's file system interface. Each function checks the grants, and then carries out the operation or, in a
+//! dry run, lists it.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -14,12 +14,12 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 use wasmtime_wasi::{FsPerms, OpenMode};
 
-use super::{Fd, Files, MOST_ENTRIES, MOST_LISTS, OpenedPath, Place, is_small};
+use super::{BasePath, Fd, Files, MAX_ENTRIES, MAX_LISTINGS, OpenedPath, is_small};
 use crate::effects::PlannedEffect;
 use crate::limits::LimitHit;
 use gatling_grants::Access;
 
-/// What wasmtime reaches the files of a call through.
+/// Gives wasmtime access to the files of a call.
 pub(crate) struct HasFiles;
 
 impl HasData for HasFiles {
@@ -32,25 +32,25 @@ pub(crate) struct FilesView<'a> {
 }
 
 impl FilesView<'_> {
-    /// Has `work` done on a place, from within the folder that is granted.
-    async fn at<T>(
+    /// Runs an operation on a path, inside of the granted folder.
+    async fn in_granted_folder<T>(
         &mut self,
         access: Access,
-        place: &Place,
+        target: &BasePath,
         work: impl AsyncFnOnce(&mut WasiFilesystemCtxView<'_>, Fd, String, PathFlags) -> FsResult<T>,
     ) -> FsResult<T> {
-        let OpenedPath { dir, path, links } = self.files.open_around(access, place)?;
+        let OpenedPath { dir, path, follow } = self.files.open_granted(access, target)?;
         let fd = self.wasi.table.push(Descriptor::Dir(dir)).map_err(FsError::trap)?;
-        let result = work(&mut self.wasi, Resource::new_own(fd.rep()), path, links).await;
+        let result = work(&mut self.wasi, Resource::new_own(fd.rep()), path, follow).await;
         self.wasi.table.delete(fd)?;
         match result {
-            // What WASI makes of a full table would leave the hook to guess.
+            // WASI reports a full handle table as lack of memory, which would mislead the hook's author.
             Err(error) if error.downcast_ref() == Some(&ErrorCode::InsufficientMemory) => {
                 Err(FsError::trap(ResourceTableError::Full))
             }
             Err(error) if error.downcast_ref() == Some(&ErrorCode::NotPermitted) => {
-                if self.files.is_behind_link(place) {
-                    self.files.log.denied("read", &self.files.behind_link(place)).map_err(FsError::trap)?;
+                if self.files.has_symlink(target) {
+                    self.files.log.denied("read", &self.files.symlink_message(target)).map_err(FsError::trap)?;
                 }
                 Err(error)
             }
@@ -58,49 +58,50 @@ impl FilesView<'_> {
         }
     }
 
-    /// Whether what the hook wants is only listed. A dry run changes nothing: whatever a hook may do is listed and
-    /// succeeds, and what it reads is what is there.
-    fn only_listed(&mut self, place: &Place, how: &str) -> FsResult<bool> {
-        if self.files.effects.are_listed() && self.files.is_behind_link(place) {
-            self.files.log.denied("write", &self.files.behind_link(place)).map_err(FsError::trap)?;
+    /// In a dry run, lists a write and returns true; it then counts as successful. A dry run changes no file, so
+    /// hooks read the files as they are.
+    fn is_only_planned(&mut self, target: &BasePath, how: &str) -> FsResult<bool> {
+        if self.files.effects.is_dry_run() && self.files.has_symlink(target) {
+            self.files.log.denied("write", &self.files.symlink_message(target)).map_err(FsError::trap)?;
             return Err(ErrorCode::NotPermitted.into());
         }
-        Ok(self.files.effects.list(|| PlannedEffect::Write(format!("{how} {}", self.files.shown(place)))))
+        Ok(self.files.effects.plan(|| PlannedEffect::Write(format!("{how} {}", self.files.display_path(target)))))
     }
 
-    /// A file to write into that nobody reads.
-    fn open_nowhere(&mut self) -> FsResult<Fd> {
+    /// Opens a temporary file, for writes of a dry run.
+    fn open_scratch_file(&mut self) -> FsResult<Fd> {
         let file = tempfile::tempfile().map_err(|error| ErrorCode::from(&error))?;
         let file =
             wasmtime_wasi::filesystem::File::new(file, FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, false);
         self.wasi.table.push(Descriptor::File(file)).map_err(FsError::trap)
     }
 
-    /// Keeps in mind which folder a descriptor stands for.
-    fn hold(&mut self, fd: Fd, place: Place) -> FsResult<Fd> {
+    /// Records which folder a descriptor stands for.
+    fn track(&mut self, fd: Fd, target: BasePath) -> FsResult<Fd> {
         if matches!(self.wasi.table.get(&fd)?, Descriptor::Dir(_)) {
-            self.files.folders.insert(fd.rep(), place);
+            self.files.folders.insert(fd.rep(), target);
         }
         Ok(fd)
     }
 
-    /// Moved elsewhere, a link can lead to where hooks may not go.
-    async fn refuse_link(&mut self, place: &Place) -> FsResult<()> {
-        let found =
-            self.at(Access::Write, place, async |wasi, dir, path, _| wasi.stat_at(dir, PathFlags::empty(), path).await);
+    /// Refuses to move a symlink: in another folder it could point outside of the granted folders.
+    async fn refuse_symlink(&mut self, target: &BasePath) -> FsResult<()> {
+        let found = self.in_granted_folder(Access::Write, target, async |wasi, dir, path, _| {
+            wasi.stat_at(dir, PathFlags::empty(), path).await
+        });
         if found.await?.type_ == DescriptorType::SymbolicLink {
-            let message = format!("hooks may not move symbolic links, and {} is one", self.files.shown(place));
+            let message = format!("hooks may not move symlinks, and {} is one", self.files.display_path(target));
             self.files.log.denied("read", &message).map_err(FsError::trap)?;
             return Err(ErrorCode::NotPermitted.into());
         }
         Ok(())
     }
 
-    /// Whether this may be looked at: what may be read, and folders on the way to it.
-    fn permit_look(&mut self, place: &Place) -> FsResult<()> {
-        let may_read = self.files.grants.may_access(Access::Read, place.0, &place.1).is_ok();
-        let passes = !may_read && self.files.grants.is_on_the_way(place.0, &place.1);
-        if passes { Ok(()) } else { self.files.permit(Access::Read, place) }
+    /// Checks that the metadata of a path may be read: of granted paths and their parent folders.
+    fn check_stat(&mut self, target: &BasePath) -> FsResult<()> {
+        let may_read = self.files.grants.may_access(Access::Read, target.0, &target.1).is_ok();
+        let is_parent = !may_read && self.files.grants.contains_granted(target.0, &target.1);
+        if is_parent { Ok(()) } else { self.files.check_access(Access::Read, target) }
     }
 }
 
@@ -149,7 +150,7 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn set_times(&mut self, fd: Fd, accessed: NewTimestamp, modified: NewTimestamp) -> FsResult<()> {
-        // A descriptor that was opened to read, or a folder's.
+        // False for folders and for files that were opened for reading.
         let writable = match self.wasi.table.get(&fd)? {
             Descriptor::File(file) => !file.perms.write_not_permitted(),
             Descriptor::Dir(_) => false,
@@ -169,26 +170,26 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<DirectoryEntryStream>> {
-        let place = self.files.place(&fd, ".")?;
-        self.files.permit(Access::Read, &place)?;
-        if self.files.lists >= MOST_LISTS {
-            return Err(FsError::trap(LimitHit::Entries(MOST_ENTRIES)));
+        let target = self.files.resolve(&fd, ".")?;
+        self.files.check_access(Access::Read, &target)?;
+        if self.files.open_listings >= MAX_LISTINGS {
+            return Err(FsError::trap(LimitHit::Entries(MAX_ENTRIES, MAX_LISTINGS)));
         }
-        let entries = self.at(Access::Read, &place, async |wasi, dir, path, links| {
-            let folder = wasi.open_at(dir, links, path, OpenFlags::DIRECTORY, DescriptorFlags::READ).await?;
+        let entries = self.in_granted_folder(Access::Read, &target, async |wasi, dir, path, follow| {
+            let folder = wasi.open_at(dir, follow, path, OpenFlags::DIRECTORY, DescriptorFlags::READ).await?;
             let is_small = match wasi.table.get(&folder)? {
                 Descriptor::Dir(dir) => is_small(&dir.dir),
                 Descriptor::File(_) => false,
             };
             let entries = match is_small {
                 true => wasi.read_directory(Resource::new_own(folder.rep())).await,
-                false => Err(FsError::trap(LimitHit::Entries(MOST_ENTRIES))),
+                false => Err(FsError::trap(LimitHit::Entries(MAX_ENTRIES, MAX_LISTINGS))),
             };
             wasi.table.delete(folder)?;
             entries
         });
         let entries = entries.await?;
-        self.files.lists += 1;
+        self.files.open_listings += 1;
         Ok(entries)
     }
 
@@ -197,14 +198,14 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        let place = self.files.place(&fd, &path)?;
-        self.files.permit(Access::Write, &place)?;
-        if self.only_listed(&place, "make the folder")? {
+        let target = self.files.resolve(&fd, &path)?;
+        self.files.check_access(Access::Write, &target)?;
+        if self.is_only_planned(&target, "create the folder")? {
             return Ok(());
         }
-        self.files.make_way(&place)?;
-        self.at(Access::Write, &place, async |wasi, dir, path, _| {
-            // The granted folder itself, where it is there.
+        self.files.create_parents(&target)?;
+        self.in_granted_folder(Access::Write, &target, async |wasi, dir, path, _| {
+            // The granted folder itself, which exists.
             if path == "." { Err(ErrorCode::Exist.into()) } else { wasi.create_directory_at(dir, path).await }
         })
         .await
@@ -215,9 +216,12 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn stat_at(&mut self, fd: Fd, flags: PathFlags, path: String) -> FsResult<DescriptorStat> {
-        let place = self.files.place(&fd, &path)?;
-        self.permit_look(&place)?;
-        self.at(Access::Read, &place, async |wasi, dir, path, links| wasi.stat_at(dir, flags & links, path).await).await
+        let target = self.files.resolve(&fd, &path)?;
+        self.check_stat(&target)?;
+        self.in_granted_folder(Access::Read, &target, async |wasi, dir, path, follow| {
+            wasi.stat_at(dir, flags & follow, path).await
+        })
+        .await
     }
 
     async fn set_times_at(
@@ -228,34 +232,34 @@ impl HostDescriptor for FilesView<'_> {
         accessed: NewTimestamp,
         modified: NewTimestamp,
     ) -> FsResult<()> {
-        let place = self.files.place(&fd, &path)?;
-        self.files.permit(Access::Write, &place)?;
-        if self.only_listed(&place, "set the times of")? {
+        let target = self.files.resolve(&fd, &path)?;
+        self.files.check_access(Access::Write, &target)?;
+        if self.is_only_planned(&target, "set the times of")? {
             return Ok(());
         }
-        self.at(Access::Write, &place, async |wasi, dir, path, links| {
-            wasi.set_times_at(dir, flags & links, path, accessed, modified).await
+        self.in_granted_folder(Access::Write, &target, async |wasi, dir, path, follow| {
+            wasi.set_times_at(dir, flags & follow, path, accessed, modified).await
         })
         .await
     }
 
     async fn link_at(&mut self, fd: Fd, flags: PathFlags, path: String, new_fd: Fd, new_path: String) -> FsResult<()> {
-        let (old, new) = (self.files.place(&fd, &path)?, self.files.place(&new_fd, &new_path)?);
-        for place in [&old, &new] {
-            self.files.permit(Access::Write, place)?;
+        let (old, new) = (self.files.resolve(&fd, &path)?, self.files.resolve(&new_fd, &new_path)?);
+        for target in [&old, &new] {
+            self.files.check_access(Access::Write, target)?;
         }
-        // In its new place it might be one that may be read.
-        self.files.permit(Access::Read, &old)?;
-        if self.only_listed(&new, &format!("link {} as", self.files.shown(&old)))? {
+        // The new path could be readable when the old one is not.
+        self.files.check_access(Access::Read, &old)?;
+        if self.is_only_planned(&new, &format!("hard-link {} as", self.files.display_path(&old)))? {
             return Ok(());
         }
-        self.refuse_link(&old).await?;
-        self.files.make_way(&new)?;
-        let OpenedPath { dir, path: new_path, .. } = self.files.open_around(Access::Write, &new)?;
+        self.refuse_symlink(&old).await?;
+        self.files.create_parents(&new)?;
+        let OpenedPath { dir, path: new_path, .. } = self.files.open_granted(Access::Write, &new)?;
         let new_fd = self.wasi.table.push(Descriptor::Dir(dir))?;
         let rep = new_fd.rep();
         let linked = self
-            .at(Access::Write, &old, async |wasi, dir, path, _| {
+            .in_granted_folder(Access::Write, &old, async |wasi, dir, path, _| {
                 wasi.link_at(dir, flags, path, Resource::new_own(rep), new_path).await
             })
             .await;
@@ -271,39 +275,39 @@ impl HostDescriptor for FilesView<'_> {
         open_flags: OpenFlags,
         mut flags: DescriptorFlags,
     ) -> FsResult<Fd> {
-        let place = self.files.place(&fd, &path)?;
+        let target = self.files.resolve(&fd, &path)?;
         let changes = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::EXCLUSIVE;
         let access = if open_flags.intersects(changes) || flags.contains(DescriptorFlags::WRITE) {
             Access::Write
         } else {
             Access::Read
         };
-        // A folder is only a name here: what is done in it is asked for again.
+        // An open folder is only a name here: each operation in it is checked again.
         flags &= !DescriptorFlags::MUTATE_DIRECTORY;
         match access {
-            Access::Read => self.permit_look(&place)?,
+            Access::Read => self.check_stat(&target)?,
             Access::Write => {
-                self.files.permit(access, &place)?;
+                self.files.check_access(access, &target)?;
                 if flags.contains(DescriptorFlags::READ) {
-                    self.files.permit(Access::Read, &place)?;
+                    self.files.check_access(Access::Read, &target)?;
                 }
             }
         }
         if access == Access::Write {
-            // Opening it could already empty it.
-            let root = self.files.root(place.0).ok_or(ErrorCode::NoEntry)?;
-            let file = root.join(&place.1).symlink_metadata();
+            // Opening can truncate the file.
+            let root = self.files.root(target.0).ok_or(ErrorCode::NoEntry)?;
+            let file = root.join(&target.1).symlink_metadata();
             self.files.refuse_secret(file)?;
         }
-        if access == Access::Write && self.only_listed(&place, "write")? {
-            return self.open_nowhere();
+        if access == Access::Write && self.is_only_planned(&target, "write")? {
+            return self.open_scratch_file();
         }
         if open_flags.contains(OpenFlags::CREATE) {
-            self.files.make_way(&place)?;
+            self.files.create_parents(&target)?;
         }
         let opened = self
-            .at(access, &place, async |wasi, dir, path, links| {
-                wasi.open_at(dir, path_flags & links, path, open_flags, flags).await
+            .in_granted_folder(access, &target, async |wasi, dir, path, follow| {
+                wasi.open_at(dir, path_flags & follow, path, open_flags, flags).await
             })
             .await?;
         if let Descriptor::File(file) = self.wasi.table.get(&opened)?
@@ -312,7 +316,7 @@ impl HostDescriptor for FilesView<'_> {
             self.wasi.table.delete(opened)?;
             return Err(error);
         }
-        self.hold(opened, place)
+        self.track(opened, target)
     }
 
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
@@ -321,37 +325,41 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
-        let place = self.files.place(&fd, &path)?;
-        self.files.permit(Access::Read, &place)?;
-        self.at(Access::Read, &place, async |wasi, dir, path, _| wasi.readlink_at(dir, path).await).await
+        let target = self.files.resolve(&fd, &path)?;
+        self.files.check_access(Access::Read, &target)?;
+        self.in_granted_folder(Access::Read, &target, async |wasi, dir, path, _| wasi.readlink_at(dir, path).await)
+            .await
     }
 
     async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        let place = self.files.place(&fd, &path)?;
-        self.files.permit(Access::Write, &place)?;
-        if self.only_listed(&place, "remove the folder")? {
+        let target = self.files.resolve(&fd, &path)?;
+        self.files.check_access(Access::Write, &target)?;
+        if self.is_only_planned(&target, "remove the folder")? {
             return Ok(());
         }
-        self.at(Access::Write, &place, async |wasi, dir, path, _| wasi.remove_directory_at(dir, path).await).await
+        self.in_granted_folder(Access::Write, &target, async |wasi, dir, path, _| {
+            wasi.remove_directory_at(dir, path).await
+        })
+        .await
     }
 
     async fn rename_at(&mut self, fd: Fd, path: String, new_fd: Fd, new_path: String) -> FsResult<()> {
-        let (old, new) = (self.files.place(&fd, &path)?, self.files.place(&new_fd, &new_path)?);
-        for place in [&old, &new] {
-            self.files.permit(Access::Write, place)?;
+        let (old, new) = (self.files.resolve(&fd, &path)?, self.files.resolve(&new_fd, &new_path)?);
+        for target in [&old, &new] {
+            self.files.check_access(Access::Write, target)?;
         }
-        // In its new place it might be one that may be read.
-        self.files.permit(Access::Read, &old)?;
-        if self.only_listed(&new, &format!("rename {} to", self.files.shown(&old)))? {
+        // The new path could be readable when the old one is not.
+        self.files.check_access(Access::Read, &old)?;
+        if self.is_only_planned(&new, &format!("rename {} to", self.files.display_path(&old)))? {
             return Ok(());
         }
-        self.refuse_link(&old).await?;
-        self.files.make_way(&new)?;
-        let OpenedPath { dir, path: new_path, .. } = self.files.open_around(Access::Write, &new)?;
+        self.refuse_symlink(&old).await?;
+        self.files.create_parents(&new)?;
+        let OpenedPath { dir, path: new_path, .. } = self.files.open_granted(Access::Write, &new)?;
         let new_fd = self.wasi.table.push(Descriptor::Dir(dir))?;
         let rep = new_fd.rep();
         let renamed = self
-            .at(Access::Write, &old, async |wasi, dir, path, _| {
+            .in_granted_folder(Access::Write, &old, async |wasi, dir, path, _| {
                 wasi.rename_at(dir, path, Resource::new_own(rep), new_path).await
             })
             .await;
@@ -360,20 +368,22 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn symlink_at(&mut self, fd: Fd, _: String, path: String) -> FsResult<()> {
-        let place = self.files.place(&fd, &path)?;
-        self.files.permit(Access::Write, &place)?;
-        let message = "hooks may not make symbolic links: others would follow them to where hooks may not go";
+        let target = self.files.resolve(&fd, &path)?;
+        self.files.check_access(Access::Write, &target)?;
+        let message =
+            "hooks may not create symlinks: other programs would follow them to files that hooks may not open";
         self.files.log.denied("write", message).map_err(FsError::trap)?;
         Err(ErrorCode::NotPermitted.into())
     }
 
     async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        let place = self.files.place(&fd, &path)?;
-        self.files.permit(Access::Write, &place)?;
-        if self.only_listed(&place, "remove")? {
+        let target = self.files.resolve(&fd, &path)?;
+        self.files.check_access(Access::Write, &target)?;
+        if self.is_only_planned(&target, "remove")? {
             return Ok(());
         }
-        self.at(Access::Write, &place, async |wasi, dir, path, _| wasi.unlink_file_at(dir, path).await).await
+        self.in_granted_folder(Access::Write, &target, async |wasi, dir, path, _| wasi.unlink_file_at(dir, path).await)
+            .await
     }
 
     fn read_via_stream(&mut self, fd: Fd, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
@@ -397,10 +407,10 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn metadata_hash_at(&mut self, fd: Fd, flags: PathFlags, path: String) -> FsResult<MetadataHashValue> {
-        let place = self.files.place(&fd, &path)?;
-        self.permit_look(&place)?;
-        self.at(Access::Read, &place, async |wasi, dir, path, links| {
-            wasi.metadata_hash_at(dir, flags & links, path).await
+        let target = self.files.resolve(&fd, &path)?;
+        self.check_stat(&target)?;
+        self.in_granted_folder(Access::Read, &target, async |wasi, dir, path, follow| {
+            wasi.metadata_hash_at(dir, flags & follow, path).await
         })
         .await
     }
@@ -415,7 +425,7 @@ impl HostDirectoryEntryStream for FilesView<'_> {
     }
 
     fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
-        self.files.lists = self.files.lists.saturating_sub(1);
+        self.files.open_listings = self.files.open_listings.saturating_sub(1);
         HostDirectoryEntryStream::drop(&mut self.wasi, stream)
     }
 }

@@ -1,12 +1,12 @@
-//! Components made from WIT text, looked into.
+//! Inspects components that are built from WIT text.
 
 use super::*;
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::ManglingAndAbi;
 
-/// A component with the exports and imports of a world, whose functions all trap. `contract`
-/// is the text of the contract that it is built against.
-pub(crate) fn built(world: &str, contract: &str) -> Vec<u8> {
+/// A component with the exports and imports of a world. All of its functions trap. `contract` is the text of the
+/// contract that it is built against.
+pub(crate) fn component(world: &str, contract: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     resolve.push_str("hooks.wit", contract).expect("the contract is well-formed");
     let package = resolve
@@ -18,7 +18,7 @@ pub(crate) fn built(world: &str, contract: &str) -> Vec<u8> {
     ComponentEncoder::default().module(&module).expect("it is a module").encode().expect("it is a component")
 }
 
-/// What a world begins with whose hooks take the contract's env.
+/// The start of a world whose hooks take the contract's env.
 pub(crate) const USE: &str = "use gatling:hooks/types@1.2.0.{env}; include gatling:hooks/imports@1.2.0;";
 
 pub(crate) const UPGRADE: Name = Name::literal("upgrade");
@@ -32,24 +32,24 @@ pub(crate) fn known() -> Vec<Hook> {
     Hook::of_pipeline(&DEPLOY, deploy).chain(Hook::of_pipeline(&UPGRADE, upgrade)).collect()
 }
 
-/// A look into the bytes of a hooks file of the pipeline `upgrade`.
-pub(crate) fn look(bytes: &[u8]) -> Result<Inspection, String> {
+/// Inspects the bytes of a hooks file of the pipeline `upgrade`.
+pub(crate) fn inspect(bytes: &[u8]) -> Result<Inspection, String> {
     Inspection::of(bytes, &UPGRADE, &known())
 }
 
-fn of(exports: &str, pipeline: &Name) -> Inspection {
-    Inspection::of(&built(&format!("{USE} {exports}"), WIT), pipeline, &known()).expect("it is a component")
+fn inspect_exports(exports: &str, pipeline: &Name) -> Inspection {
+    Inspection::of(&component(&format!("{USE} {exports}"), WIT), pipeline, &known()).expect("it is a component")
 }
 
 fn versioned(version: &str) -> Inspection {
     let contract = WIT.replace("gatling:hooks@1.2.0", &format!("gatling:hooks@{version}"));
     let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.2.0", &format!("@{version}"));
-    look(&built(&world, &contract)).expect("it is a component")
+    inspect(&component(&world, &contract)).expect("it is a component")
 }
 
 #[test]
-fn hooks_are_listed_in_pipeline_order_with_their_places() {
-    let inspection = of(
+fn hooks_are_listed_in_pipeline_order_with_their_steps() {
+    let inspection = inspect_exports(
         "export after-configure-nginx: func(env: env); export before-mix-deps-get: func(env: env) -> result<_, string>;",
         &UPGRADE,
     );
@@ -66,29 +66,35 @@ fn hooks_are_listed_in_pipeline_order_with_their_places() {
 }
 
 #[test]
-fn a_misspelt_hook_is_named_with_the_nearest_but_stops_nothing() {
-    let inspection = of("export before-mix-compil: func(env: env);", &UPGRADE);
+fn a_misspelled_hook_is_a_problem_with_a_suggestion_but_not_fatal() {
+    let inspection = inspect_exports("export before-mix-compil: func(env: env);", &UPGRADE);
     assert_eq!(inspection.hooks[0].status, Status::Unknown);
     assert!(inspection.problems[0].contains("before_mix_compile"), "{:?}", inspection.problems);
     assert_eq!(inspection.fatal_problem(), None);
 }
 
 #[test]
-fn what_toolchains_export_beside_hooks_is_ignored() {
-    let inspection = of("export init: func(); export exports: interface { f: func(); }", &UPGRADE);
+fn other_exports_of_toolchains_are_ignored() {
+    let inspection = inspect_exports("export init: func(); export exports: interface { f: func(); }", &UPGRADE);
     assert!(inspection.hooks.is_empty() && inspection.problems.is_empty(), "{inspection:?}");
 }
 
 #[test]
-fn a_hook_of_the_wrong_type_stops_the_run_and_is_told_the_right_one() {
+fn a_hook_of_the_wrong_type_is_fatal_and_the_problem_names_the_right_type() {
     for (export, reason) in [
-        ("export before-mix-compile: func();", "takes 0 parameters"),
-        ("export before-mix-compile: func(env: string);", "env is not as in the contract"),
-        ("export before-mix-compile: func(env: env) -> string;", "returns something else"),
-        ("export before-mix-compile: func(env: env) -> result<string, string>;", "returns something else"),
-        ("record env2 { available-port: u16 } export before-mix-compile: func(env: env2);", "env has 1 fields"),
+        ("export before-mix-compile: func();", "it has 0 parameters instead of 1"),
+        ("export before-mix-compile: func(env: string);", "env does not have the type that it has in the contract"),
+        ("export before-mix-compile: func(env: env) -> string;", "its result is not `result<_, string>`"),
+        (
+            "export before-mix-compile: func(env: env) -> result<string, string>;",
+            "its result is not `result<_, string>`",
+        ),
+        (
+            "record env2 { available-port: u16 } export before-mix-compile: func(env: env2);",
+            "env has 1 fields instead of 28",
+        ),
     ] {
-        let inspection = of(export, &UPGRADE);
+        let inspection = inspect_exports(export, &UPGRADE);
         assert_eq!(inspection.hooks[0].status, Status::WrongType, "{export}");
         let problem = inspection.fatal_problem().expect(export);
         assert!(problem.contains(reason) && problem.contains("func(env: env) -> result<_, string>"), "{problem}");
@@ -98,9 +104,9 @@ fn a_hook_of_the_wrong_type_stops_the_run_and_is_told_the_right_one() {
 const USE_FAILURE: &str = "use gatling:hooks/failures@1.2.0.{failure};";
 
 #[test]
-fn the_hook_for_a_failure_takes_one_and_is_listed_last() {
+fn on_failure_takes_a_failure_and_is_listed_last() {
     for (result, fallible) in [(" -> result<_, string>", true), ("", false)] {
-        let inspection = of(
+        let inspection = inspect_exports(
             &format!(
                 "{USE_FAILURE} export on-failure: func(env: env, failure: failure){result}; \
                  export after-configure-nginx: func(env: env);"
@@ -121,53 +127,57 @@ fn the_hook_for_a_failure_takes_one_and_is_listed_last() {
 }
 
 #[test]
-fn a_hook_for_a_failure_of_the_wrong_type_is_told_the_right_one() {
+fn for_on_failure_with_the_wrong_type_the_problem_names_the_right_type() {
     for (export, reason) in [
-        ("export on-failure: func();", "takes 0 parameters"),
-        ("export on-failure: func(env: env);", "takes 1 parameters"),
-        ("export on-failure: func(env: env, failure: string);", "failure is not as in the contract"),
+        ("export on-failure: func();", "it has 0 parameters instead of 2"),
+        ("export on-failure: func(env: env);", "it has 1 parameters instead of 2"),
+        (
+            "export on-failure: func(env: env, failure: string);",
+            "failure does not have the type that it has in the contract",
+        ),
         (
             "use gatling:hooks/deployment@1.2.0.{failure}; export on-failure: func(env: env, failure: failure);",
-            "failure.step is not as in the contract",
+            "failure.step does not have the type that it has in the contract",
         ),
         (
             "use gatling:hooks/failures@1.2.0.{failure}; export on-failure: func(failure: failure, env: env);",
-            "env has step where the contract has available-port",
+            "env has the field step where the contract has available-port",
         ),
         (
             "use gatling:hooks/failures@1.2.0.{failure}; export on-failure: func(env: env, failure: failure) -> bool;",
-            "returns something else",
+            "its result is not `result<_, string>`",
         ),
     ] {
-        let inspection = of(export, &UPGRADE);
+        let inspection = inspect_exports(export, &UPGRADE);
         assert_eq!(inspection.hooks[0].status, Status::WrongType, "{export}");
         let problem = inspection.fatal_problem().expect(export);
         let right = "func(env: env, failure: failure) -> result<_, string>";
         assert!(problem.contains(reason) && problem.contains(right), "{problem}");
         assert!(problem.contains("the failure of gatling:hooks/failures@1.2.0"), "{problem}");
     }
-    let inspection = of(
+    let inspection = inspect_exports(
         "use gatling:hooks/failures@1.2.0.{failure}; export before-mix-compile: func(env: env, failure: failure);",
         &UPGRADE,
     );
-    assert!(inspection.fatal_problem().expect("it is no hook for a failure").contains("it takes 2 parameters"));
+    let problem = inspection.fatal_problem().expect("only on_failure takes a failure");
+    assert!(problem.contains("it has 2 parameters instead of 1"), "{problem}");
 }
 
 #[test]
-fn a_misspelt_hook_for_a_failure_is_named_with_the_right_name() {
+fn on_failure_is_suggested_for_similar_names() {
     for export in ["on-failur", "on-fail", "on-failed"] {
-        let inspection = of(&format!("export {export}: func();"), &DEPLOY);
+        let inspection = inspect_exports(&format!("export {export}: func();"), &DEPLOY);
         assert_eq!(inspection.hooks[0].status, Status::Unknown);
         assert!(inspection.problems[0].contains("did you mean on_failure?"), "{:?}", inspection.problems);
     }
 }
 
 #[test]
-fn what_an_older_component_calls_on_failure_stays_its_own_unless_it_is_the_hook() {
+fn in_an_older_component_on_failure_is_only_called_if_it_has_the_type_of_the_hook() {
     let older = |exports: &str| {
         let world = format!("{USE} export before-mix-compile: func(env: env); {exports}").replace("@1.2.0", "@1.1.0");
         let contract = WIT.replace("@1.2.0", "@1.1.0");
-        look(&built(&world, &contract)).expect("it is a component")
+        inspect(&component(&world, &contract)).expect("it is a component")
     };
     let inspection = older("export on-failure: func(code: u32) -> u32;");
     assert_eq!(inspection.fatal_problem(), None, "it worked with the contract 1.1.0");
@@ -182,36 +192,36 @@ fn what_an_older_component_calls_on_failure_stays_its_own_unless_it_is_the_hook(
 }
 
 #[test]
-fn a_hook_of_another_pipeline_is_fine_and_said_not_to_be_called() {
-    let inspection = of("export before-start-service: func(env: env);", &UPGRADE);
+fn a_hook_of_another_pipeline_is_valid_and_its_report_says_that_it_is_not_called() {
+    let inspection = inspect_exports("export before-start-service: func(env: env);", &UPGRADE);
     assert_eq!((inspection.hooks[0].pipeline.as_ref(), inspection.hooks[0].status), (Some(&DEPLOY), Status::Ok));
     assert!(inspection.hooks[0].message.contains("not called from a hooks file of upgrade"), "{:?}", inspection.hooks);
     assert!(inspection.problems.is_empty());
 }
 
 #[test]
-fn another_version_of_the_contract_is_refused_with_both_versions() {
+fn an_unsupported_version_of_the_contract_is_refused_and_both_versions_are_named() {
     for version in ["2.0.0", "1.3.0", "0.9.0"] {
         let inspection = versioned(version);
         let problem = inspection.fatal_problem().expect(version);
         assert!(problem.contains(version) && problem.contains(&contract_version()), "{problem}");
     }
-    assert_eq!(versioned("1.0.7").fatal_problem(), None, "a patch changes no types");
+    assert_eq!(versioned("1.0.7").fatal_problem(), None, "a patch version changes no types");
 }
 
 #[test]
-fn a_component_without_a_version_of_the_contract_is_told_to_name_one() {
+fn an_import_of_the_contract_without_a_version_is_refused() {
     let contract = WIT.replace("gatling:hooks@1.2.0", "gatling:hooks");
     let world = format!("{USE} export before-mix-compile: func(env: env);").replace("@1.2.0", "");
-    let inspection = look(&built(&world, &contract)).expect("it is a component");
+    let inspection = inspect(&component(&world, &contract)).expect("it is a component");
     assert!(inspection.fatal_problem().expect("it names none").contains("without a version"), "{inspection:?}");
 }
 
 #[test]
-fn imports_that_gatling_does_not_have_are_named() {
+fn imports_that_gatling_does_not_provide_are_named() {
     let contract = WIT.replace("run-id: func() -> string;", "run-id: func() -> string; mood: func() -> string;");
-    let bytes = built(&format!("{USE} export before-mix-compile: func(env: env);"), &contract);
-    let inspection = look(&bytes).expect("it is a component");
+    let bytes = component(&format!("{USE} export before-mix-compile: func(env: env);"), &contract);
+    let inspection = inspect(&bytes).expect("it is a component");
     assert!(inspection.fatal_problem().expect("there is no mood").contains("mood"), "{inspection:?}");
 
     for name in [
@@ -221,26 +231,26 @@ fn imports_that_gatling_does_not_have_are_named() {
         "wasi:nn/graph@0.2.0",
     ] {
         let bytes = wat::parse_str(format!("(component (import \"{name}\" (instance)))")).expect("it is a component");
-        let inspection = look(&bytes).expect("it is a component");
+        let inspection = inspect(&bytes).expect("it is a component");
         assert!(inspection.fatal_problem().is_some_and(|problem| problem.contains(name)), "{inspection:?}");
     }
-    let inspection = of("import dance: func();", &UPGRADE);
+    let inspection = inspect_exports("import dance: func();", &UPGRADE);
     assert!(inspection.fatal_problem().expect("there is no dance").contains("dance"), "{inspection:?}");
 }
 
 #[test]
-fn what_is_no_component_is_told_what_it_is() {
-    let component = built(USE, WIT);
+fn the_error_says_what_a_file_is_that_is_not_a_component() {
+    let component = component(USE, WIT);
     let cases: [(&[u8], &str); 6] = [
         (b"", "empty"),
         (b"\0asm\x01\0\0\0", "core WebAssembly module"),
-        (b"\0asm", "cut off"),
-        (b"rubbish", "no WebAssembly"),
+        (b"\0asm", "truncated"),
+        (b"rubbish", "not a WebAssembly file"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
         (&component[..component.len() / 2], "damaged"),
     ];
-    for (bytes, words) in cases {
-        let problem = look(bytes).expect_err(words);
-        assert!(problem.contains(words), "{problem}");
+    for (bytes, expected) in cases {
+        let problem = inspect(bytes).expect_err(expected);
+        assert!(problem.contains(expected), "{problem}");
     }
 }

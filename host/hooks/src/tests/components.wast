@@ -1,5 +1,4 @@
-;; Components that are no good, each with a part of what is said about it, and some that look odd
-;; and are all right.
+;; Bad components, each with a part of the expected message, and some that look odd but are good.
 
 ;; ---- The parts of the binary format.
 
@@ -21,29 +20,29 @@
 (assert_malformed (component binary "\00asm\0d\00\01\00" "\04\08\00asm\01\00\00\00") "damaged")
 (assert_malformed (component binary "\00asm\0d\00\01\00" "\04\08\00asm\0d\00\02\00") "damaged")
 (assert_malformed (component binary "\00asm\0d\00\01\00" "\04\09\00asm\0d\00\01\00\7f") "damaged")
-;; A name of a section that reaches over its end.
+;; The name of a custom section is longer than the section.
 (assert_malformed (component binary "\00asm\0d\00\01\00" "\00\02\7fx" "\00\04\03abc") "unexpected end")
-;; What follows the last section.
+;; Bytes after the last section.
 (assert_malformed (component binary "\00asm\0d\00\01\00" "\00\02\01a" "rubbish") "damaged")
 (assert_malformed (component binary "\00asm\0d\00\01\00" "\00asm\0d\00\01\00") "damaged")
 ;; Versions of other layers.
-(assert_malformed (component binary "\00asm\0d\00\00\00") "does not know")
-(assert_malformed (component binary "\00asm\0c\00\01\00") "does not know")
-(assert_malformed (component binary "\00asm\01\00\01\00") "does not know")
-(assert_malformed (component binary "\00asm\02\00\00\00") "does not know")
-(assert_malformed (component binary "\00asm\0d\00\02\00") "does not know")
-(assert_malformed (component binary "\00asm\ff\ff\ff\ff") "does not know")
-(assert_malformed (component binary "\00wasm\0d\00\01\00") "no WebAssembly")
-(assert_malformed (component binary "\7fELF\02\01\01\00") "no WebAssembly")
-(assert_malformed (component binary "(component)") "no WebAssembly")
+(assert_malformed (component binary "\00asm\0d\00\00\00") "version that Gatling does not support")
+(assert_malformed (component binary "\00asm\0c\00\01\00") "version that Gatling does not support")
+(assert_malformed (component binary "\00asm\01\00\01\00") "version that Gatling does not support")
+(assert_malformed (component binary "\00asm\02\00\00\00") "version that Gatling does not support")
+(assert_malformed (component binary "\00asm\0d\00\02\00") "version that Gatling does not support")
+(assert_malformed (component binary "\00asm\ff\ff\ff\ff") "version that Gatling does not support")
+(assert_malformed (component binary "\00wasm\0d\00\01\00") "not a WebAssembly file")
+(assert_malformed (component binary "\7fELF\02\01\01\00") "not a WebAssembly file")
+(assert_malformed (component binary "(component)") "not a WebAssembly file")
 
-;; A section of a module that is twice there, or too early, inside a component.
+;; A module in a component whose sections are repeated or out of order.
 (assert_malformed (component binary
   "\00asm\0d\00\01\00" "\01\0e\00asm\01\00\00\00" "\05\01\00" "\04\01\00") "out of order")
 (assert_malformed (component binary
   "\00asm\0d\00\01\00" "\01\0e\00asm\01\00\00\00" "\04\01\00" "\04\01\00") "out of order")
 
-;; ---- Indices of things that are not there.
+;; ---- Indices of items that do not exist.
 
 (assert_invalid (component (export "a" (func 0))) "out of bounds")
 (assert_invalid (component (export "a" (instance 4294967295))) "out of bounds")
@@ -64,7 +63,7 @@
 (assert_invalid (component (alias outer 0 0 (type))) "out of bounds")
 (assert_invalid (component (component (alias outer 4294967295 0 (type)))) "invalid outer alias count")
 
-;; ---- Types that are none.
+;; ---- Invalid types.
 
 (assert_invalid (component (type (record))) "at least one field")
 (assert_invalid (component (type (variant))) "at least one case")
@@ -115,7 +114,7 @@
 (assert_invalid (component (import "[nonsense]a" (func))) "damaged")
 (assert_malformed (component binary "\00asm\0d\00\01\00" "\0a\06\01\00\02\ff\fe\01\00") "UTF-8")
 
-;; ---- Instances, aliases, and what is lifted and lowered.
+;; ---- Instances, aliases, lifted and lowered functions.
 
 (assert_invalid (component
   (component $c (import "f" (func))) (instance (instantiate $c))) "missing import named `f`")
@@ -146,7 +145,7 @@
 
 ;; ---- Resources.
 
-(assert_unlinkable (component (type (resource (rep i64)))) "a part of WebAssembly")
+(assert_unlinkable (component (type (resource (rep i64)))) "a WebAssembly feature")
 (assert_invalid (component (import "r" (type $r (sub resource))) (core func (canon resource.new $r))) "not a local resource")
 (assert_invalid (component (import "r" (type $r (sub resource))) (core func (canon resource.rep $r))) "not a local resource")
 (assert_invalid (component (type $s string) (core func (canon resource.drop $s))) "not a resource type")
@@ -156,29 +155,29 @@
   (core module $m (func (export "d"))) (core instance $i (instantiate $m))
   (type (resource (rep i32) (dtor (core func $i "d"))))) "damaged")
 
-;; ---- Start functions of components and values, which are for another day.
+;; ---- Start functions of components and values, which are not supported.
 
 (assert_invalid (component (import "f" (func $f)) (start $f)) "the function f")
 (assert_invalid (component (import "v" (value string))) "damaged")
 (assert_invalid (component (type (func)) (start 0)) "damaged")
 
-;; ---- What is valid, and asks for what Gatling does not have.
+;; ---- Valid components that need something that Gatling does not provide.
 
-(assert_unlinkable (component (import "a" (core module))) "it imports a, which gatling does not have")
-(assert_unlinkable (component (import "a" (component))) "it imports a, which gatling does not have")
-(assert_unlinkable (component (import "r" (type (sub resource)))) "it imports r, which gatling does not have")
+(assert_unlinkable (component (import "a" (core module))) "it imports a, which Gatling does not provide")
+(assert_unlinkable (component (import "a" (component))) "it imports a, which Gatling does not provide")
+(assert_unlinkable (component (import "r" (type (sub resource)))) "it imports r, which Gatling does not provide")
 (assert_unlinkable (component (import "f" (func))) "it imports the function f, which")
-(assert_unlinkable (component (import "x" (instance))) "it imports x, which gatling does not have")
+(assert_unlinkable (component (import "x" (instance))) "it imports x, which Gatling does not provide")
 (assert_unlinkable (component (import "a:b/c" (instance (export "x" (core module))))) "it imports a:b/c, which")
 (assert_unlinkable (component (import "a:b/c" (instance (export "x" (instance (export "y" (func))))))) "it imports a:b/c")
-(assert_unlinkable (component (import "locked-dep=<a:b>" (func))) "locked-dep=<a:b>, which gatling does not have")
+(assert_unlinkable (component (import "locked-dep=<a:b>" (func))) "locked-dep=<a:b>, which Gatling does not provide")
 (assert_unlinkable (component (import "url=<https://example.com/a>" (component))) "https://example.com/a")
 (assert_unlinkable (component (import "a:b/c" (func))) "it imports the function a:b/c, which")
 (assert_unlinkable (component (import "gatling:hooks/log@1.0.0" (func))) "it imports the function gatling:hooks/log@1.0.0")
 (assert_unlinkable (component (import "gatling:hooks/log" (instance))) "without a version")
 (assert_unlinkable (component (import "gatling:hooks/dance@1.0.0" (instance))) "has no interface dance")
 (assert_unlinkable (component (import "gatling:hooks/log@1.0.0-rc.1" (instance))) "gatling:hooks@1.0.0-rc.1")
-(assert_unlinkable (component (import "gatling:hooks/log@9999999999.0.0" (instance))) "upgrade gatling")
+(assert_unlinkable (component (import "gatling:hooks/log@9999999999.0.0" (instance))) "upgrade Gatling")
 (assert_unlinkable (component
   (import "gatling:hooks/log@1.0.0" (instance (export "log" (func (param "message" string)))))) "the function log")
 (assert_unlinkable (component
@@ -188,14 +187,14 @@
 (assert_unlinkable (component (import "wasi:io/poll@0.3.0" (instance))) "wasi:io/poll@0.3.0")
 (assert_unlinkable (component (import "wasi:io/poll" (instance))) "wasi:io/poll")
 (assert_unlinkable (component (import "wasi:nn/tensor@0.2.0" (instance))) "wasi:nn/tensor@0.2.0")
-(assert_unlinkable (component (core module (memory 1 1 shared))) "a part of WebAssembly")
-(assert_unlinkable (component (core module (type (struct)))) "a part of WebAssembly")
-(assert_unlinkable (component (core module (tag))) "a part of WebAssembly")
-(assert_unlinkable (component (type (func async))) "a part of WebAssembly")
-(assert_unlinkable (component (type (stream u8))) "a part of WebAssembly")
-(assert_unlinkable (component (type (future))) "a part of WebAssembly")
+(assert_unlinkable (component (core module (memory 1 1 shared))) "a WebAssembly feature")
+(assert_unlinkable (component (core module (type (struct)))) "a WebAssembly feature")
+(assert_unlinkable (component (core module (tag))) "a WebAssembly feature")
+(assert_unlinkable (component (type (func async))) "a WebAssembly feature")
+(assert_unlinkable (component (type (stream u8))) "a WebAssembly feature")
+(assert_unlinkable (component (type (future))) "a WebAssembly feature")
 
-;; ---- What is valid, odd, and all right.
+;; ---- Odd, but good components.
 
 (component)
 (component binary "\00asm\0d\00\01\00" "\00\0e\07unknownsecret" "\00\01\00")

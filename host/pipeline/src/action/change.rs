@@ -8,27 +8,27 @@ use serde::Serialize;
 
 use super::Action;
 
-/// A change of something that others see.
+/// A change that outlives the run. The engine records it in the journal before it makes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Changing {
+pub struct RecordedChange {
     /// What is changed.
     pub change: Change,
     /// What it is changed to.
     pub to: String,
-    /// What makes the change, and then whatever has to go well for it to stay. If the first of them fails, it
-    /// has changed nothing, or has put back itself what was there.
+    /// The first action makes the change; all others must succeed, or the change is undone. A first action that
+    /// fails has changed nothing, or has itself restored the previous state.
     pub actions: Vec<Action>,
-    /// What undoes the change if another of them fails; nothing where that is not possible.
+    /// The actions that undo the change; empty if it cannot be undone.
     pub undo: Vec<Action>,
 }
 
-impl Changing {
+impl RecordedChange {
     pub(super) fn commands(&self) -> Vec<&Command> {
         self.actions.iter().flat_map(Action::commands).collect()
     }
 }
 
-impl fmt::Display for Changing {
+impl fmt::Display for RecordedChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let actions: Vec<_> = self.actions.iter().map(ToString::to_string).collect();
         f.write_str(&actions.join("\n"))

@@ -9,16 +9,16 @@ use serde::Serialize;
 /// Migrates the database from a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Migration {
-    /// What does it.
+    /// The command that migrates.
     #[serde(flatten)]
     pub command: Command,
-    /// What does it instead, if the release turns out to have it.
+    /// The command to use instead if the built release contains it.
     #[serde(skip)]
     pub script: Option<Command>,
     /// The new release.
     #[serde(skip)]
     pub release: PathBuf,
-    /// The release that serves, if there is one.
+    /// The current release, if there is one.
     #[serde(skip)]
     pub serving: Option<PathBuf>,
 }

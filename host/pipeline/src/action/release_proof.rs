@@ -1,11 +1,11 @@
-//! What is asked of a release before it counts as serving.
+//! What a release must do before it counts as serving.
 
 use std::fmt;
 
 use gatling_config::roots::ProjectPaths;
 use serde::Serialize;
 
-/// What is asked of a release that is to serve.
+/// What a release must do before it counts as serving.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReleaseProof {
     /// The project.
@@ -21,7 +21,7 @@ pub struct ReleaseProof {
     /// Host names that visitors use.
     #[serde(skip)]
     pub hosts: Vec<String>,
-    /// The host names as the project lists them.
+    /// The host names in the project's file `domains`.
     #[serde(skip)]
     pub domains: Vec<String>,
 }

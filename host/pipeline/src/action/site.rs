@@ -1,4 +1,4 @@
-//! Sites of nginx: how one is tried, put in place and proven, and taken back.
+//! nginx sites: how one is tested, installed, checked and restored.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use gatling_nginx::servers::Server;
 use gatling_process::Command;
 use serde::Serialize;
 
-/// A site, and the commands that put it in place and take it back.
+/// A site, and the commands that install it and restore the previous one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SiteInstallation {
     /// The site's file.
@@ -18,21 +18,21 @@ pub struct SiteInstallation {
     /// The text of the site.
     #[serde(skip)]
     pub contents: String,
-    /// Whether just this site is in place already.
+    /// Whether exactly this site is already installed.
     pub unchanged: bool,
-    /// The link that switches it on.
+    /// The symlink that enables it.
     #[serde(skip)]
     pub link: PathBuf,
-    /// nginx checks all of its configuration, so that the sites of other projects play a part.
+    /// The lock for nginx's configuration: nginx checks all of it, including the sites of other projects.
     #[serde(skip)]
     pub lock: PathBuf,
-    /// Where the text that it replaces is kept, if there is one.
+    /// Where the text of the previous site is saved, if there is one.
     #[serde(skip)]
-    pub kept: PathBuf,
-    /// How it is tried before it replaces the one that serves.
+    pub backup: PathBuf,
+    /// How it is tested before it replaces the current site.
     #[serde(skip)]
     pub trial: SiteTrial,
-    /// Put it in place and switch it on.
+    /// Install and enable it.
     pub place: Vec<Command>,
     /// Have nginx check all of its configuration.
     pub test: Command,
@@ -41,19 +41,19 @@ pub struct SiteInstallation {
     /// Have nginx print its configuration.
     #[serde(skip)]
     pub dump: Command,
-    /// How it is known that nginx uses it; a project's own nginx.conf doesn't say.
+    /// How to check that nginx uses it; not available for a project's own nginx.conf.
     pub proof: Option<SiteProof>,
-    /// What visitors are to see.
+    /// Requests that must succeed.
     pub visits: Visits,
-    /// Put back the text that was there.
+    /// Restore the text of the previous site.
     #[serde(skip)]
-    pub put_back: Command,
-    /// Remove it again, where no text was there.
+    pub restore: Command,
+    /// Remove it, if there was no previous site.
     #[serde(skip)]
     pub remove: Command,
-    /// Switch it off again, where it wasn't switched on.
+    /// Disable it, if it was not enabled before.
     #[serde(skip)]
-    pub switch_off: Command,
+    pub disable: Command,
 }
 
 /// What nginx answers once it uses a site.
@@ -63,22 +63,22 @@ pub struct SiteProof {
     pub address: String,
     /// A host name of the site.
     pub host: String,
-    /// What it answers.
+    /// The expected answer.
     #[serde(skip)]
     pub answer: String,
 }
 
-/// Visits to every host name of the project, through nginx.
+/// Requests for every host name of the project, through nginx.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Visits {
     /// The host names.
     pub hosts: Vec<String>,
-    /// The path that is asked for.
+    /// The requested path.
     pub path: String,
-    /// The servers of the site, as far as nginx.conf can be understood.
+    /// The servers of the site, as far as nginx.conf can be parsed.
     #[serde(skip)]
     pub servers: Vec<Server>,
-    /// Headers that each request gets.
+    /// Headers of each request.
     #[serde(skip)]
     pub headers: Vec<String>,
 }
@@ -86,21 +86,21 @@ pub struct Visits {
 impl fmt::Display for Visits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.hosts.as_slice() {
-            [] => f.write_str("visit nothing: the site has no host name"),
+            [] => f.write_str("visit no page: the site has no host name"),
             hosts => write!(f, "visit {} at {} through nginx", self.path, hosts.join(", ")),
         }
     }
 }
 
-/// The site that visitors come through once the app was upgraded.
+/// The site that visitors use after an upgrade.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum SiteInUse {
     /// There is none yet.
     None,
-    /// The one that is in place already.
+    /// The site that is already installed.
     InPlace(Visits),
-    /// One that has to follow the app to another port at once.
+    /// A site that must switch to the app's new port immediately.
     Moved(Box<SiteInstallation>),
 }
 
@@ -116,7 +116,7 @@ impl SiteInUse {
 impl fmt::Display for SiteInUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => f.write_str("no site is in place yet"),
+            Self::None => f.write_str("no site is installed yet"),
             Self::InPlace(visits) => visits.fmt(f),
             Self::Moved(site) => site.fmt(f),
         }
@@ -138,7 +138,7 @@ impl SiteInstallation {
 impl fmt::Display for SiteInstallation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.unchanged && self.proof.is_some() {
-            return write!(f, "nothing to do if nginx serves {} as it is\n{}", self.path.display(), self.visits);
+            return write!(f, "nothing to do if nginx already uses {}\n{}", self.path.display(), self.visits);
         }
         let commands = self.place.iter().chain([&self.test, &self.reload]);
         let commands: Vec<_> = commands.map(|command| format!("$ {command}")).collect();
@@ -150,18 +150,18 @@ impl fmt::Display for SiteInstallation {
     }
 }
 
-/// How a site is tried before it replaces the one that serves.
+/// How a site is tested before it replaces the current site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteTrial {
     /// `nginx -T` of the server.
     pub dump: Command,
-    /// The site's link, as the server's nginx includes it.
+    /// The site's symlink, as the server's nginx includes it.
     pub link: PathBuf,
-    /// Where the text of the new site stands meanwhile.
+    /// Where the text of the new site is during the trial.
     pub staged: PathBuf,
     /// The text.
     pub text: String,
-    /// The configuration for the trial, in nginx's own folder, where relative paths mean the same.
+    /// The configuration for the trial. It is in nginx's own folder, so that relative paths keep their meaning.
     pub config: PathBuf,
     /// Copies it there from [`SiteTrial::draft`].
     pub place: Command,
@@ -173,7 +173,7 @@ pub struct SiteTrial {
     pub nginx: Command,
     /// The host names that visitors use.
     pub hosts: Vec<String>,
-    /// The path that they ask for.
+    /// The path that they request.
     pub path: String,
     /// The app's port.
     pub port: u16,

@@ -1,22 +1,22 @@
-//! What mix says of a project, and how mix is called for it.
+//! What mix reports about a project, and how mix is called for it.
 
 use std::path::PathBuf;
 
 use gatling_process::{Command, Variables};
 
-/// What stands in a project's mix.exs and config, and the tasks that mix has in it.
+/// What a project's mix.exs and config contain, and the mix tasks that it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MixFacts {
-    /// The project's names: `:app` in its mix.exs; for an umbrella, its release and the apps in it.
+    /// The project's possible names: `:app` in its mix.exs; for an umbrella, its release and its apps.
     pub apps: Vec<String>,
     /// The version of the release.
     pub version: String,
-    /// The release that is built, which is also the name of its program.
+    /// The name of the release that is built, which is also the name of its program.
     pub release: String,
-    /// Whether mix.exs declares that release: `mix release` takes no other name.
+    /// Whether mix.exs declares that release: `mix release` accepts only declared names.
     pub release_is_declared: bool,
-    /// The folder of the umbrella's app that the release is built from, where the umbrella declares
-    /// no release of its own.
+    /// The folder of the umbrella's app that the release is built from, if the umbrella itself declares no
+    /// release.
     pub release_folder: Option<String>,
     /// The folder that it is built in.
     pub release_path: PathBuf,
@@ -28,13 +28,13 @@ pub struct MixFacts {
     pub aliases: Vec<String>,
     /// The apps of an umbrella.
     pub children: Vec<Child>,
-    /// The Phoenix endpoints, as far as the config names them.
+    /// The Phoenix endpoints that the config contains.
     pub endpoints: Vec<Endpoint>,
-    /// The apps with Ecto repositories, each named once for each repository, with its module.
+    /// The Ecto repositories: each with its app and its module.
     pub repos: Vec<(String, String)>,
-    /// What became of reading `config/runtime.exs`.
+    /// The result of reading `config/runtime.exs`.
     pub runtime_config: RuntimeConfig,
-    /// What mix runs on.
+    /// The versions that mix runs on.
     pub versions: Versions,
     /// `elixir:` in mix.exs.
     pub requirement: Option<Requirement>,
@@ -51,18 +51,18 @@ pub struct Child {
     pub aliases: Vec<String>,
 }
 
-/// What the config says of a Phoenix endpoint.
+/// The config of a Phoenix endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoint {
     /// The app whose config it is in.
     pub app: String,
     /// Its module, as in `ShopWeb.Endpoint`.
     pub module: String,
-    /// Where its HTTP server listens; none where it isn't known to have one.
+    /// Where its HTTP server listens; none if it is not known to have one.
     pub http: Option<Listening>,
-    /// Whether it starts a server, as it is told with `PHX_SERVER`.
-    pub serves: bool,
-    /// Whether the config sets `check_origin` to something else than the default.
+    /// Whether it starts a server when `PHX_SERVER` is set.
+    pub starts_server: bool,
+    /// Whether the config sets `check_origin` to a value other than the default.
     pub sets_check_origin: bool,
     /// `url: [host: ...]`.
     pub host: Option<String>,
@@ -75,23 +75,23 @@ pub struct Endpoint {
 /// Where a server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listening {
-    /// Where only this machine reaches it.
+    /// Only on loopback addresses.
     Loopback,
-    /// On other addresses too.
+    /// Also on other addresses.
     Open,
 }
 
-/// What became of reading `config/runtime.exs`.
+/// The result of reading `config/runtime.exs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RuntimeConfig {
     /// The project has none.
     #[default]
     Missing,
-    /// It was read; the facts tell what it says.
+    /// It was read; the facts include its settings.
     Read,
-    /// It raised an exception: this one.
+    /// It raised this exception.
     Raises(String),
-    /// It needs code that isn't compiled yet.
+    /// It needs code that is not compiled yet.
     Unknown,
 }
 
@@ -100,8 +100,8 @@ pub enum RuntimeConfig {
 pub struct Requirement {
     /// The requirement, such as `~> 1.15`.
     pub text: String,
-    /// Whether mix says that the Elixir it runs on meets it.
-    pub holds: bool,
+    /// Whether the Elixir that mix runs on meets it.
+    pub is_met: bool,
 }
 
 /// The versions that mix runs on.
@@ -111,7 +111,7 @@ pub struct Versions {
     pub elixir: String,
     /// `System.otp_release()`.
     pub otp_release: String,
-    /// The full version of Erlang/OTP, where it is known. See [`otp_version`].
+    /// The full version of Erlang/OTP, if it is known.
     pub otp_version: Option<String>,
 }
 
@@ -142,7 +142,7 @@ impl MixCall {
         }
     }
 
-    /// Another program of Elixir's, called as mix is.
+    /// A call of another Elixir program, in the same way.
     #[must_use]
     pub fn program<const N: usize>(&self, program: &str, args: [&str; N]) -> Command {
         Command::new(program, args, &self.dir).with_env(self.variables.iter())

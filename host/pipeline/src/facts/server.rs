@@ -1,8 +1,8 @@
-//! What is there on the server, as far as a plan depends on it.
+//! The state of the server, as far as a plan depends on it.
 
 use std::path::PathBuf;
 
-/// What is there on the server before a run changes anything.
+/// The state of the server before a run changes anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerFacts {
     /// Whether commands that change the system go through sudo.
@@ -11,56 +11,56 @@ pub struct ServerFacts {
     pub has_systemd: bool,
     /// The ids of the user and the group that deploy.
     pub ids: (u32, u32),
-    /// Whether the deploy dir is there.
+    /// Whether the deploy dir exists.
     pub has_deploy_dir: bool,
-    /// Whether the folder that nginx reads is there.
+    /// Whether the folder that nginx reads exists.
     pub has_lib_dir: bool,
-    /// The init script that is in place.
+    /// The text of the installed init script.
     pub init_script: Option<String>,
-    /// How logrotate stands to the app's log, where services are the system's.
+    /// logrotate's settings for the app's log, if services are installed for the system.
     pub logrotate: Option<Logrotate>,
-    /// The site that is in place.
-    pub site: SiteInPlace,
-    /// The port of the release that serves.
+    /// The installed site.
+    pub site: InstalledSite,
+    /// The port of the current release.
     pub serving_port: Option<u16>,
-    /// Whether the app has been started at some time, as its pid file says.
+    /// Whether the app has been started before: its pid file exists.
     pub was_started: bool,
-    /// The folders of releases that no release ever came into.
-    pub half_made: Vec<PathBuf>,
+    /// Folders of releases that were never completed.
+    pub incomplete_releases: Vec<PathBuf>,
     /// Whether the source of the release has a `bin/migrate`, as `mix phx.gen.release` writes it.
     pub has_migrate_script: bool,
 }
 
-/// What logrotate is told of the app's log.
+/// logrotate's settings for the app's log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Logrotate {
-    /// Where it is told.
+    /// The file with the settings.
     pub path: PathBuf,
-    /// Whether there is a logrotate.
+    /// Whether logrotate is installed.
     pub is_installed: bool,
-    /// What it is told now.
+    /// The current text of the file.
     pub text: Option<String>,
-    /// What it is to be told.
+    /// The text that it should have.
     pub wanted: String,
 }
 
-/// The site as it is in place.
+/// The site that is installed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SiteInPlace {
+pub struct InstalledSite {
     /// Its text.
     pub text: Option<String>,
-    /// What the link that switches it on leads to.
+    /// The symlink that enables it.
     pub link: Link,
 }
 
-/// What is in the place of a symlink.
+/// The state of a symlink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Link {
-    /// Nothing.
+    /// It does not exist.
     #[default]
     Missing,
-    /// The link.
-    Right,
-    /// Something else.
+    /// It points to the right file.
+    Correct,
+    /// Something else has its name.
     Other,
 }

@@ -1,18 +1,18 @@
-//! Digested assets, which nginx serves itself.
+//! Digested assets, which nginx serves directly.
 
 use std::path::Path;
 
-use super::system;
+use super::system_command;
 use crate::action::{Action, Publish};
 use crate::facts::Facts;
 
-/// Makes the folder that nginx reads, if it isn't there.
+/// Makes the folder that nginx reads, if it does not exist.
 pub(super) fn make_folder(facts: &Facts) -> Option<Action> {
     let folder = facts.paths.lib_dir().filter(|_| !facts.server.has_lib_dir)?;
     let (user, group) = facts.server.ids;
     let folder = folder.display().to_string();
     let args = ["-d", "-m", "755", "-o", &user.to_string(), "-g", &group.to_string(), &folder];
-    Some(Action::run(system(facts, "install", args)))
+    Some(Action::run(system_command(facts, "install", args)))
 }
 
 /// Publishes the assets of a release.
@@ -21,8 +21,8 @@ pub(super) fn publish(facts: &Facts, release: &Path) -> Option<Action> {
     Some(Action::PublishAssets(Publish { release: release.to_owned(), to }))
 }
 
-/// Removes what [`make_folder`] made.
+/// Removes the folder that [`make_folder`] made.
 pub(super) fn remove(facts: &Facts) -> Option<Action> {
     let folder = facts.paths.lib_dir().filter(|_| facts.server.has_lib_dir)?;
-    Some(Action::run(system(facts, "rm", ["-rf", &folder.display().to_string()])))
+    Some(Action::run(system_command(facts, "rm", ["-rf", &folder.display().to_string()])))
 }

@@ -1,16 +1,16 @@
-//! The app's log is rotated by logrotate, where the system runs it.
+//! logrotate rotates the app's log, if the system runs it.
 
-use super::{place, system};
+use super::{install_file, system_command};
 use crate::action::Action;
 use crate::facts::Facts;
 
-/// Has logrotate rotate the log. Nothing where services are not the system's.
+/// Makes logrotate rotate the log. Does nothing if services are not installed for the system.
 pub(super) fn install(facts: &Facts) -> Vec<Action> {
     let Some(logrotate) = &facts.server.logrotate else { return Vec::new() };
     if !logrotate.is_installed {
         let log = facts.paths.app_log();
         return vec![Action::warn(format!(
-            "there is no logrotate on this server, and the app's log {} grows without an end: install it with \
+            "logrotate is not installed on this server, so the app's log {} grows without limit: install it with \
              `apt-get install logrotate`",
             log.display()
         ))];
@@ -22,12 +22,12 @@ pub(super) fn install(facts: &Facts) -> Vec<Action> {
     let contents = logrotate.wanted.clone();
     vec![
         Action::WriteFile { path: staged.clone(), contents, mode: 0o644 },
-        place(facts, &staged, &logrotate.path, "644"),
+        install_file(facts, &staged, &logrotate.path, "644"),
     ]
 }
 
-/// Removes what [`install`] installed.
+/// Removes the file that [`install`] wrote.
 pub(super) fn remove(facts: &Facts) -> Option<Action> {
     let target = facts.server.logrotate.as_ref().filter(|logrotate| logrotate.text.is_some())?;
-    Some(Action::run(system(facts, "rm", ["-f", &target.path.display().to_string()])))
+    Some(Action::run(system_command(facts, "rm", ["-f", &target.path.display().to_string()])))
 }

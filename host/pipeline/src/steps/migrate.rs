@@ -1,4 +1,4 @@
-//! How the database gets what a release expects of it.
+//! How the database is migrated.
 
 use anyhow::Result;
 use gatling_config::settings::Migrate;
@@ -11,12 +11,12 @@ use crate::facts::Facts;
 /// The script that `mix phx.gen.release` writes.
 const SCRIPT: &str = "bin/migrate";
 
-/// The step of the first deployment: the project's own set-up, or what that comes to.
+/// The step of the first deployment: the project's own setup task, or its equivalent.
 pub(crate) fn ecto_setup(facts: &Facts) -> Result<Vec<Action>> {
     const ALIAS: &str = "ecto.setup";
     const CREATE: &str = "ecto.create";
     if facts.settings.migrate == Migrate::Switched(false) {
-        return Ok(vec![Action::skip("gatling.toml says `migrate = false`")]);
+        return Ok(vec![Action::skip("gatling.toml sets `migrate = false`")]);
     }
     let folders = facts.mix.folders_with_alias(ALIAS);
     let mut actions: Vec<_> = match facts.mix.has_task(ALIAS) {
@@ -24,7 +24,7 @@ pub(crate) fn ecto_setup(facts: &Facts) -> Result<Vec<Action>> {
         false => folders.map(|folder| Action::run(facts.mix_call.command_in(Some(folder), [ALIAS]))).collect(),
     };
     if !actions.is_empty() {
-        // A command of the project's own may do more than the alias.
+        // The project's own command may do more than the alias.
         let is_own = matches!(facts.settings.migrate, Migrate::Command(_));
         actions.extend(from_release(facts).filter(|_| is_own));
         return Ok(actions);
@@ -40,9 +40,9 @@ pub(crate) fn ecto_setup(facts: &Facts) -> Result<Vec<Action>> {
     Ok(actions)
 }
 
-/// Migrates from the new release, if there is anything to migrate.
+/// Migrates from the new release, if the project has anything to migrate.
 pub(crate) fn from_release(facts: &Facts) -> Option<Action> {
-    // Where the source doesn't have it, the release can still: mix.exs may name other overlays.
+    // Even if the source has no script, the release can have one: mix.exs may name other overlays.
     let script = Command::new(SCRIPT, [""; 0], &facts.upgrade_path);
     let (command, script) = match &facts.settings.migrate {
         Migrate::Switched(false) => return None,
@@ -66,6 +66,6 @@ fn with_ecto(facts: &Facts) -> Option<Command> {
     let program = format!("bin/{}", facts.mix.release);
     let code = MIGRATE_WITH_ECTO.replace("REPOS", &repos.join(", "));
     let mut command = Command::new(&program, ["eval".to_owned(), code], &facts.upgrade_path);
-    command.shown = Some(format!("{program} eval '... Ecto.Migrator.run({}, :up, all: true)'", names.join(", ")));
+    command.label = Some(format!("{program} eval '... Ecto.Migrator.run({}, :up, all: true)'", names.join(", ")));
     Some(command)
 }

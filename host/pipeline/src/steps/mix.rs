@@ -1,4 +1,4 @@
-//! The steps that mix does.
+//! The steps that run mix.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::action::Action;
 use crate::facts::Facts;
 
 pub(crate) fn deps_get(facts: &Facts) -> Result<Vec<Action>> {
-    // In an umbrella, mix 1.14 asks for what it was told to leave out, and fails.
+    // With `--only`, mix 1.14 fails in an umbrella: it looks for the dependencies that it left out.
     Ok(vec![Action::run(match facts.mix.is_umbrella() {
         true => facts.mix_call.command(["deps.get"]),
         false => facts.mix_call.command(["deps.get", "--only", &facts.mix_call.env]),
@@ -36,14 +36,14 @@ pub(crate) fn digest(facts: &Facts) -> Result<Vec<Action>> {
     } else if facts.mix.dependencies.is_empty() {
         return Ok(vec![Action::skip(format!("the project has no mix task {TASK} and no alias {ALIAS}"))]);
     } else {
-        // The dependencies that could bring it may not have been there when mix was asked.
+        // The dependency that has the task may not have been fetched when the facts were gathered.
         return Ok(vec![Action::RunIfTask { task: TASK, command: digest }]);
     };
     let manifests = manifests(facts).collect();
     Ok(vec![Action::Build { commands: builds, written: manifests }])
 }
 
-/// The files that `mix phx.digest` is to write, as the endpoints' config names them.
+/// The files that `mix phx.digest` must write, from the endpoints' config.
 fn manifests(facts: &Facts) -> impl Iterator<Item = PathBuf> {
     let folder_of = |app: &str| facts.mix.children.iter().find(|child| child.app == app).map(|child| &child.folder);
     facts.mix.endpoints.iter().filter_map(move |endpoint| {
@@ -56,11 +56,11 @@ fn manifests(facts: &Facts) -> impl Iterator<Item = PathBuf> {
 
 pub(crate) fn release(facts: &Facts) -> Result<Vec<Action>> {
     let mix = &facts.mix;
-    // mix writes this file last. A `mix release` that keeps an old release exits with 0 too.
+    // mix writes this file last. A `mix release` that keeps an old release also exits with 0.
     let marker = facts.built_release_path.join("releases").join("start_erl.data");
-    // mix leaves in the folder what earlier versions had there, and it would be deployed again each
-    // time. Only a folder of mix's own is removed: mix.exs can name any other.
-    let is_mixs = facts.built_release_path.starts_with(facts.build_dir.join("_build"));
+    // mix leaves the files of earlier versions in the folder, and they would be deployed again each time. The folder
+    // is removed only below `_build`: mix.exs can name any other folder.
+    let is_in_build_folder = facts.built_release_path.starts_with(facts.build_dir.join("_build"));
     let folder = mix.release_folder.as_deref();
     let release = if mix.release_is_declared {
         facts.mix_call.command_in(folder, ["release", &mix.release, "--overwrite", "--quiet"])
@@ -68,7 +68,7 @@ pub(crate) fn release(facts: &Facts) -> Result<Vec<Action>> {
         facts.mix_call.command_in(folder, ["release", "--overwrite", "--quiet"])
     };
     Ok(vec![
-        if is_mixs {
+        if is_in_build_folder {
             Action::ClearRelease { path: facts.built_release_path.clone() }
         } else {
             Action::Clear { path: marker.clone() }

@@ -1,41 +1,41 @@
-//! The steps that tell nginx about the project.
+//! The steps that configure nginx for the project.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use gatling_nginx::config::parse;
 use gatling_nginx::servers::{self, Server};
-use gatling_nginx::{Door, Transport};
+use gatling_nginx::{Endpoints, Transport};
 use gatling_process::Command;
 use gatling_runs::Change;
 use gatling_templates as templates;
 
-use super::system;
+use super::system_command;
 use crate::action::{Action, SiteInUse, SiteInstallation, SiteProof, SiteTrial, Visits};
 use crate::facts::Facts;
-use crate::facts::server::{Link, SiteInPlace};
+use crate::facts::server::{InstalledSite, Link};
 
-/// The text of the site that is in place, and whether it is switched on.
+/// The text of the installed site, and whether it is enabled.
 ///
 /// # Errors
-/// When something is in its place that Gatling didn't put there.
-fn in_place(facts: &Facts) -> Result<(Option<&str>, bool)> {
-    let SiteInPlace { text, link } = &facts.server.site;
+/// If one of its files exists and Gatling did not write it.
+fn installed(facts: &Facts) -> Result<(Option<&str>, bool)> {
+    let InstalledSite { text, link } = &facts.server.site;
     if text.as_ref().is_some_and(|text| !text.contains(&templates::marker(&facts.paths.name))) {
         bail!(
-            "{} is there already, and gatling did not write it: if it is yours, commit it to the project as nginx.conf and \
+            "{} already exists and gatling did not write it: if it is yours, commit it to the project as nginx.conf and \
              remove it here",
             facts.nginx_available_path.display()
         );
     }
     if *link == Link::Other {
         bail!(
-            "{} is there already, and is not gatling's symlink to {}: move it away",
+            "{} already exists and is not gatling's symlink to {}: move it away",
             facts.nginx_enabled_path.display(),
             facts.nginx_available_path.display()
         );
     }
-    Ok((text.as_deref(), *link == Link::Right))
+    Ok((text.as_deref(), *link == Link::Correct))
 }
 
 pub(crate) fn configure(facts: &Facts) -> Result<Vec<Action>> {
@@ -43,36 +43,36 @@ pub(crate) fn configure(facts: &Facts) -> Result<Vec<Action>> {
 }
 
 fn site(facts: &Facts) -> Result<SiteInstallation> {
-    let (old, enabled) = in_place(facts)?;
+    let (old, enabled) = installed(facts)?;
     let available = facts.nginx_available_path.display().to_string();
     let link = facts.nginx_enabled_path.display().to_string();
     let staged = staged(facts);
-    let kept = facts.deploy_dir.join("nginx-site.old");
+    let backup = facts.deploy_dir.join("nginx-site.old");
     Ok(SiteInstallation {
         path: facts.nginx_available_path.clone(),
         link: facts.nginx_enabled_path.clone(),
         place: vec![
-            system(facts, "install", ["-D", "-m", "644", &staged.display().to_string(), &available]),
-            system(facts, "ln", ["-sfn", &available, &link]),
+            system_command(facts, "install", ["-D", "-m", "644", &staged.display().to_string(), &available]),
+            system_command(facts, "ln", ["-sfn", &available, &link]),
         ],
         test: call(facts, &["-t"]),
         reload: call(facts, &["-s", "reload"]),
         dump: call(facts, &["-T"]),
         proof: proof(facts),
         visits: visits(facts, facts.site.servers.clone()),
-        put_back: system(facts, "install", ["-m", "644", &kept.display().to_string(), &available]),
-        remove: system(facts, "rm", ["-f", &available]),
-        switch_off: system(facts, "rm", ["-f", &link]),
+        restore: system_command(facts, "install", ["-m", "644", &backup.display().to_string(), &available]),
+        remove: system_command(facts, "rm", ["-f", &available]),
+        disable: system_command(facts, "rm", ["-f", &link]),
         unchanged: enabled && old == Some(&facts.nginx_template),
         lock: lock(facts),
         contents: facts.nginx_template.clone(),
         trial: trial(facts, &staged),
         staged,
-        kept,
+        backup,
     })
 }
 
-/// How the site is tried.
+/// How the site is tested.
 fn trial(facts: &Facts, staged: &Path) -> SiteTrial {
     let config = facts.nginx_dir.join(format!("gatling-trial-{}.conf", facts.project));
     let (draft, target) = (facts.deploy_dir.join("nginx-trial"), config.display().to_string());
@@ -81,8 +81,8 @@ fn trial(facts: &Facts, staged: &Path) -> SiteTrial {
         link: facts.nginx_enabled_path.clone(),
         staged: staged.to_owned(),
         text: facts.nginx_template.clone(),
-        place: system(facts, "install", ["-m", "644", &draft.display().to_string(), &target]),
-        remove: system(facts, "rm", ["-f", &target]),
+        place: system_command(facts, "install", ["-m", "644", &draft.display().to_string(), &target]),
+        remove: system_command(facts, "rm", ["-f", &target]),
         nginx: call_with(facts, Some(&config), &[]),
         config,
         draft,
@@ -101,20 +101,19 @@ fn lock(facts: &Facts) -> PathBuf {
     facts.paths.roots.home.join(".gatling").join("nginx.lock")
 }
 
-/// How to see that nginx uses the site, if it is Gatling's own and can be asked without TLS.
+/// How to check that nginx uses the site, if it is Gatling's own and listens without TLS.
 fn proof(facts: &Facts) -> Option<SiteProof> {
     let answer = facts.site.proof.clone()?;
     let host = facts.site.hosts.first()?.clone();
-    match facts.site.door(&host).http? {
+    match facts.site.endpoints(&host).http? {
         Transport::Tcp(address) => Some(SiteProof { address, host, answer }),
         Transport::Unix(_) => None,
     }
 }
 
-/// The site that visitors come through when the app has been upgraded, and has perhaps moved to
-/// another port.
+/// The site that visitors use after the upgrade, which may have moved the app to another port.
 pub(crate) fn in_use(facts: &Facts) -> Result<SiteInUse> {
-    let (text, enabled) = in_place(facts)?;
+    let (text, enabled) = installed(facts)?;
     let Some(text) = text.filter(|_| enabled) else { return Ok(SiteInUse::None) };
     if facts.server.serving_port.is_some_and(|port| port != facts.available_port) {
         return Ok(SiteInUse::Moved(Box::new(site(facts)?)));
@@ -127,21 +126,21 @@ pub(crate) fn unconfigure(facts: &Facts) -> Result<Vec<Action>> {
     let text = facts.server.site.text.as_ref();
     let is_ours = text.is_some_and(|text| text.contains(&templates::marker(&facts.paths.name)));
     if !is_ours {
-        return Ok(vec![Action::skip(format!("{} is not there", facts.nginx_available_path.display()))]);
+        return Ok(vec![Action::skip(format!("{} does not exist", facts.nginx_available_path.display()))]);
     }
     let (link, available) =
         (facts.nginx_enabled_path.display().to_string(), facts.nginx_available_path.display().to_string());
     let actions = vec![
-        Action::run(system(facts, "rm", ["-f", &link, &available])),
+        Action::run(system_command(facts, "rm", ["-f", &link, &available])),
         Action::Try { command: call(facts, &["-s", "reload"]) },
     ];
     Ok(vec![Action::change(Change::Site, "no site", actions, Vec::new())])
 }
 
-/// A call of nginx with the configuration that the env is about.
+/// A call of nginx with the configuration that the facts name.
 fn call(facts: &Facts, args: &[&str]) -> Command {
     let config = facts.nginx_dir.join("nginx.conf");
-    let chosen = (!facts.paths.roots.nginx_is_the_systems()).then_some(config);
+    let chosen = (!facts.paths.roots.uses_system_nginx()).then_some(config);
     call_with(facts, chosen.as_deref(), args)
 }
 
@@ -151,12 +150,12 @@ fn call_with(facts: &Facts, config: Option<&Path>, args: &[&str]) -> Command {
     Command::new("nginx", chosen.chain(args.iter().copied()), &facts.deploy_dir_or_root()).as_root(facts.server.sudo)
 }
 
-/// Visits to the hosts of the env by servers that may be those of an older site: only the hosts
-/// that these have.
+/// Visits to the hosts of the facts. `servers` may be those of an older site: hosts that they do not have are left
+/// out.
 fn visits(facts: &Facts, servers: Vec<Server>) -> Visits {
-    let has_door = |host: &&String| servers::door(&servers, host) != Door::default();
+    let is_served = |host: &&String| servers::endpoints(&servers, host) != Endpoints::default();
     Visits {
-        hosts: facts.site.hosts.iter().filter(has_door).cloned().collect(),
+        hosts: facts.site.hosts.iter().filter(is_served).cloned().collect(),
         path: facts.settings.health.path.clone(),
         headers: match facts.operator.nginx.behind_proxy {
             true => vec!["X-Forwarded-Proto: https".to_owned()],

@@ -1,8 +1,8 @@
-//! The steps that bring a built release into the deploy dir.
+//! The steps that copy a built release into the deploy dir.
 //!
-//! Every release has a folder of its own, `releases/<version>/<project>`. Beside it stand the
-//! settings it was deployed with: `service.env` for the init script, and `.env`, the environment of
-//! every command of the release. `current` links to the one that serves.
+//! Every release has its own folder, `releases/<version>/<project>`. Next to it are the settings that it was
+//! deployed with: `service.env` for the init script, and `.env`, the environment of every command of the release.
+//! `current` is a symlink to the current release.
 
 use std::path::Path;
 
@@ -18,8 +18,8 @@ use gatling_process::shell;
 use gatling_process::{Command, Variables};
 use gatling_templates as templates;
 
-/// Variables that the script of a release sets for itself, before it reads its environment.
-const SCRIPTS_OWN: [&str; 5] = ["SELF", "REL_VSN_DIR", "RELEASE_ROOT", "RELEASE_COMMAND", "RELEASE_PROG"];
+/// Variables that the script of a release sets before it reads its environment.
+const SET_BY_RELEASE_SCRIPT: [&str; 5] = ["SELF", "REL_VSN_DIR", "RELEASE_ROOT", "RELEASE_COMMAND", "RELEASE_PROG"];
 
 pub(crate) fn make_deploy_dir(facts: &Facts) -> Result<Vec<Action>> {
     let below = |name: &str| Action::MakeDir { path: facts.deploy_dir.join(name) };
@@ -29,9 +29,9 @@ pub(crate) fn make_deploy_dir(facts: &Facts) -> Result<Vec<Action>> {
 }
 
 pub(crate) fn make_upgrade_dir(facts: &Facts) -> Result<Vec<Action>> {
-    let half_made = facts.server.half_made.iter().filter(|folder| **folder != facts.upgrade_dir);
-    // What runs that failed have left; the release that serves is in none of these folders.
-    let mut actions: Vec<_> = half_made.cloned().map(|path| Action::Clear { path }).collect();
+    let incomplete = facts.server.incomplete_releases.iter().filter(|folder| **folder != facts.upgrade_dir);
+    // Failed runs left these folders; the current release is in none of them.
+    let mut actions: Vec<_> = incomplete.cloned().map(|path| Action::Clear { path }).collect();
     actions.extend(assets::make_folder(facts));
     actions.extend([
         Action::Clear { path: facts.upgrade_dir.clone() },
@@ -46,12 +46,12 @@ pub(crate) fn make_upgrade_dir(facts: &Facts) -> Result<Vec<Action>> {
     Ok(actions)
 }
 
-/// What the init script has to know of a release. It goes with the release, so that one that is
-/// put back gets back what it had.
+/// The settings of a release for the init script. They are stored with the release, so that a restored release keeps
+/// its own.
 fn service_env(facts: &Facts) -> String {
     let host = facts.site.hosts.first().map_or("localhost", String::as_str);
     let scheme =
-        if facts.site.door(host).https.is_some() || facts.operator.nginx.behind_proxy { "https" } else { "http" };
+        if facts.site.endpoints(host).https.is_some() || facts.operator.nginx.behind_proxy { "https" } else { "http" };
     let health = &facts.settings.health;
     let settings = [
         ("PROGRAM", facts.mix.release.clone()),
@@ -65,26 +65,26 @@ fn service_env(facts: &Facts) -> String {
     settings.iter().map(|(name, value)| format!("GATLING_{name}={}\n", shell::quoted(value))).collect()
 }
 
-/// The environment of a release: what it needs on this server, then the project's own variables.
+/// The environment of a release: the variables that it needs on this server, then the project's own.
 ///
 /// # Errors
-/// When a variable can't be one.
+/// If a variable is invalid.
 pub(crate) fn environment(facts: &Facts, variables: &Variables) -> Result<Dotenv> {
     let host = domains::main(&facts.domains).or(facts.site.hosts.first().map(String::as_str)).unwrap_or("localhost");
     release_environment(facts.paths.name.as_str(), host, facts.available_port, variables)
 }
 
-/// As [`environment`], from what it depends on.
+/// The environment of a release, from the values that it depends on.
 ///
 /// # Errors
-/// When a variable can't be one.
+/// If a variable is invalid.
 pub fn release_environment(project: &str, host: &str, port: u16, variables: &Variables) -> Result<Dotenv> {
     let node = format!("{project}@127.0.0.1");
     let defaults = [
         ("PHX_HOST", host),
         ("RELEASE_DISTRIBUTION", "name"),
         ("RELEASE_NODE", node.as_str()),
-        // Erlang's distribution listens on every interface, unless it is told to keep to this machine.
+        // By default, Erlang's distribution listens on every interface.
         ("ERL_EPMD_ADDRESS", "127.0.0.1"),
         ("ERL_AFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}"),
     ];
@@ -92,15 +92,14 @@ pub fn release_environment(project: &str, host: &str, port: u16, variables: &Var
     let own = variables.iter();
     let mut dotenv = Dotenv::default();
     for (name, value) in defaults.into_iter().chain(own).chain([("PORT", port.as_str())]) {
-        if !SCRIPTS_OWN.contains(&name) {
+        if !SET_BY_RELEASE_SCRIPT.contains(&name) {
             dotenv.set(name, value)?;
         }
     }
     Ok(dotenv)
 }
 
-/// Has every command of the release start with the environment that stands beside it, and the app
-/// keep to what this server is for.
+/// Makes every command of the release read the `.env` next to it, and adapts the app's config to this server.
 fn adapt(facts: &Facts, release: &Path) -> Vec<Action> {
     let version = release.join("releases").join(&facts.version);
     let append = |file: &str, text: &str| Action::Append { path: version.join(file), text: text.to_owned() };
@@ -111,7 +110,8 @@ fn adapt(facts: &Facts, release: &Path) -> Vec<Action> {
     actions
 }
 
-/// What is added to the release's `runtime.exs`: it was read, so that it is known what it leaves out.
+/// The settings that the project's `runtime.exs` leaves out, which are appended to the release's. None if it could
+/// not be read.
 fn runtime_config(facts: &Facts) -> Option<String> {
     if facts.mix.runtime_config != RuntimeConfig::Read {
         return None;
@@ -125,14 +125,14 @@ fn runtime_config(facts: &Facts) -> Option<String> {
         if !endpoint.sets_check_origin && !facts.domains.is_empty() {
             options.push(format!("check_origin: {}", origins(&facts.domains)));
         }
-        // What the generators write in the place of a host name.
+        // The placeholder that Phoenix's generators write.
         let host = domains::main(&facts.domains).filter(|_| endpoint.host.as_deref() == Some("example.com"));
         options.extend(host.map(|host| format!("url: [host: \"{host}\"]")));
         let config = |options: &str| format!("config(:{}, {}, {options})\n", endpoint.app, endpoint.module);
         if !options.is_empty() {
             lines.push(config(&options.join(", ")));
         }
-        if !endpoint.serves {
+        if !endpoint.starts_server {
             lines.push(format!("if System.get_env(\"PHX_SERVER\"), do: {}", config("server: true")));
         }
     }
@@ -140,7 +140,7 @@ fn runtime_config(facts: &Facts) -> Option<String> {
     (!lines.is_empty()).then_some(text)
 }
 
-/// The value of `check_origin` that lets in the visitors of these host names.
+/// The value of `check_origin` that allows these host names.
 #[must_use]
 pub fn origins(domains: &[String]) -> String {
     let origin = |domain: &String| match domain.strip_prefix('.') {
@@ -153,7 +153,7 @@ pub fn origins(domains: &[String]) -> String {
 pub(crate) fn copy_to_deploy(facts: &Facts) -> Result<Vec<Action>> {
     let partial = partial(&facts.deploy_path);
     Ok(vec![
-        here(facts, "tar", ["-czf", &partial, "-C", &text(&facts.built_release_path), "."]),
+        in_deploy_dir(facts, "tar", ["-czf", &partial, "-C", &text(&facts.built_release_path), "."]),
         rename(facts, &partial, &facts.deploy_path),
     ])
 }
@@ -162,7 +162,7 @@ pub(crate) fn expand(facts: &Facts) -> Result<Vec<Action>> {
     let partial = partial(&facts.upgrade_path);
     let mut actions = vec![
         Action::MakeDir { path: partial.clone().into() },
-        here(facts, "tar", ["-xzf", &text(&facts.deploy_path), "-C", &partial]),
+        in_deploy_dir(facts, "tar", ["-xzf", &text(&facts.deploy_path), "-C", &partial]),
     ];
     actions.extend(adapt(facts, partial.as_ref()));
     actions.extend(assets::publish(facts, partial.as_ref()));
@@ -170,33 +170,34 @@ pub(crate) fn expand(facts: &Facts) -> Result<Vec<Action>> {
         rename(facts, &partial, &facts.upgrade_path),
         link(facts, "current.new"),
         rename(facts, "current.new", &facts.paths.current_link()),
-        here(facts, "rm", ["-f", &text(&facts.deploy_path)]),
+        in_deploy_dir(facts, "rm", ["-f", &text(&facts.deploy_path)]),
     ]);
     Ok(actions)
 }
 
 pub(crate) fn copy_to_upgrade(facts: &Facts) -> Result<Vec<Action>> {
     let partial = partial(&facts.upgrade_path);
-    let mut actions = vec![here(facts, "cp", ["-a", "--reflink=auto", &text(&facts.built_release_path), &partial])];
+    let mut actions =
+        vec![in_deploy_dir(facts, "cp", ["-a", "--reflink=auto", &text(&facts.built_release_path), &partial])];
     actions.extend(adapt(facts, partial.as_ref()));
     actions.extend(assets::publish(facts, partial.as_ref()));
     actions.push(rename(facts, &partial, &facts.upgrade_path));
     Ok(actions)
 }
 
-/// A command in the deploy dir that is nothing for the eyes of whoever pushed.
-fn here<const N: usize>(facts: &Facts, program: &str, args: [&str; N]) -> Action {
+/// A quiet command in the deploy dir.
+fn in_deploy_dir<const N: usize>(facts: &Facts, program: &str, args: [&str; N]) -> Action {
     Action::run(Command::new(program, args, &facts.deploy_dir).quiet())
 }
 
 fn link(facts: &Facts, name: &str) -> Action {
     let target = format!("releases/{}", facts.release());
-    here(facts, "ln", ["-sfn", &target, name])
+    in_deploy_dir(facts, "ln", ["-sfn", &target, name])
 }
 
-/// A rename puts a whole thing in its place in one go, whatever happens to the machine.
+/// Renames a file or folder: a rename is atomic.
 fn rename(facts: &Facts, from: &str, to: &Path) -> Action {
-    here(facts, "mv", ["-T", "-f", from, &text(to)])
+    in_deploy_dir(facts, "mv", ["-T", "-f", from, &text(to)])
 }
 
 fn partial(path: &Path) -> String {

@@ -8,7 +8,7 @@ use crate::facts::Facts;
 use gatling_runs::Change;
 
 pub(crate) fn deploy_dir(facts: &Facts) -> Result<Vec<Action>> {
-    // Commands run in the deploy dir: it goes last.
+    // Other commands run in the deploy dir, so it is removed last.
     let mut actions: Vec<_> = assets::remove(facts).into_iter().collect();
     actions.push(Action::Remove { path: facts.deploy_dir.clone() });
     Ok(vec![Action::change(Change::Project, "not deployed", actions, Vec::new())])

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::{logs, migrate, nginx, place, system};
+use super::{install_file, logs, migrate, nginx, system_command};
 use crate::action::{Action, ReleaseProof};
 use crate::facts::Facts;
 use gatling_config::roots::ProjectPaths;
@@ -12,11 +12,11 @@ use gatling_process::{Command, Environment};
 use gatling_runs::Change;
 use gatling_templates as templates;
 
-/// A call of the init script: by `service` where it is installed for the system. Elsewhere it is
-/// called as `service` would: with a clean environment, in the root folder.
+/// A call of the init script: through `service` if it is installed for the system, otherwise directly, but as
+/// `service` would call it: with a clean environment, in the root folder.
 pub fn service<const N: usize>(paths: &ProjectPaths, sudo: bool, args: [&str; N]) -> Command {
     let mut command = script(paths, args);
-    if paths.roots.etc_is_the_systems() {
+    if paths.roots.uses_system_init() {
         command.args.insert(0, paths.name.to_string());
         "service".clone_into(&mut command.program);
         command = command.as_root(sudo);
@@ -24,30 +24,30 @@ pub fn service<const N: usize>(paths: &ProjectPaths, sudo: bool, args: [&str; N]
     command
 }
 
-/// A call of the init script itself, which needs no rights but those of the app's user.
+/// A direct call of the init script, with only the rights of the app's user.
 fn script<const N: usize>(paths: &ProjectPaths, args: [&str; N]) -> Command {
     let mut command = Command::new(&paths.init_script().display().to_string(), args, Path::new("/"));
     command.environment = Environment::Only(&["LANG", "PATH", "TERM"]);
-    // Between stopping one release and starting another it must not die with Gatling.
-    command.finishes_alone = true;
+    // It must not be killed with Gatling between stopping one release and starting another.
+    command.outlives_gatling = true;
     command
 }
 
 pub(crate) fn install_init_script(facts: &Facts) -> Result<Vec<Action>> {
     if facts.server.init_script.as_ref().is_some_and(|text| !text.contains(&templates::marker(&facts.paths.name))) {
         bail!(
-            "{} is there already, and is not this project's: if nothing needs it, move it away; otherwise load the \
-             project under another name",
+            "{} already exists and does not belong to this project: if nothing needs it, move it away; otherwise load \
+             the project under another name",
             facts.etc_path.display()
         );
     }
     let staged = facts.deploy_dir.join("init-script");
-    let mut install = vec![place(facts, &staged, &facts.etc_path, "755")];
-    if facts.paths.roots.etc_is_the_systems() {
-        install.push(Action::run(system(facts, "update-rc.d", [&facts.project, "defaults"])));
+    let mut install = vec![install_file(facts, &staged, &facts.etc_path, "755")];
+    if facts.paths.roots.uses_system_init() {
+        install.push(Action::run(system_command(facts, "update-rc.d", [&facts.project, "defaults"])));
         install.extend(reload_systemd(facts));
     }
-    // An init script that is only newer than the one before it does no harm.
+    // A newer version of an existing init script can stay.
     let undo = if facts.server.init_script.is_none() { uninstall(facts) } else { Vec::new() };
     Ok(vec![
         Action::WriteFile { path: staged, contents: facts.script_template.clone(), mode: 0o755 },
@@ -55,7 +55,7 @@ pub(crate) fn install_init_script(facts: &Facts) -> Result<Vec<Action>> {
     ])
 }
 
-/// The step of the first deployment: the init script, and the rotation of the log that it writes.
+/// The step of the first deployment: installs the init script and the rotation of its log.
 pub(crate) fn install(facts: &Facts) -> Result<Vec<Action>> {
     let mut actions = install_init_script(facts)?;
     actions.extend(logs::install(facts));
@@ -63,8 +63,8 @@ pub(crate) fn install(facts: &Facts) -> Result<Vec<Action>> {
 }
 
 pub(crate) fn start(facts: &Facts) -> Result<Vec<Action>> {
-    // A first deployment that was killed may have left its release running. A systemd that takes
-    // the service for started would do nothing on `start`.
+    // A killed first deployment may have left its release running. If systemd considers the service started, `start`
+    // does nothing.
     let start = if facts.server.was_started { "restart" } else { "start" };
     let marker = facts.paths.deployed_marker();
     let start = vec![
@@ -72,7 +72,7 @@ pub(crate) fn start(facts: &Facts) -> Result<Vec<Action>> {
         Action::ProveServing(Box::new(proof(facts))),
         Action::WriteFile { path: marker, contents: format!("{}\n", facts.version), mode: 0o644 },
     ];
-    Ok(vec![Action::change(Change::Release, facts.release(), start, Vec::new()), keep(facts)])
+    Ok(vec![Action::change(Change::Release, facts.release(), start, Vec::new()), keep_releases(facts)])
 }
 
 pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
@@ -80,41 +80,40 @@ pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
     let script = facts.server.init_script.as_ref();
     let is_own = script.is_none_or(|text| text.contains(&templates::marker(&facts.paths.name)));
     if is_own && script != Some(&facts.script_template) {
-        // It was written by another version of Gatling, or it is gone.
+        // Another version of Gatling wrote it, or it is missing.
         actions.extend(install_init_script(facts)?);
     }
     actions.extend(logs::install(facts));
     actions.extend(migrate::from_release(facts));
-    let back = facts.previous_version.as_ref().filter(|previous| **previous != facts.release());
+    let previous = facts.previous_version.as_ref().filter(|previous| **previous != facts.release());
     let switch = vec![
         Action::run(service(&facts.paths, facts.server.sudo, ["upgrade", &facts.release()])),
         Action::ProveServing(Box::new(proof(facts))),
         Action::ProveSite(Box::new(nginx::in_use(facts)?)),
     ];
-    let back = back.map(|previous| Action::run(service(&facts.paths, facts.server.sudo, ["upgrade", previous])));
-    actions.push(Action::change(Change::Release, facts.release(), switch, back.into_iter().collect()));
-    actions.push(keep(facts));
+    let undo = previous.map(|previous| Action::run(service(&facts.paths, facts.server.sudo, ["upgrade", previous])));
+    actions.push(Action::change(Change::Release, facts.release(), switch, undo.into_iter().collect()));
+    actions.push(keep_releases(facts));
     Ok(actions)
 }
 
-/// The latest releases that served stay, for whoever wants to go back; without an end the disk would
-/// fill.
-fn keep(facts: &Facts) -> Action {
+/// Keeps the latest releases that served, for a rollback, and removes the others, which would fill the disk.
+fn keep_releases(facts: &Facts) -> Action {
     let needed = [Some(facts.release()), facts.previous_version.clone()].into_iter().flatten().collect();
     Action::KeepReleases { paths: facts.paths.clone(), serves: facts.release(), needed }
 }
 
 pub(crate) fn stop(facts: &Facts) -> Result<Vec<Action>> {
-    // Without its folder the script can't tell what runs, and an `unload` that was cut short, or a
-    // folder that somebody removed, must not be in the way of the rest.
+    // Without its folder the script cannot tell what runs. If an interrupted `unload` or a user removed the folder, the
+    // other steps must still run.
     let there =
         [(&facts.etc_path, facts.server.init_script.is_some()), (&facts.deploy_dir, facts.server.has_deploy_dir)];
     if let Some((missing, _)) = there.into_iter().find(|(_, is_there)| !is_there) {
-        return Ok(vec![Action::skip(format!("{} is not there", missing.display()))]);
+        return Ok(vec![Action::skip(format!("{} does not exist", missing.display()))]);
     }
     let mut stop = vec![Action::run(service(&facts.paths, facts.server.sudo, ["stop"]))];
-    if facts.paths.roots.etc_is_the_systems() {
-        // A systemd that does not know that the app runs stops nothing.
+    if facts.paths.roots.uses_system_init() {
+        // If systemd does not know that the app runs, it stops nothing.
         stop.push(Action::run(script(&facts.paths, ["stop"])));
     }
     stop.push(Action::EndEpmd { paths: facts.paths.clone() });
@@ -125,7 +124,7 @@ pub(crate) fn remove_init_script(facts: &Facts) -> Result<Vec<Action>> {
     let is_ours =
         facts.server.init_script.as_ref().is_some_and(|text| text.contains(&templates::marker(&facts.paths.name)));
     if !is_ours {
-        return Ok(vec![Action::skip(format!("{} is not there", facts.etc_path.display()))]);
+        return Ok(vec![Action::skip(format!("{} does not exist", facts.etc_path.display()))]);
     }
     let mut actions = uninstall(facts);
     actions.extend(logs::remove(facts));
@@ -133,9 +132,9 @@ pub(crate) fn remove_init_script(facts: &Facts) -> Result<Vec<Action>> {
 }
 
 fn uninstall(facts: &Facts) -> Vec<Action> {
-    let mut actions = vec![Action::run(system(facts, "rm", ["-f", &facts.etc_path.display().to_string()]))];
-    if facts.paths.roots.etc_is_the_systems() {
-        actions.push(Action::run(system(facts, "update-rc.d", [&facts.project, "remove"])));
+    let mut actions = vec![Action::run(system_command(facts, "rm", ["-f", &facts.etc_path.display().to_string()]))];
+    if facts.paths.roots.uses_system_init() {
+        actions.push(Action::run(system_command(facts, "update-rc.d", [&facts.project, "remove"])));
         actions.extend(reload_systemd(facts));
     }
     actions
@@ -153,6 +152,6 @@ pub(crate) fn proof(facts: &Facts) -> ReleaseProof {
 }
 
 fn reload_systemd(facts: &Facts) -> Option<Action> {
-    // systemd made its unit for the script when it last looked, and doesn't look by itself.
-    facts.server.has_systemd.then(|| Action::run(system(facts, "systemctl", ["daemon-reload"])))
+    // systemd generates a unit for the script, but only updates it when it is reloaded.
+    facts.server.has_systemd.then(|| Action::run(system_command(facts, "systemctl", ["daemon-reload"])))
 }

@@ -1,4 +1,4 @@
-//! What the steps would do, told from their env alone: the exact commands.
+//! The exact commands of the steps, computed from facts alone.
 
 use std::path::PathBuf;
 
@@ -8,11 +8,11 @@ use gatling_templates::{self as templates, SiteText};
 
 use super::{mix, nginx, release, removal, service};
 use crate::facts::mix::{MixCall, MixFacts};
-use crate::facts::server::{Link, ServerFacts, SiteInPlace};
+use crate::facts::server::{InstalledSite, Link, ServerFacts};
 use crate::facts::{Facts, Site};
 use crate::{Action, Pipeline, Plan};
 
-/// The facts of a project in a home that isn't there, as for an upgrade from 0.1.0 to 0.2.0.
+/// The facts of a project in a home that does not exist, for an upgrade from 0.1.0 to 0.2.0.
 fn facts() -> Facts {
     let home = PathBuf::from("/nonexistent");
     let roots = Roots {
@@ -68,7 +68,7 @@ fn facts() -> Facts {
     facts
 }
 
-/// Gatling's site for what the facts say by now.
+/// Renders Gatling's site for the current facts.
 fn render_site(facts: &mut Facts) {
     let site = SiteText::new(&facts.operator.nginx, &facts.settings.nginx, &facts.domains, facts.available_port, None);
     let (text, proof) = (site.render(&facts.paths.name).expect("it renders"), site.proof());
@@ -76,10 +76,10 @@ fn render_site(facts: &mut Facts) {
     facts.nginx_template = text;
 }
 
-/// The actions as `plan` shows them, with the folder's own path left out.
+/// The actions as `plan` shows them, with `~` for the home's path.
 fn texts(actions: anyhow::Result<Vec<Action>>, facts: &Facts) -> Vec<String> {
     let home = facts.paths.roots.home.display().to_string();
-    let actions = actions.expect("it can be told");
+    let actions = actions.expect("it can be planned");
     actions
         .iter()
         .flat_map(|action| action.to_string().lines().map(|l| l.replace(&home, "~")).collect::<Vec<_>>())
@@ -94,7 +94,7 @@ fn mix_fetches_and_compiles_in_the_build_dir_with_the_projects_variables() {
     facts.settings.mix.force_compile = true;
     assert_eq!(texts(mix::compile(&facts), &facts), ["$ mix compile --force"]);
     facts.mix_call.variables = [("MIX_ENV", "prod"), ("SECRET", "s")].into_iter().collect();
-    let actions = mix::compile(&facts).expect("it can be told");
+    let actions = mix::compile(&facts).expect("it can be planned");
     let command = actions[0].commands()[0];
     assert_eq!(command.dir, facts.build_dir);
     assert_eq!(command.env, facts.mix_call.variables);
@@ -109,7 +109,7 @@ fn assets_are_built_with_the_alias_or_digested_or_left_alone() {
         ["nothing to do: the project has no mix task phx.digest and no alias assets.deploy"]
     );
     facts.mix.dependencies = vec!["phoenix".to_owned()];
-    assert_eq!(texts(mix::digest(&facts), &facts), ["$ mix phx.digest  (if there is a mix task phx.digest by then)"]);
+    assert_eq!(texts(mix::digest(&facts), &facts), ["$ mix phx.digest  (if the mix task phx.digest exists then)"]);
     facts.mix.tasks = vec!["phx.digest".to_owned()];
     assert_eq!(texts(mix::digest(&facts), &facts), ["$ mix phx.digest"]);
     facts.mix.tasks.insert(0, "assets.deploy".to_owned());
@@ -117,17 +117,17 @@ fn assets_are_built_with_the_alias_or_digested_or_left_alone() {
 }
 
 #[test]
-fn a_release_counts_only_when_mix_wrote_it_anew() {
+fn a_built_release_must_have_been_written_by_this_run_of_mix() {
     let facts = facts();
     let marker = PathBuf::from("/b/rel/hello/releases/start_erl.data");
-    let actions = mix::release(&facts).expect("it can be told");
+    let actions = mix::release(&facts).expect("it can be planned");
     assert_eq!(actions[0], Action::Clear { path: marker.clone() });
     assert_eq!(actions[1].to_string(), "$ mix release --overwrite --quiet");
     assert_eq!(actions[2], Action::ProveRelease { marker, version: "0.2.0".to_owned() });
 }
 
 #[test]
-fn a_release_comes_into_its_folder_by_a_rename() {
+fn a_release_is_copied_beside_its_folder_and_then_renamed() {
     let facts = facts();
     assert_eq!(
         texts(release::copy_to_upgrade(&facts), &facts),
@@ -140,15 +140,15 @@ fn a_release_comes_into_its_folder_by_a_rename() {
 }
 
 #[test]
-fn the_service_is_called_as_service_calls_it() {
+fn the_init_script_is_called_the_way_service_calls_it() {
     let mut facts = facts();
     facts.server.init_script = Some(facts.script_template.clone());
-    let upgrade = service::upgrade(&facts).expect("it can be told");
+    let upgrade = service::upgrade(&facts).expect("it can be planned");
     assert_eq!(texts(Ok(upgrade.clone()), &facts)[0], "$ ~/init.d/hello upgrade 0.2.0");
     let command = upgrade[0].commands()[0];
     assert_eq!(command.environment, Environment::Only(&["LANG", "PATH", "TERM"]));
     assert_eq!(command.dir, PathBuf::from("/"));
-    assert!(command.finishes_alone, "a kill between stop and start must not leave nothing running");
+    assert!(command.outlives_gatling, "a kill between stop and start must not leave nothing running");
 
     facts.paths.roots.etc_dir = "/etc/init.d".into();
     assert_eq!(texts(service::upgrade(&facts), &facts)[0], "$ service hello upgrade 0.2.0");
@@ -157,7 +157,7 @@ fn the_service_is_called_as_service_calls_it() {
 }
 
 #[test]
-fn an_init_script_is_installed_for_boot_too_where_it_is_the_systems() {
+fn an_init_script_in_etc_is_also_enabled_for_boot() {
     let mut facts = facts();
     let in_sandbox =
         ["write ~/deployments/hello/init-script", "$ install -m 755 ~/deployments/hello/init-script ~/init.d/hello"];
@@ -168,39 +168,39 @@ fn an_init_script_is_installed_for_boot_too_where_it_is_the_systems() {
 }
 
 #[test]
-fn an_upgrade_brings_back_an_init_script_that_is_gone_or_old() {
+fn an_upgrade_reinstalls_an_init_script_that_is_missing_or_outdated() {
     let mut facts = facts();
-    let told = texts(service::upgrade(&facts), &facts);
-    assert_eq!(told[1], "$ install -m 755 ~/deployments/hello/init-script ~/init.d/hello");
-    assert_eq!(told[2], "$ ~/init.d/hello upgrade 0.2.0");
+    let shown = texts(service::upgrade(&facts), &facts);
+    assert_eq!(shown[1], "$ install -m 755 ~/deployments/hello/init-script ~/init.d/hello");
+    assert_eq!(shown[2], "$ ~/init.d/hello upgrade 0.2.0");
     let older = format!("#!/bin/sh\n# {}\n", templates::marker(&facts.paths.name));
     facts.server.init_script = Some(older);
-    assert_eq!(texts(service::upgrade(&facts), &facts), told);
+    assert_eq!(texts(service::upgrade(&facts), &facts), shown);
     facts.server.init_script = Some("#!/bin/sh\n# the operator's own\n".to_owned());
-    assert_eq!(texts(service::upgrade(&facts), &facts)[0], "$ ~/init.d/hello upgrade 0.2.0", "it is not to be lost");
+    assert_eq!(texts(service::upgrade(&facts), &facts)[0], "$ ~/init.d/hello upgrade 0.2.0", "it must not be replaced");
 }
 
 #[test]
-fn the_app_takes_the_first_host_name_that_is_no_pattern_for_its_own() {
+fn the_app_gets_the_first_domain_that_is_not_a_wildcard_as_its_host_name() {
     let mut facts = facts();
     facts.domains = ["*.example.com", ".example.org", "www.example.com"].map(str::to_owned).to_vec();
-    let actions = release::make_upgrade_dir(&facts).expect("it can be told");
+    let actions = release::make_upgrade_dir(&facts).expect("it can be planned");
     let Some(Action::WriteFile { path, contents, mode }) = actions.last() else { panic!("{actions:?}") };
     assert!(path.ends_with(".env") && *mode == 0o600, "{}", path.display());
     assert!(contents.contains("PHX_HOST='www.example.com'"), "{contents}");
 }
 
 #[test]
-fn the_init_script_of_somebody_else_is_left_alone() {
+fn an_init_script_that_gatling_did_not_write_is_not_changed() {
     let mut facts = facts();
     facts.server.init_script = Some("#!/bin/sh\n# ssh\n".to_owned());
-    let error = service::install_init_script(&facts).expect_err("it is not ours").to_string();
-    assert!(error.contains("not this project's"), "{error}");
+    let error = service::install_init_script(&facts).expect_err("it is not Gatling's").to_string();
+    assert!(error.contains("does not belong to this project"), "{error}");
     assert_eq!(texts(service::remove_init_script(&facts), &facts).len(), 1, "nor is it removed");
 }
 
 #[test]
-fn nginx_is_asked_before_it_is_told_and_named_its_configuration() {
+fn nginx_tests_the_configuration_before_it_is_reloaded() {
     let mut facts = facts();
     assert_eq!(
         texts(nginx::configure(&facts), &facts),
@@ -226,7 +226,7 @@ fn nginx_is_asked_before_it_is_told_and_named_its_configuration() {
 }
 
 #[test]
-fn nginx_is_asked_where_it_listens_without_tls() {
+fn the_site_is_checked_at_an_address_without_tls() {
     let mut facts = facts();
     for (listen, asked) in [
         (&["443 ssl", "80"][..], "127.0.0.1:80"),
@@ -237,65 +237,65 @@ fn nginx_is_asked_where_it_listens_without_tls() {
     ] {
         facts.operator.nginx.listen = listen.iter().map(|address| (*address).to_owned()).collect();
         render_site(&mut facts);
-        let told = texts(nginx::configure(&facts), &facts);
+        let shown = texts(nginx::configure(&facts), &facts);
         let check = format!("check that nginx serves www.example.com at {asked}");
-        assert!(told.contains(&check), "{check} is not in {told:?}");
+        assert!(shown.contains(&check), "{check} is not in {shown:?}");
     }
     facts.nginx_template = "server {}".to_owned();
     facts.site = Site::new(&facts.nginx_template, &facts.domains, None);
     assert!(
         !texts(nginx::configure(&facts), &facts).concat().contains("check that"),
-        "of their own site nothing is known"
+        "a project's own site cannot be checked"
     );
 }
 
 #[test]
-fn a_site_that_is_as_it_was_is_left_alone_and_a_strangers_is_refused() {
+fn an_unchanged_site_needs_no_action_and_a_foreign_site_is_an_error() {
     let mut facts = facts();
-    facts.server.site = SiteInPlace { text: Some(facts.nginx_template.clone()), link: Link::Right };
+    facts.server.site = InstalledSite { text: Some(facts.nginx_template.clone()), link: Link::Correct };
     assert!(texts(nginx::configure(&facts), &facts)[0].starts_with("nothing to do"));
     facts.server.site.link = Link::Other;
-    let error = nginx::configure(&facts).expect_err("it is not ours").to_string();
+    let error = nginx::configure(&facts).expect_err("it is not Gatling's").to_string();
     assert!(error.contains("is not gatling's symlink"), "{error}");
     facts.server.site.text = Some("server {}".to_owned());
-    let error = nginx::configure(&facts).expect_err("it is not ours").to_string();
+    let error = nginx::configure(&facts).expect_err("it is not Gatling's").to_string();
     assert!(error.contains("did not write it"), "{error}");
 }
 
 #[test]
-fn a_deploy_dir_that_is_gone_already_is_not_in_the_way_of_unloading() {
+fn unload_works_without_a_deploy_dir() {
     let mut facts = facts();
     facts.server.init_script = Some(facts.script_template.clone());
-    let told = ["$ ~/init.d/hello stop", "end epmd, if no other app needs it"];
-    assert_eq!(texts(service::stop(&facts), &facts), told);
+    let shown = ["$ ~/init.d/hello stop", "stop epmd if no other app needs it"];
+    assert_eq!(texts(service::stop(&facts), &facts), shown);
     facts.server.has_deploy_dir = false;
-    assert_eq!(texts(service::stop(&facts), &facts), ["nothing to do: ~/deployments/hello is not there"]);
+    assert_eq!(texts(service::stop(&facts), &facts), ["nothing to do: ~/deployments/hello does not exist"]);
 }
 
 #[test]
-fn unloading_removes_both_folders_and_nothing_beside_them() {
+fn unload_removes_both_folders_of_the_project_and_nothing_else() {
     let facts = facts();
     assert_eq!(texts(removal::deploy_dir(&facts), &facts), ["remove ~/deployments/hello"]);
     assert_eq!(texts(removal::build_dir(&facts), &facts), ["remove ~/hello"]);
 }
 
 #[test]
-fn what_failed_runs_left_of_releases_goes_before_a_new_one_comes() {
+fn incomplete_releases_of_failed_runs_are_removed_before_a_new_one_is_made() {
     let mut facts = facts();
     let below = |name: &str| facts.paths.releases_dir().join(name);
-    facts.server.half_made = vec![below("0.1.1"), below("0.2.0")];
-    let told = texts(release::make_upgrade_dir(&facts), &facts);
+    facts.server.incomplete_releases = vec![below("0.1.1"), below("0.2.0")];
+    let shown = texts(release::make_upgrade_dir(&facts), &facts);
     let expected = ["remove ~/deployments/hello/releases/0.1.1", "remove ~/deployments/hello/releases/0.2.0"];
-    assert_eq!(told[..2], expected);
+    assert_eq!(shown[..2], expected);
 }
 
 #[test]
-fn a_plan_is_computed_from_facts_alone_and_names_what_cannot_be_done() {
+fn a_plan_depends_only_on_facts_and_names_the_step_that_cannot_be_carried_out() {
     let mut facts = facts();
     let plan = Plan::new(&facts, &[]);
-    assert_eq!(Plan::new(&facts, &[]), plan, "nothing is looked at but the facts");
+    assert_eq!(Plan::new(&facts, &[]), plan, "the plan depends only on the facts");
     plan.check().expect("every step can be carried out");
     facts.server.site.text = Some("server {}".to_owned());
-    let error = format!("{:#}", Plan::new(&facts, &[]).check().expect_err("the site is a stranger's"));
+    let error = format!("{:#}", Plan::new(&facts, &[]).check().expect_err("the site is not Gatling's"));
     assert!(error.starts_with("the step upgrade_service: ") && error.contains("did not write it"), "{error}");
 }

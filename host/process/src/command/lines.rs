@@ -1,200 +1,188 @@
-//! What a program writes, line by line.
+//! The output of a program, as lines.
 
-use std::io::{self, PipeReader, Read as _};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::io::PipeReader;
+use std::mem;
 use std::time::{Duration, Instant};
 
-use memchr::{memchr, memchr2, memrchr};
+use memchr::{memchr, memrchr};
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// How much is read at once, in bytes.
-const BUFFER: usize = 1024 * 1024;
+/// The size of one read, in bytes.
+const READ_SIZE: usize = 256 * 1024;
 
-/// How often it is looked whether the program has ended.
-const LOOK: Duration = Duration::from_millis(20);
+/// The size of the pipe, in bytes, where the system allows it. A larger pipe means fewer waits.
+const PIPE_SIZE: usize = 1024 * 1024;
 
-/// How long output of what a program left running is waited for after it has ended.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long to wait for output after the program has ended, if a process that it left running holds the pipe open.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A line longer than this is handed over in pieces, in bytes: nothing that a program writes may fill the
-/// memory.
-const LONGEST: usize = 16 * 1024;
+/// A line longer than this, in bytes, is split into pieces, so that no line fills the memory.
+const MAX_LINE: usize = 16 * 1024;
 
-/// One or several lines that a program wrote.
+/// One or more lines of output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lines {
-    /// The lines, without the last line end.
+    /// The lines, without the last line ending.
     pub text: String,
-    /// Whether the last line goes on.
+    /// Whether the last line continues in the next output.
     pub open: bool,
 }
 
-/// Reads lines on a thread of their own. A carriage return ends a line too: progress bars would
-/// otherwise be one endless line. Of a progress bar only what stays on the screen is kept: a line
-/// that tells a percentage and is written over is left out. Bytes that are no UTF-8 are replaced.
-///
-/// Ends when nobody can write any more, or soon after `ended` says that the program has ended: something that
-/// it left running in the background may hold the pipe open for ever. Whatever the program itself wrote is
-/// handed over, however late that is.
-pub(super) fn read_lines(output: PipeReader, ended: Arc<AtomicBool>) -> mpsc::Receiver<Lines> {
-    let (sender, receiver) = mpsc::sync_channel(64);
-    // More room in the pipe means fewer waits; where there is none, it stays as it is.
-    _ = rustix::pipe::fcntl_setpipe_size(&output, 1 << 20);
-    thread::spawn(move || {
-        let mut splitter = Splitter::default();
-        let mut reader = Reader { output, ended, drain: None, buffer: vec![0; BUFFER] };
-        while let Some(bytes) = reader.read() {
-            splitter.take(bytes);
-            if splitter.lines().is_some_and(|lines| sender.send(lines).is_err()) {
-                return;
-            }
-        }
-        // Whoever listened may have ended.
-        _ = splitter.end().map(|lines| sender.send(lines));
-    });
-    receiver
+/// The result of one read.
+pub(super) enum Read {
+    /// Some lines.
+    Lines(Lines),
+    /// Nothing, yet.
+    Nothing,
+    /// The end of the output.
+    End,
 }
 
-/// Reads what a program writes until there is no more of it.
-struct Reader {
+/// Reads lines from a pipe that a program writes to. A carriage return also ends a line, because otherwise a progress
+/// bar would be one endless line. A line that contains a percentage and is overwritten is dropped, so that only the
+/// last state of a progress bar is kept. Bytes that are not UTF-8 are replaced.
+#[derive(Debug)]
+pub(super) struct LineReader {
     output: PipeReader,
-    /// Whether the program has ended.
-    ended: Arc<AtomicBool>,
-    /// What is left to be read, once it has.
+    splitter: Splitter,
+    /// What is left to read after the program has ended.
     drain: Option<Drain>,
-    buffer: Vec<u8>,
 }
 
-/// What is left to be read of a program that has ended.
+/// What is left to read after the program has ended.
+#[derive(Debug)]
 struct Drain {
     since: Instant,
-    /// How much of what stood in the pipe when that was seen is still there, in bytes: all that the program
-    /// wrote itself is among it.
+    /// How many of the bytes that were in the pipe at that time are still unread. They include everything that the
+    /// program itself wrote.
     left: u64,
 }
 
-impl Reader {
-    /// Some bytes; none at the end.
-    fn read(&mut self) -> Option<&[u8]> {
-        loop {
-            let ready = self.wait();
-            if self.drain.is_none() && self.ended.load(Ordering::Acquire) {
-                let left = rustix::io::ioctl_fionread(&self.output).unwrap_or_default();
-                self.drain = Some(Drain { since: Instant::now(), left });
-            }
-            if self.drain.as_ref().is_some_and(|drain| drain.left == 0 && drain.since.elapsed() > PATIENCE) {
-                return None;
-            }
-            if !ready {
-                continue;
-            }
-            match self.output.read(&mut self.buffer) {
-                Ok(0) => return None,
-                Ok(read) => {
-                    if let Some(drain) = &mut self.drain {
-                        drain.left = drain.left.saturating_sub(read as u64);
-                    }
-                    return Some(&self.buffer[..read]);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return None,
-            }
+impl LineReader {
+    pub(super) fn new(output: PipeReader) -> Self {
+        // If the system refuses, the pipe keeps its size.
+        _ = rustix::pipe::fcntl_setpipe_size(&output, PIPE_SIZE);
+        Self { output, splitter: Splitter::default(), drain: None }
+    }
+
+    /// Records that the program has ended. The output ends when all writers have closed the pipe, or soon after this: a
+    /// process that the program left in the background may keep the pipe open forever. Everything that the program
+    /// itself wrote is read, however late that is.
+    pub(super) fn program_ended(&mut self) {
+        if self.drain.is_none() {
+            let left = rustix::io::ioctl_fionread(&self.output).unwrap_or_default();
+            self.drain = Some(Drain { since: Instant::now(), left });
         }
     }
 
-    /// Waits a moment for something to read, and says whether there is.
-    fn wait(&self) -> bool {
-        let moment = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
+    /// Waits at most `time` for output, and reads it.
+    pub(super) fn read(&mut self, time: Duration) -> Read {
+        if self.drain.as_ref().is_some_and(|drain| drain.left == 0 && drain.since.elapsed() > DRAIN_TIMEOUT) {
+            return self.end();
+        }
+        if !self.is_ready(time) {
+            return Read::Nothing;
+        }
+        let mut bytes = mem::take(&mut self.splitter.line);
+        let new = bytes.len();
+        bytes.reserve(READ_SIZE);
+        let read = rustix::io::read(&self.output, spare_capacity(&mut bytes));
+        if let (Ok(read), Some(drain)) = (read, &mut self.drain) {
+            drain.left = drain.left.saturating_sub(read as u64);
+        }
+        let lines = self.splitter.split(bytes, new);
+        match (read, lines) {
+            (Ok(0), _) => self.end(),
+            (_, Some(lines)) => Read::Lines(lines),
+            (Ok(_) | Err(Errno::INTR), None) => Read::Nothing,
+            (Err(_), None) => self.end(),
+        }
+    }
+
+    fn end(&mut self) -> Read {
+        mem::take(&mut self.splitter).end().map_or(Read::End, Read::Lines)
+    }
+
+    fn is_ready(&self, time: Duration) -> bool {
+        let time = Timespec { tv_sec: 0, tv_nsec: time.subsec_nanos().into() };
         let mut fds = [PollFd::new(&self.output, PollFlags::IN)];
-        // Where it can't wait like this, reading waits.
-        poll(&mut fds, Some(&moment)).map_or_else(|error| error != Errno::INTR, |ready| ready > 0)
+        // If waiting fails, reading waits.
+        poll(&mut fds, Some(&time)).map_or_else(|error| error != Errno::INTR, |ready| ready > 0)
     }
 }
 
-/// Makes lines of bytes.
-#[derive(Default)]
+/// Splits bytes into lines.
+#[derive(Debug, Default)]
 struct Splitter {
-    /// Whole lines, each with its end.
-    whole: Vec<u8>,
     /// The beginning of a line.
     line: Vec<u8>,
-    /// A carriage return came last: what it means is known with the next byte.
+    /// The last byte was a carriage return; the next byte says what it means.
     returned: bool,
 }
 
 impl Splitter {
-    fn take(&mut self, mut bytes: &[u8]) {
-        if !self.returned && memchr(b'\r', bytes).is_none() {
-            self.take_plain(bytes);
-            return;
+    /// Splits bytes of which all from `new` on are new: whole lines, or a piece of one that is too long.
+    fn split(&mut self, mut bytes: Vec<u8>, new: usize) -> Option<Lines> {
+        let whole = if !self.returned && memchr(b'\r', &bytes[new..]).is_none() {
+            let end = memrchr(b'\n', &bytes[new..]).map_or(0, |last| new + last + 1);
+            self.line = bytes.split_off(end);
+            bytes
+        } else {
+            let added = bytes.split_off(new);
+            self.line = bytes;
+            self.split_at_returns(&added)
+        };
+        if self.line.len() < MAX_LINE {
+            return lines(whole, false);
         }
-        while let Some(first) = bytes.first() {
-            if std::mem::take(&mut self.returned) {
-                if *first == b'\n' {
-                    self.end_line();
-                    bytes = &bytes[1..];
+        let mut piece = whole;
+        piece.append(&mut self.line);
+        // The last character may be incomplete.
+        self.line = piece.split_off(piece.len() - incomplete(&piece));
+        lines(piece, true)
+    }
+
+    /// Whole lines, where a carriage return may end one too.
+    fn split_at_returns(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut whole = Vec::new();
+        let mut end_line = |line: &mut Vec<u8>| {
+            whole.append(line);
+            whole.push(b'\n');
+        };
+        for byte in bytes {
+            if mem::take(&mut self.returned) {
+                if *byte == b'\n' {
+                    end_line(&mut self.line);
                     continue;
                 }
                 if self.line.contains(&b'%') {
                     self.line.clear();
-                } else if *first != b'\r' {
-                    self.end_line();
+                } else if *byte != b'\r' {
+                    end_line(&mut self.line);
                 }
             }
-            let end = memchr2(b'\n', b'\r', bytes);
-            self.line.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
-            match end.map(|end| bytes[end]) {
-                Some(b'\n') => self.end_line(),
-                Some(_) => self.returned = true,
-                None => return,
+            match byte {
+                b'\n' => end_line(&mut self.line),
+                b'\r' => self.returned = true,
+                byte => self.line.push(*byte),
             }
-            bytes = &bytes[end.map_or(bytes.len(), |end| end + 1)..];
         }
+        whole
     }
 
-    /// Takes bytes without carriage returns.
-    fn take_plain(&mut self, bytes: &[u8]) {
-        let end = memrchr(b'\n', bytes).map_or(0, |last| last + 1);
-        if end > 0 {
-            self.whole.append(&mut self.line);
-            self.whole.extend_from_slice(&bytes[..end]);
-        }
-        self.line.extend_from_slice(&bytes[end..]);
-    }
-
-    fn end_line(&mut self) {
-        self.whole.append(&mut self.line);
-        self.whole.push(b'\n');
-    }
-
-    /// What is to be handed over: whole lines, or a piece of one that is too long.
-    fn lines(&mut self) -> Option<Lines> {
-        if self.line.len() < LONGEST {
-            return lines(&mut self.whole, false);
-        }
-        self.whole.append(&mut self.line);
-        // A character may have come only in part.
-        let cut = self.whole.len() - incomplete(&self.whole);
-        self.line = self.whole.split_off(cut);
-        lines(&mut self.whole, true)
-    }
-
-    fn end(mut self) -> Option<Lines> {
-        if !self.line.is_empty() {
-            self.end_line();
-        }
-        lines(&mut self.whole, false)
+    /// The line that has no end.
+    fn end(self) -> Option<Lines> {
+        lines(self.line, false)
     }
 }
 
-fn lines(bytes: &mut Vec<u8>, open: bool) -> Option<Lines> {
+fn lines(bytes: Vec<u8>, open: bool) -> Option<Lines> {
     if bytes.is_empty() {
         return None;
     }
-    let text = String::from_utf8(std::mem::take(bytes));
+    let text = String::from_utf8(bytes);
     let mut text = text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     if !open && text.ends_with('\n') {
         text.pop();
@@ -202,7 +190,7 @@ fn lines(bytes: &mut Vec<u8>, open: bool) -> Option<Lines> {
     Some(Lines { text, open })
 }
 
-/// How many bytes at the end begin a character whose rest is missing.
+/// How many bytes at the end are the beginning of a character.
 fn incomplete(bytes: &[u8]) -> usize {
     match std::str::from_utf8(&bytes[bytes.len().saturating_sub(4)..]) {
         Err(error) if error.error_len().is_none() => bytes.len().min(4) - error.valid_up_to(),
@@ -214,13 +202,15 @@ fn incomplete(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// What comes of bytes that arrive in these pieces.
+    /// The lines from bytes that arrive in these pieces.
     fn split(pieces: &[&[u8]]) -> Vec<Lines> {
         let mut splitter = Splitter::default();
         let mut all = Vec::new();
         for piece in pieces {
-            splitter.take(piece);
-            all.extend(splitter.lines());
+            let mut bytes = mem::take(&mut splitter.line);
+            let new = bytes.len();
+            bytes.extend_from_slice(piece);
+            all.extend(splitter.split(bytes, new));
         }
         all.extend(splitter.end());
         all
@@ -231,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_handed_over_when_they_are_whole() {
+    fn lines_are_passed_on_when_they_are_complete() {
         assert_eq!(
             split(&[b"one\ntw", b"o\nthree", b"\n\nfive"]),
             [whole("one"), whole("two"), whole("three\n"), whole("five")]
@@ -239,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_progress_bar_what_stays_is_kept() {
+    fn only_the_last_state_of_a_progress_bar_is_kept() {
         let expected = [whole("100%\ndone\ntwice\n\nafter an empty line")];
         let text = b"10%\r50%\r100%\r\ndone\rtwice\r\n\r\nafter an empty line\n";
         assert_eq!(split(&[text]), expected);
@@ -249,17 +239,17 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_end_is_handed_over_in_pieces_of_whole_characters() {
-        let mut text = vec![b'x'; LONGEST - 1];
+    fn a_long_line_is_passed_on_in_pieces_of_whole_characters() {
+        let mut text = vec![b'x'; MAX_LINE - 1];
         text.extend("ä".as_bytes());
-        let (first, second) = text.split_at(LONGEST);
+        let (first, second) = text.split_at(MAX_LINE);
         let lines = split(&[first, second, b"y\n"]);
-        assert_eq!(lines[0], Lines { text: "x".repeat(LONGEST - 1), open: true });
+        assert_eq!(lines[0], Lines { text: "x".repeat(MAX_LINE - 1), open: true });
         assert_eq!(lines[1], whole("äy"));
     }
 
     #[test]
-    fn what_is_not_text_is_replaced() {
+    fn bytes_that_are_not_utf8_are_replaced() {
         assert_eq!(split(&[b"a\xffb\n"]), [whole("a\u{fffd}b")]);
     }
 }

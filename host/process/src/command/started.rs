@@ -1,30 +1,27 @@
-//! A command under way: following what it writes, until it ends or is ended.
+//! A running command: follows its output until it ends or is killed.
 
 use std::collections::VecDeque;
 use std::io;
 use std::process::{Child, ExitStatus};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 
-use super::lines::Lines;
+use super::lines::{LineReader, Lines, Read};
 use super::{Command, CommandError, kill_tree};
 
-/// How many of a command's last lines are kept for an error that quotes them.
+/// How many of the last lines are kept, to quote them in an error.
 const KEPT_LINES: usize = 20;
 
-/// How often it is looked whether a program has ended.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often to check whether the program has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The last lines that a command wrote.
+/// The last lines of a command's output.
 #[derive(Debug, Default)]
 pub struct LastLines(VecDeque<String>);
 
 impl LastLines {
-    /// Adds lines, and forgets those that are too old to be quoted.
+    /// Adds lines, and drops the oldest.
     pub fn take(&mut self, lines: &Lines) {
         let new: Vec<_> = lines.text.rsplit('\n').take(KEPT_LINES).collect();
         self.0.extend(new.into_iter().rev().map(str::to_owned));
@@ -39,15 +36,13 @@ impl From<LastLines> for Vec<String> {
     }
 }
 
-/// A command under way. When it is dropped before its end, and was started in a process group of
-/// its own, it is killed with all that it has started.
+/// A running command. If it was started in a process group, dropping it before its end kills it with all
+/// processes that it has started.
 #[derive(Debug)]
 pub struct Started {
     pub(super) command: Command,
     pub(super) child: Child,
-    pub(super) lines: Receiver<Lines>,
-    /// Tells what reads the lines that the process has ended.
-    pub(super) ended: Arc<AtomicBool>,
+    pub(super) output: LineReader,
     pub(super) in_group: bool,
     pub(super) is_over: bool,
 }
@@ -68,55 +63,59 @@ impl Started {
         &self.command
     }
 
-    /// The id of its process, and of its process group where it was started in one.
+    /// The id of its process, and of its process group if it was started in one.
     #[must_use]
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    /// Whether its process has ended. What it wrote may still have to be streamed.
+    /// Whether its process has ended. There may still be output to stream.
     ///
     /// # Errors
-    /// When the system can't tell.
+    /// When the system call fails.
     pub fn has_ended(&mut self) -> io::Result<bool> {
         Ok(self.child.try_wait()?.is_some())
     }
 
-    /// Hands what it has written or writes to `take`, whole lines at a time, and returns how it ended.
+    /// Passes its output to `on_lines` until it ends, and returns its exit status.
     ///
     /// # Errors
-    /// When the system can't tell.
-    pub fn stream(mut self, mut take: impl FnMut(Lines)) -> Result<ExitStatus, CommandError> {
+    /// When the system call fails.
+    pub fn stream(mut self, mut on_lines: impl FnMut(Lines)) -> Result<ExitStatus, CommandError> {
         let status = self.stream_while(|lines| {
-            take(lines);
+            on_lines(lines);
             true
         })?;
         Ok(status.expect("it is streamed to its end"))
     }
 
-    /// As [`Started::stream`], but only as long as `take` returns `true`; then the rest is still to
-    /// be streamed, and there is no status yet.
+    /// As [`Started::stream`], but returns `None` as soon as `on_lines` returns `false`. The rest of the output can
+    /// be streamed later.
     ///
     /// # Errors
-    /// When the system can't tell.
-    pub fn stream_while(&mut self, mut take: impl FnMut(Lines) -> bool) -> Result<Option<ExitStatus>, CommandError> {
+    /// When the system call fails.
+    pub fn stream_while(
+        &mut self,
+        mut on_lines: impl FnMut(Lines) -> bool,
+    ) -> Result<Option<ExitStatus>, CommandError> {
         let wait_error = |source| CommandError::Start { command: self.command.to_string(), source };
-        let mut looked = Instant::now();
+        let mut last_check = Instant::now();
         loop {
-            match self.lines.recv_timeout(LOOK) {
-                Ok(lines) => {
-                    if !take(lines) {
+            match self.output.read(POLL_INTERVAL) {
+                Read::Lines(lines) => {
+                    if !on_lines(lines) {
                         return Ok(None);
                     }
                 }
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {}
+                Read::Nothing => {}
+                Read::End => break,
             }
-            // Also when lines come without a pause: they may come from what it left running.
-            if looked.elapsed() >= LOOK {
-                looked = Instant::now();
-                let has_ended = self.child.try_wait().map_err(wait_error)?.is_some();
-                self.ended.store(has_ended, Ordering::Release);
+            // Also while lines arrive: they may come from a process that the program left running.
+            if last_check.elapsed() >= POLL_INTERVAL {
+                last_check = Instant::now();
+                if self.child.try_wait().map_err(wait_error)?.is_some() {
+                    self.output.program_ended();
+                }
             }
         }
         let status = self.child.wait().map_err(wait_error)?;
@@ -125,16 +124,16 @@ impl Started {
         Ok(Some(status))
     }
 
-    /// As [`Started::stream`], and takes any status but 0 for an error.
+    /// As [`Started::stream`]. A status other than 0 is an error.
     ///
     /// # Errors
     /// When it fails.
-    pub fn finish(self, mut take: impl FnMut(Lines)) -> Result<(), CommandError> {
+    pub fn finish(self, mut on_lines: impl FnMut(Lines)) -> Result<(), CommandError> {
         let command = self.command.clone();
         let mut last_lines = LastLines::default();
         let status = self.stream(|lines| {
             last_lines.take(&lines);
-            take(lines);
+            on_lines(lines);
         })?;
         command.result(status, last_lines)
     }

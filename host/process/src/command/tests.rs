@@ -1,4 +1,4 @@
-//! Real programs, run.
+//! Runs real programs.
 
 use super::*;
 use std::time::Duration;
@@ -15,16 +15,16 @@ fn lines(command: &Command) -> (ExitStatus, Vec<String>) {
 }
 
 #[test]
-fn both_outputs_arrive_in_the_order_they_were_written() {
+fn standard_output_and_error_arrive_in_the_order_they_were_written() {
     let (status, lines) = lines(&sh("echo one; echo two >&2; printf three"));
     assert!(status.success());
     assert_eq!(lines, ["one", "two", "three"]);
 }
 
 #[test]
-fn of_a_command_that_is_too_long_to_read_the_start_is_shown() {
+fn a_long_command_line_is_truncated_for_display() {
     let many = Command::new("true", vec!["ä"; 1_000_000], Path::new("/")).to_string();
-    assert!(many.starts_with("true 'ä' 'ä'") && many.ends_with("… (cut here: it has 1000000 arguments)"), "{many}");
+    assert!(many.starts_with("true 'ä' 'ä'") && many.ends_with("… (truncated: 1000000 arguments in total)"), "{many}");
     let long = Command::new(&"x".repeat(1_000_000), [""; 0], Path::new("/")).to_string();
     assert!(many.len() < 5000 && long.len() < 5000, "{} and {} bytes", many.len(), long.len());
     assert_eq!(sh("exit 0").to_string(), "sh -c 'exit 0'");
@@ -39,8 +39,8 @@ fn lines_arrive_while_the_program_runs() {
 }
 
 #[test]
-fn what_a_program_wrote_is_not_lost_when_nobody_has_the_time_to_read_it() {
-    // It has ended long before its output is looked at, and what it left running holds the pipe.
+fn no_output_is_lost_if_it_is_read_long_after_the_program_has_ended() {
+    // The process in the background keeps the pipe open.
     let command = sh("for i in $(seq 1 5000); do echo a line of output; done; sleep 5 & exit 0");
     let mut text = String::new();
     let mut is_first = true;
@@ -55,7 +55,7 @@ fn what_a_program_wrote_is_not_lost_when_nobody_has_the_time_to_read_it() {
 }
 
 #[test]
-fn a_program_left_in_the_background_does_not_hold_the_step() {
+fn a_process_left_in_the_background_does_not_block() {
     let start = std::time::Instant::now();
     let (status, _) = lines(&sh("sleep 30 & echo $!; exit 0"));
     assert!(status.success());
@@ -63,7 +63,7 @@ fn a_program_left_in_the_background_does_not_hold_the_step() {
 }
 
 #[test]
-fn a_chatterer_left_in_the_background_does_not_hold_the_step_either() {
+fn a_process_left_in_the_background_that_keeps_writing_does_not_block() {
     let start = std::time::Instant::now();
     let script = "(for i in $(seq 1000); do echo tick; sleep 0.02; done) & exit 0";
     let (status, _) = lines(&sh(script));
@@ -72,18 +72,18 @@ fn a_chatterer_left_in_the_background_does_not_hold_the_step_either() {
 }
 
 #[test]
-fn under_sudo_the_program_that_it_runs_is_looked_for_too() {
+fn the_program_that_sudo_runs_can_be_missing_too() {
     let command = Command::new("no-such-program", [""; 0], Path::new("/"));
     assert_eq!(command.missing(), Some("no-such-program"));
     let mut command = command.as_root(true);
     "sh".clone_into(&mut command.program);
-    assert_eq!(command.missing(), None, "only sudo runs its argument");
+    assert_eq!(command.missing(), None, "its argument is only a program for sudo");
     "sudo".clone_into(&mut command.program);
     assert!(command.missing().is_some());
 }
 
 #[test]
-fn of_a_progress_bar_only_what_stays_is_kept_and_no_other_output_is_lost() {
+fn only_the_final_state_of_a_progress_bar_is_kept() {
     let (_, lines) = lines(&sh("printf '10%%\\r50%%\\r100%%\\r\\ndone\\rtwice\\n\\nafter an empty line\\n7%% off\\n'"));
     assert_eq!(lines, ["100%", "done", "twice", "", "after an empty line", "7% off"]);
 }
@@ -93,11 +93,11 @@ fn a_failure_says_what_ran_where_and_how_it_ended() {
     let error = sh("echo why >&2; exit 3").run(|_| {}).expect_err("it fails");
     assert_eq!(error.to_string(), "`sh -c 'echo why >&2; exit 3'` exited with status 3 (in /)");
     let error = sh("kill -9 $$").run(|_| {}).expect_err("it fails");
-    assert!(error.to_string().contains("was ended by signal 9"), "{error}");
+    assert!(error.to_string().contains("was killed by signal 9"), "{error}");
 }
 
 #[test]
-fn a_missing_program_is_named_with_the_package_that_has_it() {
+fn the_error_for_a_missing_program_names_its_package() {
     let error = Command::new("no-such-program", ["x"], Path::new("/")).run(|_| {}).expect_err("there is none");
     assert!(matches!(&error, CommandError::NotFound { program } if program == "no-such-program"), "{error}");
     let error = CommandError::NotFound { program: "nginx".to_owned() };
@@ -105,7 +105,7 @@ fn a_missing_program_is_named_with_the_package_that_has_it() {
 }
 
 #[test]
-fn a_cleaned_environment_holds_only_what_was_named_and_given() {
+fn a_limited_environment_has_only_the_named_and_the_added_variables() {
     let mut command = Command::new("env", [""; 0], Path::new("/")).with_env([("GIVEN", "1")]);
     command.environment = Environment::Only(&["PATH"]);
     let names: Vec<_> = lines(&command).1.iter().filter_map(|line| Some(line.split_once('=')?.0.to_owned())).collect();

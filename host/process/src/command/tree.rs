@@ -1,22 +1,22 @@
-//! Ending a program with all that it has started.
+//! Kills a program with all processes that it has started.
 
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// How long a process may take to stop.
-const PATIENCE: Duration = Duration::from_millis(100);
-/// How often it is looked whether it has.
-const GLANCE: Duration = Duration::from_micros(200);
+/// How long to wait until processes have stopped.
+const STOP_TIMEOUT: Duration = Duration::from_millis(100);
+/// How often to check whether they have.
+const POLL_INTERVAL: Duration = Duration::from_micros(200);
 
-/// Kills the leader of a process group, the rest of its group, and all that descends from it.
+/// Kills the leader of a process group, the rest of its group, and all of its descendants.
 ///
-/// What has left both its group and its parent, as daemons do, is not found. Where the leader has
-/// ended already, only its group is.
+/// Doesn't find processes that have left both the group and their parent, as daemons do. If the leader has ended
+/// already, finds only its group.
 pub fn kill_tree(leader: Pid) {
-    // Some may have ended by themselves, or be somebody else's. None of them is to start another
-    // while the others are looked for.
+    // Stops the processes first, so that none can start another during the search. Signals fail for processes that
+    // have ended or belong to another user.
     _ = kill_process_group(leader, Signal::STOP);
     let mut found = vec![leader];
     loop {
@@ -26,8 +26,8 @@ pub fn kill_tree(leader: Pid) {
             _ = kill_process(*child, Signal::STOP);
         }
         found.extend(&new);
-        // One that was about to start another when it was told to stop has done so, or never will.
-        if await_standstill(&found) && new.is_empty() {
+        // Once all are stopped, none can be in the middle of starting another.
+        if wait_until_stopped(&found) && new.is_empty() {
             break;
         }
     }
@@ -37,25 +37,25 @@ pub fn kill_tree(leader: Pid) {
     }
 }
 
-/// Waits until none of these is at work any more; not for long, as a process can be beyond reach.
-/// Says whether there was nothing to wait for.
-fn await_standstill(pids: &[Pid]) -> bool {
-    let is_at_work = |pid: &Pid| {
+/// Waits until these processes have stopped, up to a timeout, because a process may belong to another user. Returns
+/// true if all were stopped already or the timeout is over.
+fn wait_until_stopped(pids: &[Pid]) -> bool {
+    let is_running = |pid: &Pid| {
         let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
-        // Its name, before this, can hold anything.
+        // The process name, before this, can contain any character.
         let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
         !matches!(state, None | Some('T' | 't' | 'Z' | 'X'))
     };
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut waited = false;
-    while begun.elapsed() < PATIENCE && pids.iter().any(is_at_work) {
+    while started_at.elapsed() < STOP_TIMEOUT && pids.iter().any(is_running) {
         waited = true;
-        thread::sleep(GLANCE);
+        thread::sleep(POLL_INTERVAL);
     }
-    !waited || begun.elapsed() >= PATIENCE
+    !waited || started_at.elapsed() >= STOP_TIMEOUT
 }
 
-/// The processes that a process has started, as the kernel lists them for each of its threads.
+/// The child processes of a process, which the kernel lists for each of its threads.
 fn children(parent: Pid) -> impl Iterator<Item = Pid> {
     let threads = fs::read_dir(format!("/proc/{}/task", parent.as_raw_pid())).into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
@@ -71,17 +71,17 @@ mod tests {
     use crate::Command;
 
     #[test]
-    fn what_left_the_group_is_killed_too() {
+    fn a_descendant_in_another_process_group_is_killed_too() {
         let folder = tempfile::tempdir().expect("a folder");
         let note = folder.path().join("pid");
-        // A session of its own is a group of its own.
+        // A new session is also a new process group.
         let script = format!("setsid sh -c 'echo $$ >{0}.new; mv {0}.new {0}; sleep 1000' & wait", note.display());
         let started = Command::new("sh", ["-c", &script], Path::new("/")).start_in_group().expect("it starts");
         let deadline = Instant::now() + Duration::from_secs(20);
         let pid = loop {
             match fs::read_to_string(&note) {
                 Ok(text) => break text.trim().to_owned(),
-                Err(_) => assert!(Instant::now() < deadline, "it doesn't begin"),
+                Err(_) => assert!(Instant::now() < deadline, "it doesn't start"),
             }
             std::thread::sleep(Duration::from_millis(5));
         };
@@ -97,7 +97,7 @@ mod tests {
         };
         for pid in [pid, left[0].as_raw_pid().to_string()] {
             while !is_gone(&pid) {
-                assert!(Instant::now() < deadline, "{pid} goes on");
+                assert!(Instant::now() < deadline, "{pid} keeps running");
                 std::thread::sleep(Duration::from_millis(5));
             }
         }

@@ -1,8 +1,8 @@
-//! Journals, and what people see of them.
+//! The text that is shown for journals.
 
 use super::*;
 
-/// What is shown of these events.
+/// The text that is shown for these events.
 fn shown(options: Options, events: &[Event]) -> String {
     let mut renderer = Renderer::new(Vec::new(), options);
     for event in events {
@@ -71,7 +71,7 @@ fn failed(error: &[&str]) -> Event {
     }
 }
 
-/// A run that shows a bit of everything.
+/// A run with many kinds of events.
 fn run() -> Vec<Event> {
     let hook = Event::HookBegun { hook: "before_mix_digest".to_owned(), file: "upgrade.wasm".to_owned() };
     let hook_ended = Event::HookEnded { hook: "before_mix_digest".to_owned(), ok: true, seconds: 1.3 };
@@ -106,7 +106,7 @@ gatling: shop 0.2.0 is serving at www.example.com
 }
 
 #[test]
-fn quietly_there_is_a_line_for_each_step_and_verbosely_every_command() {
+fn quiet_output_has_a_line_for_each_step_and_verbose_output_every_command() {
     let quiet = shown(Options { verbosity: Verbosity::Quiet, ..Options::default() }, &run());
     assert!(quiet.contains(&format!("{:<40} ok 4.2 s\n", "mix_compile")), "{quiet}");
     assert!(!quiet.contains("Compiling") && !quiet.contains('$'), "{quiet}");
@@ -116,7 +116,7 @@ fn quietly_there_is_a_line_for_each_step_and_verbosely_every_command() {
 }
 
 #[test]
-fn a_failure_says_what_failed_why_what_serves_and_what_to_do() {
+fn a_failure_shows_what_failed_why_what_serves_and_what_to_do() {
     let events = [begun(), planned(), failed(&["the step mix_compile", "`mix compile` exited with status 1"])];
     let text = shown(Options::default(), &events);
     let expected = "\
@@ -126,34 +126,34 @@ gatling: upgrade of shop failed: the step mix_compile
   Fix it and push again.
   To try the same commit again, run on the server:
     `gatling upgrade shop`
-  Its whole log: `gatling log shop 20260101-000000-000-1`
+  Full log: `gatling log shop 20260101-000000-000-1`
 ";
     assert_eq!(text.split_once('\n').expect("a headline comes first").1, expected);
 }
 
 #[test]
-fn colours_are_shown_only_where_they_are_wanted() {
+fn colours_are_only_used_if_enabled() {
     let colored = shown(Options { color: true, ..Options::default() }, &run());
     assert!(colored.contains("\u{1b}[32mok\u{1b}[0m 4.2 s"), "{colored:?}");
     assert!(!shown(Options::default(), &run()).contains('\u{1b}'));
 }
 
 #[test]
-fn the_line_of_what_is_under_way_is_taken_away_again() {
+fn the_progress_line_is_removed_before_other_output() {
     let mut renderer = Renderer::new(Vec::new(), Options { live: true, ..Options::default() });
     renderer.show(&Entry::now(Event::StepBegun { step: "mix_compile".to_owned() })).expect("memory takes it");
     renderer.tick().expect("memory takes it");
-    assert!(renderer.out.is_empty(), "it may be over at once");
+    assert!(renderer.out.is_empty(), "the step may end immediately");
     std::thread::sleep(2 * REDRAW);
     renderer.tick().expect("memory takes it");
     renderer.show(&Entry::now(output("Compiling"))).expect("memory takes it");
     let text = String::from_utf8(renderer.out).expect("it is text");
-    let shown = text.strip_prefix("\r\u{1b}[Kmix_compile … 0.").expect("it says what is under way");
+    let shown = text.strip_prefix("\r\u{1b}[Kmix_compile … 0.").expect("there is a progress line");
     assert!(shown.ends_with(" s\r\u{1b}[Kmix_compile\n    | Compiling\n"), "{text:?}");
 }
 
 #[test]
-fn what_is_shown_without_a_journal_is_without_secrets_too() {
+fn live_output_without_a_journal_contains_no_secrets() {
     #[derive(Clone, Default)]
     struct Kept(std::sync::Arc<Mutex<Vec<u8>>>);
     impl Write for Kept {
@@ -171,12 +171,12 @@ fn what_is_shown_without_a_journal_is_without_secrets_too() {
     assert_eq!(kept.0.lock().expect("no panic").as_slice(), b"    | it is [TOKEN]\n");
 }
 
-/// A line that would pass for Gatling's own.
+/// A line that looks like one of Gatling's own.
 const FORGED: &str = "gatling: shop 9.9.9 is serving at www.example.com";
 
 #[test]
-fn nothing_that_comes_from_outside_passes_for_a_line_of_gatlings() {
-    // Where the terminal has 80 columns, and git puts its word before each line.
+fn text_from_outside_cannot_look_like_a_line_of_gatling() {
+    // For a terminal with 80 columns, where git puts its prefix before each line.
     let gap = |column: usize| format!("{}remote: {FORGED}", " ".repeat(column));
     let hostile = |text: &str| {
         let text = || text.to_owned();
@@ -227,7 +227,7 @@ fn nothing_that_comes_from_outside_passes_for_a_line_of_gatlings() {
             assert!(shown.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{200b}'), "{shown:?}");
             for line in shown.lines() {
                 let line = format!("remote: {line}");
-                // What a terminal makes of it.
+                // The rows of a terminal.
                 let rows: Vec<_> = line.as_bytes().chunks(80).map(String::from_utf8_lossy).collect();
                 assert!(!line.starts_with(&format!("remote: {FORGED}")), "{shown}");
                 assert!(rows[1..].iter().all(|row| !row.trim_start().starts_with("remote: gatling")), "{shown}");

@@ -1,6 +1,6 @@
-//! A hook that asks for what it is told to: one wish each, a word and what it is about. Where it is
-//! tried, the env's `domains` are its wishes; in a deployment, the lines of the project's file
-//! `wishes`. What comes of each is a line of the log.
+//! A hook that carries out requests ("wishes"), each a verb with its arguments. With `gatling hooks run`, the env
+//! record's `domains` are the wishes; in a deployment, the lines of the project's file `wishes`. It logs the result
+//! of each.
 
 use std::fs;
 use std::io::Write as _;
@@ -63,7 +63,7 @@ fn ask(env: &gatling_hooks::Env, wish: &str) -> gatling_hooks::Result<String> {
         "remove-folder" => fs::remove_dir(place).map(|()| "removed".to_owned())?,
         "rename" => fs::rename(place, other).map(|()| "renamed".to_owned())?,
         "link" => fs::hard_link(place, other).map(|()| "linked".to_owned())?,
-        // These two go past the language's own library, which makes something else of such paths.
+        // These two bypass the language's own library, which would change such paths.
         "symlink" => {
             let name = other.strip_prefix(&format!("{}/", env.build_dir)).unwrap_or(&other);
             build_dir().symlink_at(what, name).map(|()| "linked".to_owned())?
@@ -74,7 +74,7 @@ fn ask(env: &gatling_hooks::Env, wish: &str) -> gatling_hooks::Result<String> {
         }
         "hold" => {
             let many: usize = other.rsplit('/').next().unwrap_or_default().parse()?;
-            // The language's own library gives up before Gatling does.
+            // The language's own library has a lower limit than Gatling.
             let dir = build_dir();
             let open = || dir.open_at(PathFlags::empty(), what, OpenFlags::empty(), DescriptorFlags::READ);
             let files = (0..many).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
@@ -94,7 +94,7 @@ fn ask(env: &gatling_hooks::Env, wish: &str) -> gatling_hooks::Result<String> {
     })
 }
 
-/// The build dir, which is the first of the folders that a hook sees.
+/// The build dir, which is the first preopened folder.
 fn build_dir() -> Descriptor {
     get_directories().swap_remove(0).0
 }
@@ -115,7 +115,7 @@ fn send(url: &str) -> Result<FutureIncomingResponse, ErrorCode> {
     let body = request.body().map_err(|()| ErrorCode::ConfigurationError)?;
     let sent = outgoing_handler::handle(request, None)?;
     let stream = body.write().map_err(|()| ErrorCode::ConfigurationError)?;
-    // A server that is not asked doesn't take a body either: what counts is its answer.
+    // If the request was refused, the body cannot be written either: only the answer counts.
     _ = stream.blocking_write_and_flush(b"it is up");
     drop(stream);
     _ = OutgoingBody::finish(body, None);

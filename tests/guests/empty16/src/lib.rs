@@ -1,4 +1,4 @@
-//! Every hook of `upgrade`, for timing what calling them costs.
+//! Every hook of `upgrade`, to measure the time of a call.
 
 #[gatling_hooks::hooks]
 mod hooks {

@@ -1,5 +1,5 @@
-//! Hooks that fail when they are told to, and the hook that is called then. The pre-release of the version
-//! says what they do: `0.2.0-error.trapped` is an error of `before_mix_release`, and a trap of `on_failure`.
+//! Hooks that fail on request, and the hook `on_failure`. The pre-release tag of the version says what they do: with
+//! `0.2.0-error.trapped`, `before_mix_release` returns an error and `on_failure` traps.
 
 #[gatling_hooks::hooks]
 mod hooks {
@@ -26,7 +26,7 @@ mod hooks {
             or_none(&failure.serving)
         );
         info!("because: {}", failure.message);
-        // The journal hides secrets of its own accord: what is told here is whether they were in the message.
+        // The journal redacts secrets, so this logs whether the message contained them.
         info!("it is about {}", if failure.message.contains("Friday") { "a weekday" } else { "no weekday" });
         let short = deployment::failed().expect("it is called because something failed");
         ensure!(short.step == failure.step.clone().unwrap_or_default() && short.hook == failure.hook, "{short:?}");

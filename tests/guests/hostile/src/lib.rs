@@ -1,4 +1,4 @@
-//! A hook that does what no hook should: the pre-release of the version says what.
+//! A hook that misbehaves. The pre-release tag of the version says how.
 
 #[gatling_hooks::hooks]
 mod hooks {
@@ -30,7 +30,7 @@ mod hooks {
         }
     }
 
-    // It keeps nothing in memory, so that it is the engine's stack that ends first.
+    // It uses no linear memory, so that the engine's stack is exhausted first.
     #[inline(never)]
     fn deeper(depth: u64) -> u64 {
         if black_box(depth) == 0 { 0 } else { deeper(depth + 1).wrapping_mul(3) ^ depth }

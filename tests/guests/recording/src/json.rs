@@ -1,10 +1,10 @@
-//! The env as JSON, by hand, because hooks files in tests are better small.
+//! Serializes the env record as JSON by hand, to keep the tests' hooks files small.
 
 use gatling_hooks::Env;
 
-/// The env as one line. Its keys are the fields in snake_case, in the order of the contract.
+/// The env record as one line. Its keys are the fields in snake_case, in the order of the contract.
 pub(crate) fn object(env: &Env) -> String {
-    // Without `..`, so that a field that joins the contract must join this too.
+    // Without `..`, so that a new field of the contract must be added here too.
     macro_rules! object {
         ($($field:ident)*) => {{
             let Env { $($field),* } = env;

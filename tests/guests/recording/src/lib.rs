@@ -1,4 +1,4 @@
-//! Hooks that log which of them was called, and with what.
+//! Hooks that log their calls and their env records.
 
 mod json;
 
@@ -13,7 +13,7 @@ static CALLS: AtomicU32 = AtomicU32::new(0);
 /// Logs three lines: `recorded HOOK ENV`, where ENV is a JSON object on one line;
 /// `calls in this instance: N`; and `called PHASE STEP, attempt N`.
 ///
-/// Then it changes its env, which no other hook may notice.
+/// Then it changes its env record, which must not affect other hooks.
 pub fn record(hook: &str, env: &Env) {
     info!("recorded {hook} {}", json::object(env));
     let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;

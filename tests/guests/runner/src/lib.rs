@@ -1,4 +1,4 @@
-//! Hooks that run programs: one that fails, one that isn't granted, one that isn't there.
+//! Hooks that run programs: one that fails, one that is not granted, one that does not exist.
 //!
 //! `gatling.toml` must grant `sh` and `no-such-program`, and not `cat`.
 

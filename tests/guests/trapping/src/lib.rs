@@ -1,4 +1,4 @@
-//! A hook that traps below a function of its own, for the backtrace to name.
+//! A hook that traps inside a helper function, which the backtrace must name.
 
 #[gatling_hooks::hooks]
 mod hooks {

@@ -6,9 +6,9 @@ use anyhow::Result;
 use gatling_authoring::build::Project;
 use gatling_config::roots::Roots;
 use gatling_engine::hooks;
-use gatling_text::duration;
+use gatling_text::{duration, escape};
 
-use crate::cli::say;
+use crate::cli::{print_json_line, say};
 
 /// Build a project of hooks into the hooks file, with its language's own tools
 ///
@@ -26,16 +26,38 @@ pub(super) struct Args {
     /// Compile it too, and keep the code, so that the first call of its hooks here does not have to
     #[arg(long)]
     precompile: bool,
+    /// Print one JSON object (docs/journal.md describes it), and what the tools print on standard error
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
     let project = Project::open(&args.dir)?;
     let built = project.build(&mut |line| {
-        // Whoever closes the pipe learns of it at the next line that matters.
-        _ = say(&format!("{line}\n"));
+        if args.json {
+            eprintln!("{}", escape(line));
+        } else {
+            // If nobody reads it, the last line fails.
+            _ = say(&format!("{line}\n"));
+        }
     })?;
     let file = args.out.clone().unwrap_or_else(|| project.destination(built.pipeline));
     built.write(&file)?;
+    let compiled = match args.precompile {
+        true => hooks::precompile(&file, built.pipeline, &Roots::from_environment()?)?,
+        false => None,
+    };
+    if args.json {
+        print_json_line(&serde_json::json!({
+            "path": file,
+            "size": built.component.len(),
+            "language": project.language.name(),
+            "task": built.pipeline,
+            "hooks": built.hooks(),
+            "compiled_milliseconds": compiled.map(|time| time.as_millis() as u64),
+        }))?;
+        return Ok(0);
+    }
     say(&format!(
         "{}  {} KB, {}: {}\n",
         file.display(),
@@ -44,7 +66,6 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         built.hooks().join(", ")
     ))?;
     if args.precompile {
-        let compiled = hooks::precompile(&file, built.pipeline, &Roots::from_environment()?)?;
         let how = compiled
             .map_or("its code was compiled before".to_owned(), |time| format!("compiled in {}", duration(time)));
         say(&format!("  {how}\n"))?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use gatling_authoring::sample;
 use gatling_config::dotenv::Dotenv;
 use gatling_config::project::ProjectName;
@@ -47,10 +47,10 @@ pub(super) struct Args {
     /// made up
     #[arg(long, value_name = "FILE.json")]
     failure: Option<PathBuf>,
-    /// List what the hook asks for - programs, changes of files, requests - and do nothing of it
+    /// List what the hook asks for (programs, changes of files, requests), but do none of it
     #[arg(long)]
     dry_run: bool,
-    /// Call it so many times, each time with a new instance, and tell the medians
+    /// Call it this many times, each time in a new instance, and print the medians
     #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
     /// One JSON object (docs/journal.md describes it)
@@ -93,11 +93,12 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     }
     let failure = failure(pipeline, &input.env, args.failure.as_deref())?;
     let lines = Lines::new(!args.json);
-    // Whoever tries a hook looks for faults: what a deployment shows only verbosely, they see.
+    // Users try a hook to find faults: show what a deployment shows only with --verbose.
     let width = if args.json { usize::MAX } else { show::options().width };
     let options = Options { verbosity: Verbosity::Verbose, width, ..Options::default() };
     let events = Events::new(Shown::new(lines.clone(), options));
-    events.hide(Redactor::new(input.variables.iter(), &[]));
+    let redactor = Redactor::new(input.variables.iter(), &[]);
+    events.hide(redactor.clone());
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     events.emit(Event::HookBegun { hook: hook.name(), file: name });
     let shown = file.display().to_string();
@@ -105,7 +106,11 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let trial = Trial { file, hook: hook.clone(), input, failure, times: args.repeat, dry: args.dry_run };
     let trial_result = trial.run(&hooks::sink(&events)).map_err(hooks::with_remedy);
     let mut trial_result = trial_result.with_context(|| format!("the hooks file {shown} cannot be used"))?;
-    trial_result.result = trial_result.result.map_err(hooks::with_remedy);
+    // A hook can have variables that it was granted in its error, and in what it asks for.
+    let redact = |text: &str| redactor.redact(text);
+    trial_result.result =
+        trial_result.result.map_err(|error| anyhow!(redact(&format!("{:#}", hooks::with_remedy(error)))));
+    trial_result.planned = trial_result.planned.iter().map(|effect| effect.map(redact)).collect();
     if args.json {
         print_json_line(&report(&hook, &trial_result, args.dry_run, lines.take()))?;
     } else {
@@ -197,12 +202,12 @@ fn text(hook: &Hook, trial_result: &TrialResult, dry: bool) -> String {
     let mut text = String::new();
     if dry {
         text += if trial_result.planned.is_empty() {
-            "It asked for nothing.\n"
+            "The hook asked for nothing.\n"
         } else {
-            "It asked for, and nothing of it was done:\n"
+            "The hook asked for the following; nothing was done:\n"
         };
-        for wish in &trial_result.planned {
-            text += &format!("  {}\n", escape(&wish.to_string()));
+        for effect in &trial_result.planned {
+            text += &format!("  {}\n", escape(&effect.to_string()));
         }
     }
     let time = match median(&trial_result.calls) {

@@ -1,4 +1,4 @@
-//! What a project's files ask for: `.tool-versions` and `mise.toml`.
+//! The versions that a project's files require: `.tool-versions` and `mise.toml`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,16 +12,16 @@ use gatling_pipeline::facts::mix::Requirement;
 use rustix::fs::OFlags;
 use serde::Deserialize;
 
-/// The file of asdf, which mise reads too.
+/// The file of asdf, which mise also reads.
 const TOOL_VERSIONS: &str = ".tool-versions";
 /// The files of mise.
 const MISE_FILES: [&str; 2] = ["mise.toml", ".mise.toml"];
-/// No such file is longer than this, in bytes.
-const LONGEST: u64 = 64 * 1024;
+/// The largest allowed size of such a file, in bytes.
+const MAX_SIZE: u64 = 64 * 1024;
 
-/// What a project asks for.
+/// The versions that a project requires.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct RequiredVersions {
     /// The project's folder.
     pub build_dir: PathBuf,
     /// `elixir:` in mix.exs.
@@ -30,12 +30,12 @@ pub struct Asked {
     pub pins: Vec<Pin>,
 }
 
-/// A version that a file asks for.
+/// A version in the file of a version manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
-    /// What it is a version of.
+    /// The tool.
     pub tool: Tool,
-    /// The version as it is written, such as `1.18.4-otp-27`.
+    /// The version as written, such as `1.18.4-otp-27`.
     pub version: String,
     /// The name of the file.
     pub file: &'static str,
@@ -43,7 +43,7 @@ pub struct Pin {
     pub line: usize,
 }
 
-/// What a project can ask for.
+/// A tool whose version a project can pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Tool {
     /// Elixir.
@@ -55,7 +55,7 @@ pub enum Tool {
 impl Tool {
     const ALL: [Self; 2] = [Self::Elixir, Self::Erlang];
 
-    /// The name that version managers have for it.
+    /// Its name in version managers.
     fn name(self) -> &'static str {
         match self {
             Self::Elixir => "elixir",
@@ -75,15 +75,15 @@ impl fmt::Display for Pin {
             Tool::Elixir => "Elixir",
             Tool::Erlang => "Erlang/OTP",
         };
-        write!(f, "{}, line {}, asks for {tool} {}", self.file, self.line, self.version)
+        write!(f, "{}, line {}, requires {tool} {}", self.file, self.line, self.version)
     }
 }
 
-impl Asked {
-    /// Reads the files of version managers in the build dir. Those that aren't there ask for nothing.
+impl RequiredVersions {
+    /// Reads the files of version managers in the build dir. None of them needs to exist.
     ///
     /// # Errors
-    /// When a file is not a regular file, is too long or can't be parsed: the error names it.
+    /// If a file is not a regular file, is too large or cannot be parsed: the error names it.
     pub fn read(build_dir: &Path, requirement: Option<Requirement>) -> Result<Self> {
         let mut pins = Vec::new();
         if let Some(text) = read(build_dir, TOOL_VERSIONS)? {
@@ -99,7 +99,7 @@ impl Asked {
     }
 }
 
-/// The text of a file in the build dir. Whoever pushes decides what lies there.
+/// The text of a file in the build dir. It is untrusted: the user who pushed decides what it is.
 fn read(build_dir: &Path, name: &str) -> Result<Option<String>> {
     let path = build_dir.join(name);
     let metadata = match path.symlink_metadata() {
@@ -114,19 +114,19 @@ fn read(build_dir: &Path, name: &str) -> Result<Option<String>> {
         bail!("{} must be a regular file", path.display());
     }
     let context = || format!("cannot read {}", path.display());
-    // It may have become something else since.
+    // The path may have been replaced since the check.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(&path).with_context(context)?;
     let mut text = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut text).with_context(context)?;
-    if text.len() as u64 > LONGEST {
-        bail!("{} must not be larger than {} KB", path.display(), LONGEST / 1024);
+    file.take(MAX_SIZE + 1).read_to_end(&mut text).with_context(context)?;
+    if text.len() as u64 > MAX_SIZE {
+        bail!("{} must not be larger than {} KB", path.display(), MAX_SIZE / 1024);
     }
     let text = String::from_utf8(text).ok().with_context(|| format!("{} must be text in UTF-8", path.display()))?;
     Ok(Some(text))
 }
 
-/// The first version of each tool, as asdf takes it.
+/// The first version of each tool, as asdf reads the file.
 fn tool_versions(text: &str) -> Vec<Pin> {
     let mut pins: Vec<Pin> = Vec::new();
     for (line, number) in text.lines().zip(1..) {
@@ -139,7 +139,7 @@ fn tool_versions(text: &str) -> Vec<Pin> {
     pins
 }
 
-/// What Gatling reads of a `mise.toml`.
+/// The part of a `mise.toml` that Gatling reads.
 #[derive(Deserialize)]
 struct MiseFile {
     #[serde(default)]

@@ -1,28 +1,28 @@
-//! What a task of a mix session writes, up to the marker that follows it.
+//! The output of a task of a mix session, up to the marker that ends it.
 
 use gatling_process::Lines;
 
-/// How often the marker comes: once on each output.
+/// How many markers end the output: one on standard output and one on standard error.
 const MARKERS: u8 = 2;
 
-/// Passes on output until the marker has come on both outputs. The marker is a line of its own, with a
-/// line end before it in case that the task left a line open; neither is passed on.
+/// Passes on output until the marker has appeared on both outputs. The marker is on its own line, after a line end in
+/// case the task did not finish its last line. Both are removed.
 #[derive(Debug)]
-pub(super) struct Until<'a> {
+pub(super) struct MarkerFilter<'a> {
     marker: &'a str,
-    came: u8,
-    /// An empty line, which may belong to the marker.
+    markers_seen: u8,
+    /// An empty line was held back: it may belong to the marker.
     held: bool,
-    /// The last line goes on.
+    /// The last line continues.
     open: bool,
 }
 
-impl<'a> Until<'a> {
+impl<'a> MarkerFilter<'a> {
     pub(super) fn new(marker: &'a str) -> Self {
-        Self { marker, came: 0, held: false, open: false }
+        Self { marker, markers_seen: 0, held: false, open: false }
     }
 
-    /// Takes lines, and passes on what the task wrote.
+    /// Takes lines, and passes on the task's output.
     pub(super) fn take(&mut self, lines: Lines, pass_on: &mut dyn FnMut(Lines)) {
         let ends_empty = lines.text.is_empty() || lines.text.ends_with('\n');
         if !self.held && !ends_empty && !lines.text.contains(self.marker) {
@@ -35,7 +35,7 @@ impl<'a> Until<'a> {
         while let Some(text) = texts.next() {
             let is_whole = !std::mem::take(&mut self.open) && (texts.peek().is_some() || !lines.open);
             if is_whole && text == self.marker {
-                self.came += 1;
+                self.markers_seen += 1;
                 self.held = false;
                 continue;
             }
@@ -52,13 +52,13 @@ impl<'a> Until<'a> {
         }
     }
 
-    /// Whether the task's output is over.
+    /// Whether the task's output has ended.
     pub(super) fn is_over(&self) -> bool {
-        self.came >= MARKERS
+        self.markers_seen >= MARKERS
     }
 
-    /// Passes on what was held back.
-    pub(super) fn end(&mut self, pass_on: &mut dyn FnMut(Lines)) {
+    /// Passes on the line that was held back.
+    pub(super) fn finish(&mut self, pass_on: &mut dyn FnMut(Lines)) {
         if std::mem::take(&mut self.held) {
             pass_on(Lines { text: String::new(), open: false });
         }
@@ -69,21 +69,21 @@ impl<'a> Until<'a> {
 mod tests {
     use super::*;
 
-    /// What is passed on of batches of lines, and whether the output is over then.
+    /// What the filter passes on of these batches of lines, and whether the output has ended after them.
     fn passed(batches: &[(&str, bool)]) -> (String, bool) {
         let mut text = String::new();
-        let mut until = Until::new("M");
+        let mut filter = MarkerFilter::new("M");
         let mut add = |lines: Lines| text += &format!("{}{}", lines.text, if lines.open { "…" } else { "\n" });
         for (batch, open) in batches {
-            until.take(Lines { text: (*batch).to_owned(), open: *open }, &mut add);
+            filter.take(Lines { text: (*batch).to_owned(), open: *open }, &mut add);
         }
-        until.end(&mut add);
-        let is_over = until.is_over();
+        filter.finish(&mut add);
+        let is_over = filter.is_over();
         (text, is_over)
     }
 
     #[test]
-    fn the_marker_and_the_line_end_before_it_are_not_passed_on() {
+    fn the_marker_and_the_line_end_before_it_are_removed() {
         for (batches, expected) in [
             (&[("one\n\nM\n\nM", false)][..], "one\n"),
             (&[("left open\nM\n\nM", false)], "left open\n"),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_ends_the_output() {
+    fn only_the_marker_on_both_outputs_ends_the_output() {
         for (batches, expected) in [
             (&[("one\n\nM", false)][..], "one\n"),
             (&[("M and more\n M\nm", false)], "M and more\n M\nm\n"),

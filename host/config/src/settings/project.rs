@@ -1,0 +1,171 @@
+//! The project's `gatling.toml`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytesize::ByteSize;
+use gatling_grants::GrantSettings;
+use serde::Deserialize;
+
+use super::values::{duration, duration_or_zero, size};
+use super::{HookSettings, MAX_LEN, PROJECT_FILE, project_file};
+
+/// The project's `gatling.toml`: the settings of its authors. Every key is optional.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProjectSettings {
+    /// How `upgrade_service` starts the new release.
+    pub strategy: Strategy,
+    /// How Gatling runs mix.
+    pub mix: MixSettings,
+    /// How Gatling checks that the app is healthy.
+    pub health: Health,
+    /// How the database is migrated.
+    pub migrate: Migrate,
+    /// How nginx serves the project.
+    pub nginx: SiteSettings,
+    /// What hooks may do.
+    pub hooks: HookSettings<GrantSettings>,
+}
+
+/// How `upgrade_service` starts the new release.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// Stop the old release, start the new one, and put the old one back if it doesn't answer.
+    #[default]
+    Restart,
+}
+
+impl Strategy {
+    /// The strategy's name, as in `gatling.toml` and in the env record.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// `[mix]` in the project's file.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct MixSettings {
+    /// Compile everything each time: `mix compile --force`.
+    pub force_compile: bool,
+    /// Run all tasks in one mix process, one after the other.
+    pub session: bool,
+}
+
+impl Default for MixSettings {
+    fn default() -> Self {
+        Self { force_compile: false, session: true }
+    }
+}
+
+/// `migrate` in the project's file.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(
+    untagged,
+    expecting = "true, false, or a command as a list of words, such as [\"bin/my_app\", \"eval\", \"MyApp.migrate()\"]"
+)]
+pub enum Migrate {
+    /// `true`: with the release's own migration program, or otherwise with Ecto. `false`: not at all.
+    Switched(bool),
+    /// Run this command, in the release's folder.
+    Command(Vec<String>),
+}
+
+impl Default for Migrate {
+    fn default() -> Self {
+        Self::Switched(true)
+    }
+}
+
+impl Migrate {
+    fn check(&self) -> Result<()> {
+        match self {
+            Self::Command(words) if words.first().is_none_or(String::is_empty) => {
+                bail!("migrate: the command must not be empty: write it as a list, such as [\"bin/migrate\"]")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `[nginx]` in the project's file.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct SiteSettings {
+    /// The largest allowed body of a request.
+    #[serde(deserialize_with = "size")]
+    pub body_size: ByteSize,
+}
+
+impl Default for SiteSettings {
+    fn default() -> Self {
+        // The default of Plug.Parsers.
+        Self { body_size: ByteSize::b(8_000_000) }
+    }
+}
+
+/// `[health]` in the project's file.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Health {
+    /// The path to request. A status below 500 means that the app is healthy.
+    pub path: String,
+    /// How long a new release may take until its first good answer, in whole seconds.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    /// How long it must keep running after that, in whole seconds: an app can answer once and crash.
+    #[serde(deserialize_with = "duration_or_zero")]
+    pub watch: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { path: "/".to_owned(), timeout: Duration::from_secs(60), watch: Duration::from_secs(3) }
+    }
+}
+
+impl ProjectSettings {
+    /// Reads the file in the project's root. A missing file sets nothing.
+    ///
+    /// # Errors
+    /// When it can't be read or parsed. The error names the position and the valid keys.
+    pub fn read(build_dir: &Path) -> Result<Self> {
+        match project_file(build_dir, PROJECT_FILE, MAX_LEN)? {
+            Some(text) => {
+                Self::parse(&text).with_context(|| format!("cannot parse {}", build_dir.join(PROJECT_FILE).display()))
+            }
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Parses the text of the file.
+    ///
+    /// # Errors
+    /// When it can't be parsed. The error names the position and the valid keys.
+    pub fn parse(text: &str) -> Result<Self> {
+        let settings: Self = toml::from_str(text)?;
+        settings.health.check()?;
+        settings.migrate.check()?;
+        Ok(settings)
+    }
+}
+
+impl Health {
+    fn check(&self) -> Result<()> {
+        // The init script reads it from a line in single quotes and passes it to curl.
+        let is_valid = |c: char| c.is_ascii_graphic() && !"'\"\\{}[]".contains(c);
+        if !self.path.starts_with('/') || !self.path.chars().all(is_valid) {
+            bail!("[health] path = {:?}: it must be the path of a URL, such as \"/health\"", self.path);
+        }
+        if self.timeout < Duration::from_secs(1) {
+            bail!("[health] timeout: it must be at least \"1s\"");
+        }
+        Ok(())
+    }
+}
