@@ -85,7 +85,7 @@ impl FromStr for Goal {
 /// Carries out a request, from the lock to the last event.
 ///
 /// # Errors
-/// When the run failed or couldn't begin. The events have said why by then.
+/// When the run fails or can't begin. By then, the events contain the reason.
 pub fn carry_out(request: &Request, events: &Events) -> Result<()> {
     hide_secrets(&request.paths, events);
     events.emit(Event::Begun {
@@ -107,7 +107,7 @@ pub fn carry_out(request: &Request, events: &Events) -> Result<()> {
         begun = Instant::now();
     }
     let result = run.go(events);
-    // With the lock still in hand: whoever waits for it reads the journal.
+    // While the lock is held: a run that waits for the lock reads this journal.
     events.emit(match &result {
         Ok(done) => success(done, begun),
         Err(error) => failure(request, run.goal, error, begun),
@@ -115,7 +115,7 @@ pub fn carry_out(request: &Request, events: &Events) -> Result<()> {
     result.map(drop)
 }
 
-/// How a run went well.
+/// How a run succeeded.
 enum Done {
     /// There was nothing to do.
     Unchanged,
@@ -129,13 +129,13 @@ struct Run<'a> {
     lock: Lock,
     /// What it does: for a push, the pipeline once that is decided.
     goal: Goal,
-    /// Runs that were killed, as long as nothing has set right what they left.
+    /// Killed runs whose changed files have not been restored yet.
     killed: Vec<String>,
     waited: bool,
 }
 
 impl<'a> Run<'a> {
-    /// Takes the lock, waiting for it if need be.
+    /// Takes the lock, and waits for it if another run holds it.
     fn begin(request: &'a Request, events: &Events) -> Result<Self> {
         let state_dir = request.paths.state_dir();
         let runs = Runs::below(&state_dir);
@@ -148,7 +148,7 @@ impl<'a> Run<'a> {
         })?;
         if waited {
             events.emit(Event::Waited);
-            // They may have been changed meanwhile.
+            // The variables may have changed during the wait.
             hide_secrets(&request.paths, events);
         }
         lock.announce(&format!("run {} of {name}, begun by {}", request.id, request.by));
@@ -175,16 +175,13 @@ impl<'a> Run<'a> {
         let tips = repository.tips(&branch)?;
         let Some(commit) = tips.branch.clone() else {
             bail!(
-                "nothing was pushed to the branch {branch} yet: push to it, with `git push SERVER HEAD:{branch}`, or deploy \
-                 another branch, with `gatling load {} --branch NAME`",
+                "nothing was pushed to the branch {branch} yet: push to it with `git push SERVER HEAD:{branch}`, or deploy \
+                 another branch with `gatling load {} --branch NAME`",
                 paths.name
             );
         };
         if self.waited && self.request.goal == Goal::Push && self.was_deployed_meanwhile(&commit)? {
-            events.note(format!(
-                "nothing to do: the run that this push waited for has deployed {branch} {} already",
-                short(&commit)
-            ));
+            events.note(format!("nothing to do: the previous run has already deployed {branch} {}", short(&commit)));
             return Ok(Done::Unchanged);
         }
         self.lock.announce(&format!(
@@ -202,37 +199,37 @@ impl<'a> Run<'a> {
             make_secret(paths, events)?;
         }
         let source = Source { commit: commit.clone(), branch };
-        // It is made ready while mix is asked about the project, and beside the first steps.
+        // Prepared while mix is asked about the project, and during the first steps.
         let preload = hooks::prepare(paths, pipeline);
         let result = self.run_pipeline(pipeline, &source, preload, events);
         if let Err(error) = repository.take_back_changes(&commit, events) {
-            events.warn(format!("what the build changed in the build dir could not be taken back: {error:#}"));
+            events.warn(format!("cannot revert the files that the build changed: {error:#}"));
         }
         result
     }
 
-    /// The pipeline that was asked for, if this is the time for it.
+    /// The pipeline to run: the requested one, if the project's state allows it.
     fn decide(&self) -> Result<Pipeline> {
         let paths = &self.request.paths;
         match (self.goal, paths.is_deployed()) {
             (Goal::Push | Goal::Restart, true) => Ok(Pipeline::Upgrade),
             (Goal::Push | Goal::Restart, false) => Ok(Pipeline::Deploy),
             (Goal::Pipeline(Pipeline::Deploy), true) => bail!(
-                "{0} is deployed already: release {1} is the current one. Bring it to the newest commit with `gatling upgrade {0}`",
+                "{0} is already deployed; the current release is {1}. To deploy the latest commit: gatling upgrade {0}",
                 paths.name,
                 paths.current_release().unwrap_or_default()
             ),
             (Goal::Pipeline(Pipeline::Upgrade), false) => {
-                bail!("{0} is not deployed yet: deploy it the first time with `gatling deploy {0}`", paths.name)
+                bail!("{0} is not deployed yet; deploy it with `gatling deploy {0}`", paths.name)
             }
             (Goal::Pipeline(pipeline), _) => Ok(pipeline),
         }
     }
 
-    /// What killed runs have left is set right.
+    /// Notes that the files that killed runs had changed are restored.
     fn settle_killed(&mut self) {
         for killed in self.killed.drain(..) {
-            // Where it can't be noted, the next run looks again.
+            // If this can't be noted, the next run restores them again.
             _ = self.runs.note_recovery(&killed, &self.request.id);
         }
     }
@@ -263,28 +260,28 @@ impl<'a> Run<'a> {
         }))
     }
 
-    /// Whether a run that this one waited for deployed this very commit, and no other since.
+    /// Whether a run that this one waited for has deployed this commit, and no later run another one.
     fn was_deployed_meanwhile(&self, commit: &str) -> Result<bool> {
-        let latest = self.runs.latest(LOOKED_AT)?;
+        let latest = self.runs.latest(LATEST_RUNS)?;
         let others = latest.into_iter().filter(|(id, _)| *id != self.request.id).filter_map(|(_, run)| run.ok());
-        // Those that had nothing to do have no commit, nor has a restart.
+        // Runs that had nothing to do, and restarts, have no commit.
         let has_commit = |other: &Summary| other.commit.as_ref().is_some_and(|commit| !commit.is_empty());
         let latest = others.filter(has_commit).max_by_key(|other| other.finished_at);
         Ok(latest.is_some_and(|latest| latest.state == State::Succeeded && latest.commit.as_deref() == Some(commit)))
     }
 }
 
-/// How many of the latest runs are looked at, at most: those that could still matter.
-const LOOKED_AT: usize = 20;
+/// How many of the latest runs are read.
+const LATEST_RUNS: usize = 20;
 
 /// Keeps the values of the project's `.env` out of the journal.
 fn hide_secrets(paths: &ProjectPaths, events: &Events) {
-    // Where it can't be read, the run ends before anything gets its values.
+    // If the file can't be read, the run fails before any program gets its values.
     let dotenv = Dotenv::read(&paths.dotenv()).unwrap_or_default();
     events.hide(Redactor::new(dotenv.iter(), &[]));
 }
 
-/// Makes the secret that a Phoenix app needs, where none is set.
+/// Generates the secret that a Phoenix app needs, if none is set.
 fn make_secret(paths: &ProjectPaths, events: &Events) -> Result<()> {
     let _alone = Lock::take(&paths.state_dir().join("config.lock"), |_| {})?;
     let mut dotenv = Dotenv::read(&paths.dotenv())?;
@@ -297,12 +294,12 @@ fn make_secret(paths: &ProjectPaths, events: &Events) -> Result<()> {
     Ok(())
 }
 
-/// Compiles the hooks that were pushed, while the run that is under way has the build dir.
+/// Compiles the pushed hooks while another run still uses the build dir.
 fn compile_pushed_hooks(request: &Request) {
     let pipeline = match request.goal {
-        // By the time that this one's turn comes the project is deployed, if all goes well.
+        // If the other run succeeds, the project is deployed when this run begins.
         Goal::Push => Pipeline::Upgrade,
-        // What is unloaded is what is in the build dir, whatever was pushed.
+        // An unload uses the hooks in the build dir, not the pushed ones.
         Goal::Pipeline(Pipeline::Unload) | Goal::Restart => return,
         Goal::Pipeline(pipeline) => pipeline,
     };
@@ -330,7 +327,7 @@ fn success(done: &Done, begun: Instant) -> Event {
     Event::Ended { outcome, seconds, error: Vec::new(), serving: None, again: None, places }
 }
 
-/// What failed, what serves now, and what to do.
+/// What failed, what is serving now, and what to do.
 fn failure(request: &Request, goal: Goal, error: &anyhow::Error, begun: Instant) -> Event {
     Event::Ended {
         outcome: Outcome::Failed,
@@ -342,7 +339,7 @@ fn failure(request: &Request, goal: Goal, error: &anyhow::Error, begun: Instant)
     }
 }
 
-/// The command that tries it again.
+/// The command that tries again.
 fn again(request: &Request, goal: Goal) -> String {
     let paths = &request.paths;
     let command = match goal {

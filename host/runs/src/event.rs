@@ -45,14 +45,14 @@ pub enum Event {
         /// The version of Gatling.
         gatling: String,
     },
-    /// It waits until another run of the project has ended.
+    /// The run waits for another run of the project.
     Waiting {
-        /// What that run says of itself.
+        /// A description of that run.
         holder: String,
     },
-    /// It waits no longer.
+    /// The wait is over.
     Waited,
-    /// It is known what will be done.
+    /// Gatling knows what it will do.
     Planned {
         /// The pipeline.
         pipeline: String,
@@ -69,7 +69,7 @@ pub enum Event {
         /// The steps, in order.
         steps: Vec<String>,
     },
-    /// The hooks file was looked into.
+    /// The hooks file was inspected.
     HooksLoaded {
         /// Its name.
         file: String,
@@ -85,7 +85,7 @@ pub enum Event {
     StepEnded {
         /// Its name.
         step: String,
-        /// Whether it did all that it should.
+        /// Whether it succeeded.
         ok: bool,
         /// How long it took, in seconds.
         seconds: f64,
@@ -97,7 +97,7 @@ pub enum Event {
         /// The hooks file that it is in.
         file: String,
     },
-    /// A hook has returned, or was ended.
+    /// A hook has returned, or was stopped.
     HookEnded {
         /// Its name.
         hook: String,
@@ -110,15 +110,15 @@ pub enum Event {
     Command {
         /// The command line, as a person would type it.
         line: String,
-        /// Whether it is only of interest to those who look for a fault.
+        /// Whether users see it only with `--verbose`.
         #[serde(default, skip_serializing_if = "is_false")]
         quiet: bool,
     },
     /// The program has ended.
     CommandEnded {
-        /// How: `exited with status 0`, or the error that kept it from starting.
+        /// How: `exited with status 0`, or the error if it was not started.
         status: String,
-        /// Whether it ended well.
+        /// Whether it succeeded.
         ok: bool,
         /// How long it ran, in seconds.
         seconds: f64,
@@ -127,34 +127,34 @@ pub enum Event {
     Output {
         /// One or several lines, without the last line end.
         text: String,
-        /// Whether the last line goes on with the next output.
+        /// Whether the last line continues in the next output.
         #[serde(default, skip_serializing_if = "is_false")]
         open: bool,
     },
-    /// Output that was left out, because the step or hook wrote more than the journal keeps.
+    /// Output was left out, because the step or hook wrote more than the journal keeps.
     OutputCut {
-        /// How much was left out, in bytes.
+        /// The number of bytes that were left out.
         bytes: u64,
     },
     /// A hook wrote to the log.
     Log {
-        /// How much it matters.
+        /// Its severity.
         level: Level,
         /// What it wrote.
         text: String,
     },
-    /// Gatling has something to say.
+    /// A note from Gatling.
     Note {
-        /// How much it matters.
+        /// Its severity.
         level: Level,
-        /// What it is: one or several lines.
+        /// One or several lines.
         text: String,
     },
-    /// A hook used something that it was granted.
+    /// A hook used a grant.
     GrantUsed {
         /// The key of the grant: `run`, `read`, `write`, `http` or `env`.
         grant: String,
-        /// What it used it for.
+        /// What the hook used it for.
         what: String,
     },
     /// A hook asked for something that it was not granted.
@@ -164,14 +164,13 @@ pub enum Event {
         /// What it asked for, and the line that would grant it.
         message: String,
     },
-    /// Something outside the run's own files is about to be changed. It is written, and on the disk,
-    /// before anything is changed.
+    /// Something outside of the run's own files is about to be changed. This event is on the disk before the change.
     Changing {
         /// What is changed.
         change: Change,
         /// What it is changed to.
         to: String,
-        /// What would undo it, as actions; none where it can only be finished.
+        /// The actions that would undo it, if it can be undone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undo: Option<Value>,
     },
@@ -187,7 +186,7 @@ pub enum Event {
         /// Whether that went well.
         ok: bool,
     },
-    /// This run was killed; another one has set right what it left.
+    /// This run was killed, and another run has cleaned up what it left.
     Recovered {
         /// The id of that run.
         by: String,
@@ -196,18 +195,18 @@ pub enum Event {
     Ended {
         /// How.
         outcome: Outcome,
-        /// How long it took, in seconds, waiting for other runs not included.
+        /// How long it took, in seconds, without the time that it waited for other runs.
         seconds: f64,
         /// What failed, and why: an error with its causes.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         error: Vec<String>,
-        /// What serves by now.
+        /// What is serving now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         serving: Option<Serving>,
         /// The command that tries it again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         again: Option<String>,
-        /// Host names or the port at which the app can be reached.
+        /// The host names at which the app is served, or its port.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         places: Vec<String>,
     },
@@ -217,8 +216,8 @@ pub enum Event {
 }
 
 impl Event {
-    /// Changes every text of the event that can come from outside, such as what programs write. Names that
-    /// Gatling decides on are left as they are.
+    /// Applies `change` to every text of the event that can come from outside, such as the output of programs, but not to
+    /// names that Gatling chooses.
     pub fn change_texts(&mut self, change: impl Fn(&str) -> String) {
         let mut all: Vec<&mut String> = Vec::new();
         match self {

@@ -17,15 +17,15 @@ pub trait Sink: Send + Sync {
     /// Takes an event.
     fn take(&self, event: Event);
 
-    /// Returns when everything that was taken is on the disk, where it is kept there.
+    /// Returns when all events are on the disk, if this sink keeps them there.
     ///
     /// # Errors
-    /// When it isn't.
+    /// When they can't be written.
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Has no secret value of these variables be written down from now on.
+    /// Keeps the values of `redactor` out of all further events.
     fn hide(&self, _redactor: Redactor) {}
 }
 
@@ -39,7 +39,7 @@ impl Events {
         Self(Arc::new(sink))
     }
 
-    /// Events that go nowhere.
+    /// Events that are discarded.
     #[must_use]
     pub fn none() -> Self {
         struct Nowhere;
@@ -49,58 +49,57 @@ impl Events {
         Self::new(Nowhere)
     }
 
-    /// An event.
+    /// Emits an event.
     pub fn emit(&self, event: Event) {
         self.0.take(event);
     }
 
-    /// Something about what happens.
+    /// Emits a note for users.
     pub fn note(&self, text: impl Into<String>) {
         self.emit(Event::Note { level: Level::Info, text: text.into() });
     }
 
-    /// Something that the user should know, and that is no failure.
+    /// Emits a warning.
     pub fn warn(&self, text: impl Into<String>) {
         self.emit(Event::Note { level: Level::Warning, text: text.into() });
     }
 
-    /// Something for those who look for a fault.
+    /// Emits a note that users see only with `--verbose`.
     pub fn debug(&self, text: impl Into<String>) {
         self.emit(Event::Note { level: Level::Debug, text: text.into() });
     }
 
-    /// Something is about to be changed. Returns when that is on the disk.
+    /// Something is about to be changed. Returns when this event is on the disk.
     ///
     /// # Errors
-    /// When it can't be written: nothing must be changed then, as nobody could finish or undo it.
+    /// When it can't be written. Then nothing must be changed, because no later run could finish or undo it.
     pub fn changing(&self, change: Change, to: impl Into<String>, undo: Option<serde_json::Value>) -> Result<()> {
         self.emit(Event::Changing { change, to: to.into(), undo });
         self.0.sync().context(
-            "what is about to be changed cannot be noted in the run's journal, so it is not changed; is the disk full? See \
-             `df -h`",
+            "cannot write the next change to the run's journal, so nothing is changed; is the disk full? See `df -h`",
         )
     }
 
-    /// It was changed.
+    /// The change was made.
     pub fn changed(&self, change: Change) {
         self.emit(Event::Changed { change });
-        // It was changed, whether that can be noted or not. What reads the journal looks again.
+        // If this can't be written, whoever reads the journal checks what is there.
         _ = self.0.sync();
     }
 
-    /// Returns when all that happened is on the disk, or can't be.
+    /// Returns when all events are on the disk, or can't be written.
     pub fn sync(&self) {
         _ = self.0.sync();
     }
 
-    /// Has no value of `redactor` be written down from now on.
+    /// Keeps the values of `redactor` out of all further events.
     pub fn hide(&self, redactor: Redactor) {
         self.0.hide(redactor);
     }
 }
 
-/// The journal of a run, which is under way as long as this lives. The process that has it holds a
-/// lock on the file: so others know whether a journal without an end is one of a run that was killed.
+/// The journal of a run in progress. As long as this value lives, the process holds a lock on the file, so that others
+/// can tell a run in progress from one that was killed.
 pub struct Journal {
     state: Mutex<State>,
 }
@@ -108,18 +107,18 @@ pub struct Journal {
 struct State {
     file: File,
     redactor: Redactor,
-    /// How much output of a step or hook is kept, in bytes.
+    /// How many bytes of output are kept for each step and hook.
     most: usize,
     share: Share,
-    /// Why the last event could not be written, if it couldn't.
+    /// The error of the last write, if it failed.
     failed: Option<io::ErrorKind>,
 }
 
 impl Journal {
-    /// Begins a journal. Of the output of each step and hook it keeps `most` bytes.
+    /// Creates a journal that keeps `most` bytes of the output of each step and hook.
     ///
     /// # Errors
-    /// When the file is there already, or can't be made.
+    /// When the file exists, or can't be created.
     pub fn create(path: &Path, most: usize) -> Result<Self> {
         let create = || -> io::Result<File> {
             let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
@@ -171,7 +170,7 @@ impl State {
         }
     }
 
-    /// No more output belongs to what was under way.
+    /// The step or hook has no more output.
     fn end_output(&mut self) {
         let share = std::mem::replace(&mut self.share, Share::new(self.most));
         let rest = share.finish(&self.redactor);
@@ -199,7 +198,7 @@ impl State {
         self.append(&event);
     }
 
-    /// A journal on a full disk must not end a deployment that can still go well.
+    /// A full disk must not end a deployment that can still succeed.
     fn append(&mut self, event: &Event) {
         let Ok(mut line) = serde_json::to_vec(&Entry::now(event.clone())) else { return };
         line.push(b'\n');

@@ -88,7 +88,7 @@ fn a_read_only_deploy_folder_is_refused() {
         let folder = server.deploy_dir().display().to_string();
         format!("mount --bind {folder} {folder}; mount -o remount,ro,bind {folder}")
     };
-    assert_push_refused_with_mounts(mounts, &["deployments/hello cannot be written to", "make it writable"]);
+    assert_push_refused_with_mounts(mounts, &["deployments/hello is not writable", "make it writable"]);
 }
 
 #[test]

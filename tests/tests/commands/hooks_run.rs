@@ -83,7 +83,7 @@ fn a_failure_is_made_up_for_the_hook_that_wants_one_or_given_in_part() {
     let failure = env_file(&sandbox, r#"{"massage": "no"}"#);
     let words = [r#"the failure record has no field "massage"; did you mean "message"?"#, "env.json"];
     run(&sandbox, &["hooks", "run", &file, "on_failure", "--failure", &failure], 1, &words);
-    let words = ["--failure is for the hook on_failure, and not for before_mix_release"];
+    let words = ["--failure can only be used with the hook on_failure, not with before_mix_release"];
     run(&sandbox, &["hooks", "run", &file, "before_mix_release", "--failure", &failure], 2, &words);
     run(&sandbox, &["hooks", "run", &file, "on_failur"], 2, &["did you mean on_failure?"]);
 }

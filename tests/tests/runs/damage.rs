@@ -93,10 +93,10 @@ fn what_was_never_run_and_runs_that_there_are_not_are_named() {
     for command in ["log", "report"] {
         assert!(
             gatling(sandbox, &[command, "idle"], 1)
-                .says("idle was not run yet: push to it, or run `gatling deploy idle`")
+                .says("idle has no runs yet: push to it, or run `gatling deploy idle`")
         );
     }
-    assert!(gatling(sandbox, &["history", "idle"], 0).says("idle was not run yet"));
+    assert!(gatling(sandbox, &["history", "idle"], 0).says("idle has no runs yet"));
     for command in ["log", "report"] {
         let output = gatling(sandbox, &[command, "hello", "1999"], 2);
         assert!(output.says("there is no run \"1999\" of hello; the latest is "), "{output:?}");

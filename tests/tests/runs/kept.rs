@@ -47,7 +47,7 @@ fn a_run_that_was_killed_is_known_as_one() {
     kill_process(sandbox.worker().unwrap(), Signal::KILL).unwrap();
 
     let output = push.end().unwrap();
-    assert!(output.says("its process was killed by signal 9 before it was done"), "{output:?}");
+    assert!(output.says("the run's process was killed by signal 9 before the run ended"), "{output:?}");
     assert!(output.says("hello 0.1.0 is serving."), "{output:?}");
     let build_dir = sandbox.home().join("hello");
     waiting::wait_for("an idle build dir", || processes::of(&build_dir).is_empty().then_some(())).unwrap();

@@ -13,7 +13,7 @@ use crate::facts::Gathered;
 use crate::perform::Performer;
 use crate::{hooks, serving};
 
-/// A pipeline under way.
+/// A pipeline that is being carried out.
 pub(super) struct Execution<'a> {
     facts: &'a Facts,
     performer: Performer<'a>,
@@ -23,7 +23,7 @@ pub(super) struct Execution<'a> {
     events: &'a Events,
     run_id: &'a str,
     started_at: SystemTime,
-    /// The step and the hook that were begun last.
+    /// The step and the hook that began last.
     under_way: Option<UnderWay>,
 }
 
@@ -56,11 +56,11 @@ impl<'a> Execution<'a> {
         Ok(Self { facts, performer, gathered, plan, hooks, events, run_id, started_at, under_way: None })
     }
 
-    /// Carries out the pipeline. If it fails, calls the hook for that.
+    /// Carries out the pipeline. If it fails, calls the hook `on_failure`.
     ///
     /// # Errors
-    /// At the first step or hook that fails; nothing after it is run. Before the first step when a program
-    /// is missing, or a folder can't be written to: whatever can be known by then.
+    /// At the first step or hook that fails; nothing after it runs. Before the first step, if a program is missing or a
+    /// folder is not writable: problems that can be found by then.
     pub(super) fn run(&mut self) -> Result<()> {
         let result = self.check().and_then(|()| self.carry_out_steps());
         if let Err(error) = &result {
@@ -94,7 +94,7 @@ impl<'a> Execution<'a> {
         self.call(hook, None)
     }
 
-    /// Calls the hook for a failure, if there is one. Its own failure changes nothing: the run has failed.
+    /// Calls the hook `on_failure`, if there is one. If it fails too, this is only a warning.
     fn report_failure(&self, error: &anyhow::Error) {
         let hook = Hook { pipeline: self.facts.pipeline.name(), point: HookPoint::OnFailure };
         if !self.hooks.has(&hook) {
@@ -149,9 +149,8 @@ impl<'a> Execution<'a> {
     }
 }
 
-/// Whether the new release was switched in: it is the current one, and no release that was current when the
-/// facts were gathered has its name. A first release is current before it is started; that it was brought to life
-/// is noted elsewhere.
+/// Whether the new release has replaced the old one: it is the current release, and its name is new. The first release
+/// is the current one before it is started; the deployed marker says whether it was.
 fn has_traffic_moved(facts: &Facts) -> bool {
     facts.paths.is_deployed() && facts.paths.current_release() == Some(facts.release())
 }
@@ -168,14 +167,14 @@ fn planned(facts: &Facts) -> Event {
     }
 }
 
-/// Whether every program that the steps will run is there.
+/// Fails if a program that the steps run is missing.
 fn check_programs(plan: &Plan) -> Result<()> {
     for (step, action) in plan.actions() {
         for command in action.commands() {
-            // A path to a program may be what an earlier step makes.
+            // A program with a path may be created by an earlier step.
             if let Some(program) = command.missing().filter(|program| !program.contains('/')) {
                 let error = gatling_process::CommandError::NotFound { program: program.to_owned() };
-                return Err(error).with_context(|| format!("the step {step} needs a program that is missing"));
+                return Err(error).with_context(|| format!("a program that the step {step} needs is missing"));
             }
         }
     }
@@ -186,8 +185,8 @@ fn check_folders(facts: &Facts) -> Result<()> {
     for folder in [&facts.deploy_dir, &facts.build_dir] {
         if folder.is_dir() && rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_err() {
             bail!(
-                "the folder {0} cannot be written to: look at it with `ls -ld {0}` and `findmnt -T {0}`, and make it writable for \
-                 the user who deploys",
+                "the folder {0} is not writable: check it with `ls -ld {0}` and `findmnt -T {0}`, and make it writable for the user \
+                 who deploys",
                 folder.display()
             );
         }

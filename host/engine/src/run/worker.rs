@@ -1,5 +1,5 @@
-//! The worker: a run in a session of its own, which outlives the connection of the user who pushed.
-//! The process that was asked only follows the journal.
+//! The worker: a process in its own session that carries out a run and outlives the connection of the user who pushed.
+//! The process that the user started only follows the journal.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -24,10 +24,10 @@ use super::Request;
 use super::follow::{Follower, Show};
 use crate::{serving, toolchain};
 
-/// How often the journal is looked at.
+/// How often to look for new events in the journal.
 const FOLLOW: Duration = Duration::from_millis(20);
 
-/// What git sets for its hooks, and what would lead git commands inside mix astray.
+/// Variables that git sets for its hooks. They would redirect the git commands that mix runs.
 const GIT_VARIABLES: [&str; 7] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -38,8 +38,8 @@ const GIT_VARIABLES: [&str; 7] = [
     "GIT_QUARANTINE_PATH",
 ];
 
-/// Starts a worker for the request, shows its events as they come, and returns its exit code. When
-/// nobody watches any more, the worker goes on.
+/// Starts a worker for the request, shows its events as they happen, and returns its exit code. If this process ends
+/// earlier, the worker continues.
 ///
 /// # Errors
 /// When the worker can't be started, or its journal can't be written.
@@ -49,7 +49,7 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
     make_private(runs.dir())?;
     let folder = runs.make_folder(&request.id)?;
     let operator = OperatorSettings::read(&paths.roots.config)?;
-    // Whatever it has to say before it has a journal, or when it crashes.
+    // For errors before the worker has a journal, and for crashes.
     let errors = folder.join("errors.txt");
     let mut command = Command::new(env::current_exe().context("cannot find the gatling program itself")?);
     command
@@ -95,7 +95,7 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
         let watched = follower.show_new(show).is_ok();
         if let Some(status) = status {
             if !follower.has_ended() {
-                // It can be that nobody reads that.
+                // The user may be gone.
                 _ = show.show(&Entry::now(if status.success() {
                     unwritten(request)
                 } else {
@@ -108,7 +108,7 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
         if interrupted.load(Ordering::Relaxed) {
             _ = show.end();
             eprintln!(
-                "gatling: the run goes on without you; to watch it: gatling log {} {} --follow",
+                "gatling: the run continues on the server; to follow it: gatling log {} {} --follow",
                 paths.name, request.id
             );
             return Ok(130);
@@ -126,30 +126,30 @@ fn private_file(path: &Path) -> Result<File> {
     options.open(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Removes a file that nobody has written anything to.
+/// Removes the file if it is empty.
 fn remove_if_empty(path: &Path) {
     if fs::metadata(path).is_ok_and(|file| file.len() == 0) {
-        // One that stays does no harm.
+        // An empty file does no harm.
         _ = fs::remove_file(path);
     }
 }
 
-/// What there is to say of a run that went well and could not write so.
+/// The last event of a run that succeeded but could not write this to its journal.
 fn unwritten(request: &Request) -> Event {
     let text = format!(
-        "the run has ended well, but its journal could not be written to the end; is the disk full? See `df -h {}`",
+        "the run succeeded, but its journal is incomplete; is the disk full? See `df -h {}`",
         request.paths.state_dir().display()
     );
     Event::Note { level: Level::Warning, text }
 }
 
-/// The end of a run that could not speak for itself.
+/// The last event of a run whose worker ended without writing it.
 fn death(request: &Request, status: ExitStatus, errors: &Path) -> Event {
     let said = fs::read_to_string(errors).unwrap_or_default();
     let mut error = vec![match status.code() {
-        None => format!("its process {} before it was done", describe(status)),
+        None => format!("the run's process {} before the run ended", describe(status)),
         Some(_) => format!(
-            "its process {}, and its journal ends before that; is the disk full? See `df -h {}`",
+            "the run's process {}, and its journal is incomplete; is the disk full? See `df -h {}`",
             describe(status),
             request.paths.state_dir().display()
         ),
@@ -165,22 +165,22 @@ fn death(request: &Request, status: ExitStatus, errors: &Path) -> Event {
     }
 }
 
-/// The variables that a run needs beside those that it inherits: the `PATH`, a locale, and one by which
-/// mise trusts the build dir.
+/// The variables that a run needs in addition to the inherited ones: the `PATH`, a locale, and one that makes mise trust
+/// the build dir.
 #[must_use]
 pub fn environment(paths: &ProjectPaths, operator: &OperatorSettings) -> Vec<(&'static str, OsString)> {
     let shims = env::home_dir().map(|home| toolchain::shims(&home)).unwrap_or_default();
     let path = search_path(&operator.path, &shims, &env::var_os("PATH").unwrap_or_default());
     let mut variables = vec![("PATH", path), toolchain::mise_trust(&paths.build_dir())];
     if ["LANG", "LC_ALL", "LC_CTYPE"].iter().all(|name| env::var_os(name).is_none()) {
-        // Without any, Elixir takes file names and output for Latin-1.
+        // Without a locale, Elixir reads file names and output as Latin-1.
         variables.push(("LANG", "C.UTF-8".into()));
     }
     variables
 }
 
-/// `PATH` with the operator's folders before it, then those of version managers, and behind it those
-/// where Debian keeps nginx and service: a push over ssh comes with a shorter one.
+/// The operator's folders, those of version managers, the inherited `PATH`, and the folders in which Debian installs
+/// nginx and service: a push over ssh inherits a shorter `PATH`.
 fn search_path(operator: &[PathBuf], shims: &[PathBuf], own: &OsStr) -> OsString {
     let system = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
     let mut folders = Vec::new();

@@ -17,7 +17,7 @@ use super::{UsageError, loaded, print, print_json_line, say, secret};
 ///
 /// The variables are in deployments/PROJECT/.env, which only its owner can read. Each release keeps a
 /// copy of its own: a change reaches the app with the next push, or with `gatling restart PROJECT`.
-/// PORT changes with a push or `gatling upgrade` only, because nginx has to follow.
+/// PORT changes only with a push or `gatling upgrade`, because nginx's site must change with it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -126,7 +126,7 @@ fn read_value(project: &ProjectName, pairs: &mut [(&str, Cow<'_, str>)]) -> Resu
         }
         let names: Vec<_> = asked.iter().map(|(name, _)| format!("{name}=-")).collect();
         let message = format!(
-            "{}: only one value can be read from standard input; set the others with calls of their own",
+            "{}: only one value can be read from standard input; set each of the others with its own command",
             names.join(", ")
         );
         return Err(UsageError(message).into());

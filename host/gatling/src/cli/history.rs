@@ -27,7 +27,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let runs = runs_of(&args.project)?.latest(args.number)?;
     if !args.json {
         say(&if runs.is_empty() {
-            format!("{} was not run yet: push to it, or run `gatling deploy {0}`\n", args.project)
+            format!("{} has no runs yet: push to it, or run `gatling deploy {0}`\n", args.project)
         } else {
             tables::history(&runs)
         })?;

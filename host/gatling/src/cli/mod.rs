@@ -1,4 +1,4 @@
-//! The command line. Each command has a file of its own that talks to people and decides nothing.
+//! The command line. Each command has its own file, which parses arguments and prints results.
 
 mod compile;
 mod config;
@@ -49,7 +49,7 @@ struct Cli {
 }
 
 const ENVIRONMENT: &str = "\
-Start with `gatling load PROJECT` on the server, then push to it. `gatling help COMMAND` says more about each.
+Start with `gatling load PROJECT` on the server, then push to it. For details: gatling help COMMAND
 
 Environment:
   GATLING_HOME           the folder of projects and deployments (default: your home)
@@ -185,17 +185,17 @@ fn runs_of(name: &ProjectName) -> Result<Runs> {
 fn known_run(runs: &Runs, project: &ProjectName, asked: Option<&str>) -> Result<String> {
     let ids = runs.ids()?;
     let Some(latest) = ids.first() else {
-        bail!("{project} was not run yet: push to it, or run `gatling deploy {project}`");
+        bail!("{project} has no runs yet: push to it, or run `gatling deploy {project}`");
     };
     let Some(asked) = asked else { return Ok(latest.clone()) };
     let mut meant = ids.iter().filter(|id| id.starts_with(asked));
     match (meant.next(), meant.next()) {
         (Some(id), None) => Ok(id.clone()),
         (Some(id), Some(_)) if id == asked => Ok(id.clone()),
-        (Some(one), Some(other)) => {
-            Err(UsageError(format!("several runs begin with {asked:?}, such as {one} and {other}: say more of it"))
-                .into())
-        }
+        (Some(one), Some(other)) => Err(UsageError(format!(
+            "several runs start with {asked:?}, such as {one} and {other}: give more of its characters"
+        ))
+        .into()),
         (None, _) => Err(UsageError(format!(
             "there is no run {asked:?} of {project}; the latest is {latest}. See `gatling history {project}`"
         ))

@@ -9,9 +9,9 @@ use super::show::ShowArgs;
 
 /// Restart the app, with what `gatling config` has set by now
 ///
-/// Where the environment has changed, the release that serves is copied and started with the new
-/// one; if that doesn't answer, the release is put back with the environment that it had. PORT
-/// changes with an upgrade only, because nginx has to follow.
+/// If the environment has changed, a copy of the current release is started with it; if the copy doesn't
+/// answer, the release is restored with its old environment. PORT changes only with an upgrade, because
+/// nginx's site must change with it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project

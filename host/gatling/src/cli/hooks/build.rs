@@ -66,8 +66,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         built.hooks().join(", ")
     ))?;
     if args.precompile {
-        let how = compiled
-            .map_or("its code was compiled before".to_owned(), |time| format!("compiled in {}", duration(time)));
+        let how = compiled.map_or("already compiled".to_owned(), |time| format!("compiled in {}", duration(time)));
         say(&format!("  {how}\n"))?;
     }
     Ok(0)

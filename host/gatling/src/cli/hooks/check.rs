@@ -135,7 +135,7 @@ fn text(report: &Report) -> String {
     let contract = inspection.contract.iter().map(|version| format!("  gatling:hooks@{version}")).collect::<String>();
     let mut text = format!("{}{size}{contract}\n", report.path.display());
     for hook in &inspection.hooks {
-        let place = hook.place.as_deref().unwrap_or("no hook");
+        let place = hook.place.as_deref().unwrap_or("not a hook");
         let note = if hook.status == Status::Ok && !hook.message.is_empty() {
             format!("  ({})", hook.message)
         } else {
@@ -144,7 +144,7 @@ fn text(report: &Report) -> String {
         text += &format!("  {:<11} {:<32} {place}{note}\n", hook.status.name(), hook.name);
     }
     if inspection.hooks.is_empty() && inspection.problems.is_empty() {
-        text += "  exports no hooks: nothing of it will be called\n";
+        text += "  exports no hooks, so Gatling calls nothing in it\n";
     }
     for grant in &report.can_ask_for {
         let granted = list(&grant.granted);
@@ -152,7 +152,7 @@ fn text(report: &Report) -> String {
         text += &format!("  can ask for {:<6} granted: {granted}{cap}\n", grant.key);
     }
     match report.compiled {
-        Some(Compiled::Already) => text += "  its code was compiled before\n",
+        Some(Compiled::Already) => text += "  already compiled\n",
         Some(Compiled::Milliseconds(time)) => {
             text += &format!("  compiled in {}\n", duration(Duration::from_millis(time)));
         }

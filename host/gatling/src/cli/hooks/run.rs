@@ -89,7 +89,11 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         None => made_up(&file, pipeline, args.env.as_deref())?,
     };
     if args.failure.is_some() && hook.point != HookPoint::OnFailure {
-        return Err(UsageError(format!("--failure is for the hook on_failure, and not for {}", hook.name())).into());
+        return Err(UsageError(format!(
+            "--failure can only be used with the hook on_failure, not with {}",
+            hook.name()
+        ))
+        .into());
     }
     let failure = failure(pipeline, &input.env, args.failure.as_deref())?;
     let lines = Lines::new(!args.json);
