@@ -9,7 +9,7 @@ use super::{print_json_line, runs_of, say};
 
 /// List the runs of a project, the latest first
 ///
-/// The operator's file sets how many are kept: `keep` under [runs]. `gatling log PROJECT RUN` shows
+/// The operator's file sets how many are kept: `runs.keep`. `gatling log PROJECT RUN` shows
 /// one of them, and `gatling report PROJECT RUN` makes an HTML page about it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
