@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use gatling_tests::component::{USE, component_around, contract};
 use gatling_tests::{Gate, Project, Running, Sandbox, processes, waiting};
 use rustix::process::{Signal, kill_process};
 
@@ -158,4 +159,36 @@ fn push_and_kill_during_checkout(sandbox: &Sandbox, hello: &Project<'_>) {
     kill_process(sandbox.worker().expect("a run is in progress"), Signal::KILL).unwrap();
     push.end().unwrap();
     fs::write(&open, "").unwrap();
+}
+
+/// A component whose hook `after_upgrade_service` never returns.
+fn endless() -> Vec<u8> {
+    let module = r#"(module
+      (memory (export "memory") 1)
+      (func (export "after-upgrade-service") (param i32) (loop (br 0)))
+      (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))"#;
+    component_around(module, &format!("{USE} export after-upgrade-service: func(env: env);"), &[&contract()])
+}
+
+#[test]
+fn a_push_that_waited_for_a_killed_run_deploys_its_commit_unless_that_commit_really_serves() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    let first = hello.head().unwrap();
+    hello.set_version("0.2.0").unwrap();
+    fs::write(hello.dir().join("upgrade.wasm"), endless()).unwrap();
+    hello.commit("0.2.0").unwrap();
+    let second = hello.start_push(&["main"]).unwrap();
+    second.wait_for("after_upgrade_service").unwrap();
+    waiting::wait_for("0.2.0 to serve", || sandbox.get("/").ok().filter(|(_, text)| text == "hello 0.2.0\n")).unwrap();
+    hello.git(&["reset", "--quiet", "--hard", &first]).unwrap();
+    let back = hello.start_push(&["+main"]).unwrap();
+    back.wait_for("gatling: waiting for upgrade of hello").unwrap();
+
+    kill_worker(&sandbox, second);
+
+    let output = back.end().unwrap();
+    assert!(output.says("is serving at") && !output.says("nothing to do: main"), "{output:?}");
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
 }

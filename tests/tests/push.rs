@@ -108,6 +108,43 @@ fn a_push_of_the_same_version_deploys_its_changed_code() {
 }
 
 #[test]
+fn a_release_that_has_served_is_never_written_again() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    let releases = sandbox.home().join("deployments/hello/releases");
+    fs::write(releases.join("0.1.0/hello/mark"), "as it served").unwrap();
+    hello.set_version("0.2.0").unwrap();
+    hello.commit("0.2.0").unwrap();
+    hello.deploy().unwrap();
+
+    hello.set_version("0.1.0").unwrap();
+    hello.commit("Back to 0.1.0").unwrap();
+    hello.deploy().unwrap();
+
+    let current = fs::read_link(releases.join("../current")).unwrap();
+    assert_eq!(current.to_str(), Some("releases/0.1.0+2"));
+    assert_eq!(fs::read_to_string(releases.join("0.1.0/hello/mark")).unwrap(), "as it served");
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+}
+
+#[test]
+fn gatling_called_for_its_own_project_from_a_mix_task_is_refused_at_once() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    let mix_exs = hello.read("mix.exs").unwrap();
+    let call = "IO.puts(elem(System.cmd(\"gatling\", [\"upgrade\", \"hello\"], stderr_to_stdout: true), 0))\n";
+    hello.write("mix.exs", &format!("{call}{mix_exs}")).unwrap();
+    hello.commit("A mix.exs that calls gatling").unwrap();
+
+    let output = hello.deploy().unwrap();
+
+    assert!(output.says("this command was started by a run of hello"), "{output:?}");
+    assert_eq!(sandbox.run_folders("hello").len(), 1);
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+}
+
+#[test]
 fn changed_code_is_compiled_even_within_the_second_of_the_previous_build() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();

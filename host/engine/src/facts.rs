@@ -99,7 +99,7 @@ impl FactsDraft {
         if !tolerant {
             checks::check_https(&facts, &operator, &domains, &site)?;
         }
-        let release = release_name(paths, &facts.version, current.as_deref());
+        let release = release_name(paths, &facts.version);
         let upgrade_dir = paths.releases_dir().join(&release);
         let folder = facts.release_folder.as_ref();
         let folder = folder.map_or(paths.build_dir(), |folder| paths.build_dir().join(folder));
@@ -173,19 +173,15 @@ fn or_default<T: Default>(tolerant: bool, result: Result<T>) -> Result<T> {
     if tolerant { Ok(result.unwrap_or_default()) } else { result }
 }
 
-/// The name of a release's folder: its version. The folder of the running release is never changed, so if the same
-/// version is deployed again, a number is added.
-fn release_name(paths: &ProjectPaths, version: &str, current: Option<&str>) -> String {
-    if current != Some(version) && !current.is_some_and(|current| current.starts_with(&format!("{version}+"))) {
-        return version.to_owned();
-    }
-    numbered(paths, version)
-}
-
-/// An unused release name: the version with a number.
-pub(crate) fn numbered(paths: &ProjectPaths, version: &str) -> String {
-    let is_free = |name: &String| !paths.releases_dir().join(name).join(paths.name.as_str()).exists();
-    (2..).map(|number| format!("{version}+{number}")).find(is_free).expect("there is always another number")
+/// The name of the new release: its version, with a number if there is a release of that name. A release's folder is
+/// never written again, because the release may have served.
+pub(crate) fn release_name(paths: &ProjectPaths, version: &str) -> String {
+    let served = paths.served();
+    let is_free = |name: &String| {
+        !served.contains(name) && !paths.releases_dir().join(name).join(paths.name.as_str()).exists()
+    };
+    let numbered = (2..).map(|number| format!("{version}+{number}"));
+    std::iter::once(version.to_owned()).chain(numbered).find(is_free).expect("there is always another number")
 }
 
 /// The releases on the server: first those that never served, by name, then the others, in the order in which they

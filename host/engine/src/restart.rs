@@ -13,7 +13,7 @@ use gatling_pipeline::{Action, release_environment};
 use gatling_process::Command;
 use gatling_runs::{Change, Event, Events};
 
-use crate::facts::numbered;
+use crate::facts::release_name;
 use crate::facts::server::needs_sudo;
 use crate::perform::Performer;
 use crate::run::Goal;
@@ -31,7 +31,7 @@ pub(crate) fn restart(paths: &ProjectPaths, events: &Events) -> Result<Vec<Strin
     let folder = paths.releases_dir().join(&current);
     let environment = new_environment(paths, &folder, events)?;
     let is_changed = Dotenv::read(&folder.join(".env"))? != environment;
-    let release = if is_changed { numbered(paths, base(&current)) } else { current.clone() };
+    let release = if is_changed { release_name(paths, base(&current)) } else { current.clone() };
     events.emit(Event::Planned {
         pipeline: Goal::Restart.name(),
         version: base(&current).to_owned(),

@@ -5,6 +5,7 @@ mod execution;
 pub mod follow;
 pub mod worker;
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::thread;
 use std::time::Instant;
@@ -141,7 +142,7 @@ impl<'a> Run<'a> {
         let runs = Runs::below(&state_dir);
         let name = &request.paths.name;
         let mut waited = false;
-        let mut lock = Lock::take(&state_dir.join("lock"), |owner| {
+        let mut lock = Lock::take(&lock_file(&request.paths), |owner| {
             waited = true;
             events.emit(Event::Waiting { holder: owner.to_owned() });
             compile_pushed_hooks(request);
@@ -181,7 +182,7 @@ impl<'a> Run<'a> {
             );
         };
         if self.waited && self.request.goal == Goal::Push && self.was_deployed_meanwhile(&commit)? {
-            events.note(format!("nothing to do: the previous run has already deployed {branch} {}", short(&commit)));
+            events.note(format!("nothing to do: {branch} {} is already serving", short(&commit)));
             return Ok(Done::Unchanged);
         }
         self.lock.announce(&format!(
@@ -262,6 +263,10 @@ impl<'a> Run<'a> {
 
     /// Whether a run that this one waited for has deployed this commit, and no later run another one.
     fn was_deployed_meanwhile(&self, commit: &str) -> Result<bool> {
+        // A run that was killed may have replaced the release since.
+        if !serving::serves_commit(&self.request.paths, commit) {
+            return Ok(false);
+        }
         let latest = self.runs.latest(LATEST_RUNS)?;
         let others = latest.into_iter().filter(|(id, _)| *id != self.request.id).filter_map(|(_, run)| run.ok());
         // Runs that had nothing to do, and restarts, have no commit.
@@ -273,6 +278,11 @@ impl<'a> Run<'a> {
 
 /// How many of the latest runs are read.
 const LATEST_RUNS: usize = 20;
+
+/// The file that a run of the project has locked.
+fn lock_file(paths: &ProjectPaths) -> PathBuf {
+    paths.state_dir().join("lock")
+}
 
 /// Keeps the values of the project's `.env` out of the journal.
 fn hide_secrets(paths: &ProjectPaths, events: &Events) {

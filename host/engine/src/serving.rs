@@ -46,6 +46,13 @@ pub fn look(paths: &ProjectPaths) -> Serving {
     }
 }
 
+/// Whether a release of this commit serves now.
+#[must_use]
+pub fn serves_commit(paths: &ProjectPaths, commit: &str) -> bool {
+    let settings = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
+    settings.get("GATLING_COMMIT") == Some(commit) && matches!(look(paths), Serving::Serving { .. })
+}
+
 /// Whether the app's own process runs and listens on the port in the release's settings.
 fn answers(paths: &ProjectPaths) -> bool {
     let settings = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -13,14 +13,14 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 use std::{env, thread};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use gatling_config::folders::make_private;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::OperatorSettings;
 use gatling_process::describe;
 use gatling_runs::{Entry, Event, Level, Outcome, Runs};
 
-use super::Request;
+use super::{Request, lock_file};
 use super::follow::{Follower, Show};
 use crate::{serving, toolchain};
 
@@ -45,6 +45,13 @@ const GIT_VARIABLES: [&str; 7] = [
 /// When the worker can't be started, or its journal can't be written.
 pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
     let paths = &request.paths;
+    if is_inside_run(paths) {
+        bail!(
+            "this command was started by a run of {0}, from one of its hooks or mix tasks, and would wait for that run \
+             for ever. Remove the call of gatling from there; to deploy, push to {0}",
+            paths.name
+        );
+    }
     let runs = Runs::below(&paths.state_dir());
     make_private(runs.dir())?;
     let folder = runs.make_folder(&request.id)?;
@@ -117,6 +124,24 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
             return Ok(1);
         }
     }
+}
+
+/// Whether an ancestor of this process is the worker of a run of the project: it has the project's lock open.
+fn is_inside_run(paths: &ProjectPaths) -> bool {
+    let Ok(lock) = fs::metadata(lock_file(paths)) else { return false };
+    let has_lock_open = |pid: &u32| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let mut files = files.filter_map(|file| fs::metadata(file.path()).ok());
+        files.any(|file| (file.dev(), file.ino()) == (lock.dev(), lock.ino()))
+    };
+    std::iter::successors(parent_of("self"), |pid| parent_of(&pid.to_string())).any(|pid| has_lock_open(&pid))
+}
+
+/// The parent of a process, if it has one.
+fn parent_of(process: &str) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
+    (parent != 0).then_some(parent)
 }
 
 /// A new file that only its owner can read.

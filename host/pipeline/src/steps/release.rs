@@ -54,6 +54,7 @@ fn service_env(facts: &Facts) -> String {
         if facts.site.endpoints(host).https.is_some() || facts.operator.nginx.behind_proxy { "https" } else { "http" };
     let health = &facts.settings.health;
     let settings = [
+        ("COMMIT", facts.commit.clone()),
         ("PROGRAM", facts.mix.release.clone()),
         ("PORT", facts.available_port.to_string()),
         ("HOST", host.to_owned()),
