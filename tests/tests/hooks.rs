@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use gatling_tests::component::{USE, component_around, contract};
 use gatling_tests::{Output, Project, Sandbox, places};
 use serde_json::json;
 
@@ -134,4 +135,47 @@ fn assert_not_run(sandbox: &Sandbox, output: &Output) {
     assert!(output.says("hello is not deployed: no release is running"), "{output:?}");
     let runs = sandbox.runs("hello").unwrap();
     assert_eq!(runs.last().unwrap()["outcome"], "failed");
+}
+
+/// A component with hooks of `deploy`. `after_start_service` does what `body` says, in WebAssembly's text format.
+fn deploy_hooks(body: &str) -> Vec<u8> {
+    let names = ["after-start-service", "before-configure-nginx", "after-configure-nginx"];
+    let hook = |name: &&str| {
+        let body = if *name == names[0] { body } else { "" };
+        format!("(func (export \"{name}\") (param i32) {body})")
+    };
+    let module = format!(
+        "(module (memory (export \"memory\") 1) {}
+          (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))",
+        names.iter().map(hook).collect::<String>()
+    );
+    let exports: String = names.iter().map(|name| format!("export {name}: func(env: env);")).collect();
+    component_around(&module, &format!("{USE} {exports}"), &[&contract()])
+}
+
+#[test]
+fn a_first_deployment_that_failed_after_it_started_the_app_is_repeated_with_all_its_hooks() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    fs::write(hello.dir().join("deploy.wasm"), deploy_hooks("unreachable")).unwrap();
+    hello.commit("A hook that traps").unwrap();
+    let output = hello.push().unwrap();
+    assert!(output.says("deploy of hello failed: the hook after_start_service of deploy.wasm"), "{output:?}");
+    assert!(output.says("`gatling deploy hello`"), "{output:?}");
+    assert!(sandbox.run(&["upgrade", "hello"]).unwrap().says("run it again with `gatling deploy hello`"));
+
+    fs::write(hello.dir().join("deploy.wasm"), deploy_hooks("")).unwrap();
+    hello.commit("A hook that does not").unwrap();
+    let output = hello.deploy().unwrap();
+
+    assert!(output.says("  deploy"), "{output:?}");
+    for hook in ["after_start_service", "before_configure_nginx", "after_configure_nginx"] {
+        assert!(output.says(&format!("{hook}  (deploy.wasm)")), "{hook}: {output:?}");
+    }
+    let current = fs::read_link(sandbox.home().join("deployments/hello/current")).unwrap();
+    assert_eq!(current.to_str(), Some("releases/0.1.0+2"), "the release that served is not written again");
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+    hello.set_version("0.2.0").unwrap();
+    hello.commit("0.2.0").unwrap();
+    assert!(hello.deploy().unwrap().says("upgrade from 0.1.0+2"));
 }

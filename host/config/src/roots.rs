@@ -172,6 +172,12 @@ impl ProjectPaths {
         self.deploy_dir().join("deployed")
     }
 
+    /// The file that exists while the first deployment is not complete: some of its steps or hooks have yet to run.
+    #[must_use]
+    pub fn deploying_marker(&self) -> PathBuf {
+        self.deploy_dir().join("deploying")
+    }
+
     /// The file that records which releases have served, one per line, in order.
     #[must_use]
     pub fn served_file(&self) -> PathBuf {
@@ -286,6 +292,12 @@ impl ProjectPaths {
     #[must_use]
     pub fn is_deployed(&self) -> bool {
         self.deployed_marker().is_file() && self.current_release().is_some()
+    }
+
+    /// Whether all steps and hooks of the first deployment have run.
+    #[must_use]
+    pub fn is_deployment_complete(&self) -> bool {
+        self.is_deployed() && !self.deploying_marker().exists()
     }
 
     /// The name of the release that serves.

@@ -177,9 +177,8 @@ fn or_default<T: Default>(tolerant: bool, result: Result<T>) -> Result<T> {
 /// never written again, because the release may have served.
 pub(crate) fn release_name(paths: &ProjectPaths, version: &str) -> String {
     let served = paths.served();
-    let is_free = |name: &String| {
-        !served.contains(name) && !paths.releases_dir().join(name).join(paths.name.as_str()).exists()
-    };
+    let is_free =
+        |name: &String| !served.contains(name) && !paths.releases_dir().join(name).join(paths.name.as_str()).exists();
     let numbered = (2..).map(|number| format!("{version}+{number}"));
     std::iter::once(version.to_owned()).chain(numbered).find(is_free).expect("there is always another number")
 }

@@ -5,6 +5,7 @@ mod execution;
 pub mod follow;
 pub mod worker;
 
+use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::thread;
@@ -212,7 +213,7 @@ impl<'a> Run<'a> {
     /// The pipeline to run: the requested one, if the project's state allows it.
     fn decide(&self) -> Result<Pipeline> {
         let paths = &self.request.paths;
-        match (self.goal, paths.is_deployed()) {
+        match (self.goal, paths.is_deployment_complete()) {
             (Goal::Push | Goal::Restart, true) => Ok(Pipeline::Upgrade),
             (Goal::Push | Goal::Restart, false) => Ok(Pipeline::Deploy),
             (Goal::Pipeline(Pipeline::Deploy), true) => bail!(
@@ -220,6 +221,9 @@ impl<'a> Run<'a> {
                 paths.name,
                 paths.current_release().unwrap_or_default()
             ),
+            (Goal::Pipeline(Pipeline::Upgrade), false) if paths.is_deployed() => {
+                bail!("the first deployment of {0} is not complete: run it again with `gatling deploy {0}`", paths.name)
+            }
             (Goal::Pipeline(Pipeline::Upgrade), false) => {
                 bail!("{0} is not deployed yet; deploy it with `gatling deploy {0}`", paths.name)
             }
@@ -253,6 +257,10 @@ impl<'a> Run<'a> {
         let paths = &self.request.paths;
         let gathered = gather(paths, pipeline, source).map_err(|error| explain(error, &paths.build_dir()))?;
         Execution::load(&gathered, preload, &self.request.id, events)?.run()?;
+        if pipeline == Pipeline::Deploy {
+            // If this fails, the next push only runs the first deployment once more.
+            _ = fs::remove_file(paths.deploying_marker());
+        }
         let facts = &gathered.facts;
         Ok(Done::Serving(match (pipeline, facts.domains.as_slice()) {
             (Pipeline::Unload, _) => Vec::new(),
@@ -355,7 +363,7 @@ fn again(request: &Request, goal: Goal) -> String {
     let command = match goal {
         Goal::Pipeline(Pipeline::Unload) => "unload",
         Goal::Restart => "restart",
-        _ if paths.is_deployed() => "upgrade",
+        _ if paths.is_deployment_complete() => "upgrade",
         _ => "deploy",
     };
     format!("gatling {command} {}", paths.name)

@@ -20,8 +20,8 @@ use gatling_config::settings::OperatorSettings;
 use gatling_process::describe;
 use gatling_runs::{Entry, Event, Level, Outcome, Runs};
 
-use super::{Request, lock_file};
 use super::follow::{Follower, Show};
+use super::{Request, lock_file};
 use crate::{serving, toolchain};
 
 /// How often to look for new events in the journal.

@@ -46,7 +46,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
 
 /// The facts for a pipeline, by default the next one, based on the files that are in the build dir now.
 pub(super) fn facts(paths: &ProjectPaths, pipeline: Option<Pipeline>) -> Result<Facts> {
-    let next = if paths.is_deployed() { Pipeline::Upgrade } else { Pipeline::Deploy };
+    let next = if paths.is_deployment_complete() { Pipeline::Upgrade } else { Pipeline::Deploy };
     let repository = Repository::at(&paths.build_dir());
     take_environment_of_runs(paths)?;
     let gathered = gather(paths, pipeline.unwrap_or(next), &repository.checked_out()?);

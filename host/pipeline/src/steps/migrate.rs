@@ -18,6 +18,11 @@ pub(crate) fn ecto_setup(facts: &Facts) -> Result<Vec<Action>> {
     if facts.settings.migrate == Migrate::Switched(false) {
         return Ok(vec![Action::skip("gatling.toml sets `migrate = false`")]);
     }
+    if facts.previous_version.is_some() {
+        // The database was set up before the app was started; setting it up again could insert its seeds twice.
+        let migrate = from_release(facts);
+        return Ok(vec![migrate.unwrap_or_else(|| Action::skip("an earlier run has set up the database"))]);
+    }
     let folders = facts.mix.folders_with_alias(ALIAS);
     let mut actions: Vec<_> = match facts.mix.has_task(ALIAS) {
         true => vec![Action::run(facts.mix_call.command([ALIAS]))],

@@ -24,6 +24,9 @@ const SET_BY_RELEASE_SCRIPT: [&str; 5] = ["SELF", "REL_VSN_DIR", "RELEASE_ROOT",
 pub(crate) fn make_deploy_dir(facts: &Facts) -> Result<Vec<Action>> {
     let below = |name: &str| Action::MakeDir { path: facts.deploy_dir.join(name) };
     let mut actions = vec![below("releases"), below("log"), below("run")];
+    // It is removed at the end of the run.
+    let marker = facts.paths.deploying_marker();
+    actions.push(Action::WriteFile { path: marker, contents: String::new(), mode: 0o644 });
     actions.extend(make_upgrade_dir(facts)?);
     Ok(actions)
 }
@@ -167,12 +170,13 @@ pub(crate) fn expand(facts: &Facts) -> Result<Vec<Action>> {
     ];
     actions.extend(adapt(facts, partial.as_ref()));
     actions.extend(assets::publish(facts, partial.as_ref()));
-    actions.extend([
-        rename(facts, &partial, &facts.upgrade_path),
-        link(facts, "current.new"),
-        rename(facts, "current.new", &facts.paths.current_link()),
-        in_deploy_dir(facts, "rm", ["-f", &text(&facts.deploy_path)]),
-    ]);
+    actions.push(rename(facts, &partial, &facts.upgrade_path));
+    // A release that serves stays the current one until the new one has answered.
+    if facts.previous_version.is_none() {
+        actions.push(link(facts, "current.new"));
+        actions.push(rename(facts, "current.new", &facts.paths.current_link()));
+    }
+    actions.push(in_deploy_dir(facts, "rm", ["-f", &text(&facts.deploy_path)]));
     Ok(actions)
 }
 

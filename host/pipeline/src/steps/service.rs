@@ -63,6 +63,10 @@ pub(crate) fn install(facts: &Facts) -> Result<Vec<Action>> {
 }
 
 pub(crate) fn start(facts: &Facts) -> Result<Vec<Action>> {
+    if facts.previous_version.is_some() {
+        // The first deployment failed after it had started the app.
+        return Ok(vec![switch(facts)?, keep_releases(facts)]);
+    }
     // A killed first deployment may have left its release running. If systemd considers the service started, `start`
     // does nothing.
     let start = if facts.server.was_started { "restart" } else { "start" };
@@ -85,16 +89,21 @@ pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
     }
     actions.extend(logs::install(facts));
     actions.extend(migrate::from_release(facts));
+    actions.extend([switch(facts)?, keep_releases(facts)]);
+    Ok(actions)
+}
+
+/// Replaces the release that serves with the new one, or puts it back if the new one does not serve.
+fn switch(facts: &Facts) -> Result<Action> {
+    let upgrade = |release: &str| Action::run(service(&facts.paths, facts.server.sudo, ["upgrade", release]));
     let previous = facts.previous_version.as_ref().filter(|previous| **previous != facts.release());
     let switch = vec![
-        Action::run(service(&facts.paths, facts.server.sudo, ["upgrade", &facts.release()])),
+        upgrade(&facts.release()),
         Action::ProveServing(Box::new(proof(facts))),
         Action::ProveSite(Box::new(nginx::in_use(facts)?)),
     ];
-    let undo = previous.map(|previous| Action::run(service(&facts.paths, facts.server.sudo, ["upgrade", previous])));
-    actions.push(Action::change(Change::Release, facts.release(), switch, undo.into_iter().collect()));
-    actions.push(keep_releases(facts));
-    Ok(actions)
+    let undo = previous.map(|previous| upgrade(previous)).into_iter().collect();
+    Ok(Action::change(Change::Release, facts.release(), switch, undo))
 }
 
 /// Keeps the latest releases that served, for a rollback, and removes the others, which would fill the disk.
