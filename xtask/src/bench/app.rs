@@ -62,6 +62,11 @@ impl<'s> App<'s> {
     /// Removes what an upgrade has left. The release that it made must not be in use any more.
     pub(super) fn clear(&self) {
         _ = fs::remove_dir_all(self.deploy_dir().join("releases").join(NEXT));
+        // The name of a release that has served is not used again.
+        let served = self.deploy_dir().join("served");
+        let text = fs::read_to_string(&served).unwrap_or_default();
+        let others: String = text.lines().filter(|name| *name != NEXT).map(|name| format!("{name}\n")).collect();
+        _ = fs::write(served, others);
         _ = fs::remove_dir_all(self.sandbox.home().join(".gatling").join(PROJECT).join("runs"));
     }
 
