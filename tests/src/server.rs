@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -97,6 +97,7 @@ impl Server {
             self.script(&["upgrade", VERSION])?.expect_code(0)?;
         }
         self.script(&["start"])?.expect_code(0)?;
+        forget_other_releases(&self.deploy_dir())?;
         self.sandbox.wait_for_answer(200, &answer(VERSION))
     }
 
@@ -174,6 +175,17 @@ impl From<Output> for Run {
     fn from(output: Output) -> Self {
         Self { code: output.status.code(), output }
     }
+}
+
+/// Removes all releases but the first one, so that their names are free again.
+pub(crate) fn forget_other_releases(deploy_dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(deploy_dir.join("releases"))? {
+        let entry = entry?;
+        if entry.file_name() != VERSION {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(fs::write(deploy_dir.join("served"), format!("{VERSION}\n"))?)
 }
 
 /// Restores the pushing repository and the build dir to `commit`, except ignored files.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::server::{VERSION, restore_repositories};
+use crate::server::{VERSION, forget_other_releases, restore_repositories};
 use crate::{HOST, Output, PhoenixApp, Postgres, Sandbox};
 
 /// The second host name of shop.
@@ -129,6 +129,7 @@ impl Shop {
         if !serves || !is_current {
             self.script(&["upgrade", VERSION])?;
         }
+        forget_other_releases(&self.deploy_dir())?;
         if fs::read_to_string(self.site())? != self.site {
             fs::write(self.site(), &self.site)?;
             self.sandbox.reload_nginx()?;

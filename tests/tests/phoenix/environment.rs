@@ -68,7 +68,7 @@ fn pushing_an_old_commit_restores_its_code_with_the_current_environment() {
 
     let output = shop.app.push_refs(&[&format!("+{old}:main")]).unwrap();
 
-    assert!(output.says("shop 0.1.0 is serving at"), "{output:?}");
+    assert!(output.says("shop 0.1.0+2 is serving at"), "{output:?}");
     shop.sandbox.wait_for_answer_at("/version", 200, "shop 0.1.0\n").unwrap();
     let own = fs::read_to_string(shop.deploy_dir().join("current/.env")).unwrap();
     assert!(own.contains("POOL_SIZE='3'"), "{own}");

@@ -30,19 +30,19 @@ fn the_last_five_releases_that_served_are_kept_and_failed_ones_are_not() {
     hello.commit("Version 0.9.0, which never serves").unwrap();
     assert!(hello.push().unwrap().says("0.2.0 was put back"));
     hello.git(&["reset", "--quiet", "--hard", "HEAD^"]).unwrap();
-    // Roll back to the first one, which then is the last that served.
+    // Roll back to the first version, which gets a release of its own.
     let back = hello.push_refs(&[&format!("+{first}:main")]).unwrap();
-    assert!(back.says("hello 0.1.0 is serving at"), "{back:?}");
+    assert!(back.says("hello 0.1.0+2 is serving at"), "{back:?}");
     for version in ["0.3.0", "0.4.0", "0.5.0"] {
         hello.set_version(version).unwrap();
         hello.commit(version).unwrap();
         let output = hello.push_refs(&["+main"]).unwrap();
         assert!(output.says(&format!("hello {version} is serving at")), "{output:?}");
     }
-    // By now five versions have served.
-    assert_eq!(releases(), ["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0"]);
+    // By now six releases have served.
+    assert_eq!(releases(), ["0.1.0+2", "0.2.0", "0.3.0", "0.4.0", "0.5.0"]);
 
     deploy(&hello, "0.6.0");
 
-    assert_eq!(releases(), ["0.1.0", "0.3.0", "0.4.0", "0.5.0", "0.6.0"]);
+    assert_eq!(releases(), ["0.1.0+2", "0.3.0", "0.4.0", "0.5.0", "0.6.0"]);
 }
