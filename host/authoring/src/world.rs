@@ -32,7 +32,7 @@ pub(super) fn text(pipeline: Pipeline, hooks: &[Hook]) -> Result<String> {
 }
 
 impl World {
-    /// Reads the world of the project in `dir`, with the packages that it refers to; `None` if there is no folder
+    /// Reads the world of the project in `dir`, with the packages that it uses. Returns `None` if there is no folder
     /// `wit`.
     pub(super) fn read(dir: &Path) -> Result<Option<Self>> {
         let folder = dir.join(WIT_FOLDER);

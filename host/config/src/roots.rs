@@ -48,6 +48,19 @@ pub struct Roots {
 }
 
 impl Roots {
+    /// Roots that are all in one folder, for tests.
+    #[must_use]
+    pub fn below(folder: &Path) -> Self {
+        Self {
+            home: folder.to_owned(),
+            etc_dir: folder.join("init.d"),
+            nginx_dir: folder.join("nginx"),
+            logrotate_dir: None,
+            lib_dir: None,
+            config: folder.join("gatling.toml"),
+        }
+    }
+
     /// Reads the roots from the environment.
     ///
     /// # Errors

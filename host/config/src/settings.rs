@@ -54,7 +54,7 @@ pub struct HookSettings<G> {
 /// The largest allowed file of settings, in bytes.
 const MAX_LEN: u64 = 1024 * 1024;
 
-/// The text of a file in the root of the project, or `None` if there is no such file. Errors show parts of the
+/// Reads a file in the root of the project. Returns `None` if the file does not exist. Errors show parts of the
 /// file to the user who pushed, who may not be allowed to read other files on this server. So it must not be a
 /// symlink.
 ///

@@ -39,7 +39,7 @@ pub fn file(
     })
 }
 
-/// Starts to prepare the project's hooks file for a pipeline; none if there is no such file.
+/// Starts to prepare the project's hooks file for a pipeline. Returns `None` if the project has no such file.
 #[must_use]
 pub fn prepare(paths: &ProjectPaths, pipeline: Pipeline) -> Option<Preload> {
     let path = paths.build_dir().join(pipeline.hooks_file());
@@ -106,8 +106,14 @@ pub fn input(facts: &Facts) -> HookInput {
 /// If a limit was exceeded, adds to the error how to raise it.
 #[must_use]
 pub fn with_remedy(error: anyhow::Error) -> anyhow::Error {
-    let Some(field) = error.downcast_ref::<LimitHit>().and_then(LimitHit::field) else { return error };
-    anyhow!("{error:#}: raise `hooks.{field}` in gatling.toml, up to what the operator's file allows")
+    let Some((limit, field)) = error.downcast_ref::<LimitHit>().and_then(|limit| Some((limit, limit.field()?))) else {
+        return error;
+    };
+    let remedy = anyhow!("{limit}: raise `hooks.{field}` in gatling.toml, up to what the operator's file allows");
+    // The limit is the innermost error: its contexts stay.
+    let contexts: Vec<_> = error.chain().map(ToString::to_string).collect();
+    let outer = contexts.iter().rev().skip(1);
+    outer.fold(remedy, |error, context| error.context(context.clone()))
 }
 
 /// The failure record without secrets that no grant allows the hooks to read.
@@ -236,6 +242,8 @@ mod tests {
         let error = format!("{:#}", with_remedy(hit));
         assert!(error.starts_with("the hook before_mix_compile: memory limit (512.0 MiB) exceeded: raise"), "{error}");
         assert!(error.contains("`hooks.memory` in gatling.toml"), "{error}");
+        let hit = anyhow::Error::from(LimitHit::Memory(1)).context("the hook").context("the step");
+        assert_eq!(with_remedy(hit).chain().count(), 3, "the contexts stay apart");
         assert_eq!(with_remedy(LimitHit::Handles(3).into()).to_string(), LimitHit::Handles(3).to_string());
     }
 }

@@ -127,15 +127,7 @@ mod tests {
     /// A home in which `shop` is deployed, with these files in the folder of its release.
     fn deployed(files: &[(&str, &str)]) -> (TempDir, ProjectPaths) {
         let home = tempfile::tempdir().expect("a folder");
-        let file = |name: &str| home.path().join(name);
-        let roots = Roots {
-            home: home.path().to_owned(),
-            etc_dir: file("etc"),
-            nginx_dir: file("nginx"),
-            logrotate_dir: None,
-            lib_dir: None,
-            config: file("config"),
-        };
+        let roots = Roots::below(home.path());
         let paths = roots.project(&"shop".parse().expect("a name"));
         let release = paths.releases_dir().join("0.1.0");
         fs::create_dir_all(release.join("shop/bin")).expect("folders");

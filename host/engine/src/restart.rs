@@ -1,7 +1,7 @@
-//! `gatling restart`: the current release is started again, with the variables that its `.env` has now.
+//! `gatling restart`: starts the current release again, with the variables that the project's `.env` has now.
 //!
-//! A changed environment is as little proven as new code. So it gets a release of its own: a copy of the current
-//! one, which replaces it only if it answers.
+//! A changed environment can break an app just as new code can. So a copy of the current release is started with it,
+//! as a new release, which replaces the current one only if it answers.
 
 use std::fs;
 use std::path::Path;
@@ -22,8 +22,7 @@ use crate::serving;
 /// Restarts the app of a project, and returns the host names at which it is serving.
 ///
 /// # Errors
-/// When it isn't deployed, or doesn't answer; where its environment was changed, the release that served before
-/// is put back.
+/// If the app is not deployed, or does not answer. If its environment has changed, the previous release is restored.
 pub(crate) fn restart(paths: &ProjectPaths, events: &Events) -> Result<Vec<String>> {
     let Some(current) = paths.current_release().filter(|_| paths.is_deployed()) else {
         bail!("{0} is not deployed yet: push to it, or run `gatling deploy {0}`", paths.name);
@@ -64,12 +63,12 @@ pub(crate) fn restart(paths: &ProjectPaths, events: &Events) -> Result<Vec<Strin
     Ok(serving::hosts(paths))
 }
 
-/// The environment that the release would get today. Its port stays: nginx would have to follow.
+/// The environment that the release would get now. Its port stays the same, because nginx's site has it.
 fn new_environment(paths: &ProjectPaths, folder: &Path, events: &Events) -> Result<Dotenv> {
     let noted = Dotenv::read(&folder.join("service.env"))?;
     let old = Dotenv::read(&folder.join(".env"))?;
     let port: Option<u16> = noted.get("GATLING_PORT").and_then(|port| port.parse().ok());
-    let port = port.with_context(|| format!("{} names no port", folder.join("service.env").display()))?;
+    let port = port.with_context(|| format!("{} has no port", folder.join("service.env").display()))?;
     let host = old.get("PHX_HOST").or(noted.get("GATLING_HOST")).unwrap_or("localhost");
     let own = Dotenv::read(&paths.dotenv())?;
     if own.get("PORT").is_some_and(|own| own.parse() != Ok(port)) {
@@ -92,7 +91,7 @@ fn copy(paths: &ProjectPaths, from: &Path, new: &str, environment: &Dotenv, perf
     fs::rename(&partial, to.join(name)).with_context(|| format!("cannot rename {partial}"))
 }
 
-/// The version that a release's name begins with.
+/// The version in a release's name.
 fn base(release: &str) -> &str {
     match release.rsplit_once('+') {
         Some((base, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => base,

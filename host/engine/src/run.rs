@@ -1,8 +1,9 @@
 //! The life of one run: the lock, the facts, the hooks, the steps, the end.
 
-pub mod checkout;
+mod checkout;
 mod execution;
 pub mod follow;
+pub mod repository;
 pub mod worker;
 
 use std::fs;
@@ -18,14 +19,15 @@ use gatling_config::secrets;
 use gatling_config::settings::{OperatorSettings, PROJECT_FILE, ProjectSettings};
 use gatling_hook_host::{MAX_FILE_SIZE, Preload, compile_ahead};
 use gatling_pipeline::{Pipeline, Source};
+use gatling_report::text::short;
 use gatling_runs::lock::Lock;
 use gatling_runs::{Event, Events, Outcome, Redactor, Runs, State, Summary};
 
 use crate::facts::gather;
 use crate::toolchain::explain;
 use crate::{hooks, restart, serving};
-use checkout::{Repository, short};
 use execution::Execution;
+use repository::Repository;
 
 /// What is asked of a run.
 #[derive(Clone, Debug)]
@@ -195,8 +197,8 @@ impl<'a> Run<'a> {
         ));
         let leftovers = self.runs.folder(&self.request.id).join("leftovers.patch");
         repository.check_out(&tips, &commit, !self.killed.is_empty(), &leftovers, events)?;
-        repository.remove_builds_of_the_future(events)?;
-        self.settle_killed();
+        repository.remove_builds_from_the_future(events)?;
+        self.note_recovery();
         if pipeline == Pipeline::Deploy {
             make_secret(paths, events)?;
         }
@@ -204,7 +206,7 @@ impl<'a> Run<'a> {
         // Prepared while mix is asked about the project, and during the first steps.
         let preload = hooks::prepare(paths, pipeline);
         let result = self.run_pipeline(pipeline, &source, preload, events);
-        if let Err(error) = repository.take_back_changes(&commit, events) {
+        if let Err(error) = repository.revert_build_changes(&commit, events) {
             events.warn(format!("cannot revert the files that the build changed: {error:#}"));
         }
         result
@@ -232,7 +234,7 @@ impl<'a> Run<'a> {
     }
 
     /// Notes that the files that killed runs had changed are restored.
-    fn settle_killed(&mut self) {
+    fn note_recovery(&mut self) {
         for killed in self.killed.drain(..) {
             // If this can't be noted, the next run restores them again.
             _ = self.runs.note_recovery(&killed, &self.request.id);
@@ -240,7 +242,7 @@ impl<'a> Run<'a> {
     }
 
     fn unload(&mut self, repository: &Repository, events: &Events) -> Result<Done> {
-        self.settle_killed();
+        self.note_recovery();
         let source = repository.checked_out().unwrap_or_default();
         let paths = &self.request.paths;
         let preload = hooks::prepare(paths, Pipeline::Unload);

@@ -1,6 +1,9 @@
 //! The contract in `wit/`, as Rust types.
 
+use std::sync::LazyLock;
+
 use gatling_names::HookPoint;
+use wit_parser::{PackageName, Resolve, Type};
 
 wasmtime::component::bindgen!({
     path: "../../wit",
@@ -19,6 +22,33 @@ pub(super) use self::gatling::hooks::{deployment, failures, log, process, types,
 
 /// The text of the contract, `wit/hooks.wit`.
 pub const WIT: &str = include_str!("../../../wit/hooks.wit");
+
+/// The contract of this version of Gatling.
+pub(crate) struct Contract {
+    pub(crate) resolve: Resolve,
+    pub(crate) package: PackageName,
+    pub(crate) env: Type,
+    pub(crate) failure: Type,
+}
+
+/// That contract, parsed.
+pub(crate) static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
+    let mut resolve = Resolve::default();
+    let id = resolve.push_str("hooks.wit", WIT).expect("the contract is well-formed: a test reads it");
+    let package = resolve.packages[id].name.clone();
+    let record = |interface: &str, name: &str| {
+        let interface = resolve.packages[id].interfaces[interface];
+        Type::Id(resolve.interfaces[interface].types[name])
+    };
+    let (env, failure) = (record("types", "env"), record("failures", "failure"));
+    Contract { resolve, package, env, failure }
+});
+
+/// The contract's version.
+#[must_use]
+pub fn contract_version() -> String {
+    CONTRACT.package.version.as_ref().map(ToString::to_string).unwrap_or_default()
+}
 
 /// An empty record, for programs that fill in only some fields.
 impl Default for EnvRecord {

@@ -1,7 +1,6 @@
 //! Inspects a component without compiling it: its exports and imports, and whether they match the contract.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
 use serde::Serialize;
 use wasmparser::component_types::{
@@ -9,9 +8,9 @@ use wasmparser::component_types::{
 };
 use wasmparser::names::{ComponentName, ComponentNameKind, InterfaceName};
 use wasmparser::types::TypesRef;
-use wit_parser::{PackageName, Resolve, Type};
 
-use crate::contract::WIT;
+use crate::contract::CONTRACT;
+pub use crate::contract::contract_version;
 use crate::interface::ComponentInterface;
 use crate::types::{Comparison, is_plain_result};
 use gatling_names::{Hook, HookPoint, Name};
@@ -121,32 +120,6 @@ impl Status {
             Self::Unknown => "unknown",
         }
     }
-}
-
-/// The contract of this version of Gatling.
-struct Contract {
-    resolve: Resolve,
-    package: PackageName,
-    env: Type,
-    failure: Type,
-}
-
-static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
-    let mut resolve = Resolve::default();
-    let id = resolve.push_str("hooks.wit", WIT).expect("the contract is well-formed: a test reads it");
-    let package = resolve.packages[id].name.clone();
-    let record = |interface: &str, name: &str| {
-        let interface = resolve.packages[id].interfaces[interface];
-        Type::Id(resolve.interfaces[interface].types[name])
-    };
-    let (env, failure) = (record("types", "env"), record("failures", "failure"));
-    Contract { resolve, package, env, failure }
-});
-
-/// The contract's version.
-#[must_use]
-pub fn contract_version() -> String {
-    CONTRACT.package.version.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
 impl Inspection {

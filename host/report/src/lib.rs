@@ -4,8 +4,10 @@
 //! escaped here.
 
 pub mod html;
+mod shown;
 pub mod tables;
 pub mod text;
 mod wrap;
 
-pub use text::{Options, Renderer, Shown, Verbosity};
+pub use shown::Shown;
+pub use text::{Options, Renderer, Verbosity};

@@ -1,11 +1,10 @@
 //! A run as lines of text, while it is in progress and later.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
-use gatling_runs::{Entry, Event, Level, Outcome, Redactor, Serving, Sink};
+use gatling_runs::{Entry, Event, Level, Outcome, Serving};
 
 use crate::wrap::wrap;
 use gatling_text::{duration, duration_secs, escape, escape_line};
@@ -466,29 +465,6 @@ fn green() -> Style {
 
 fn red() -> Style {
     AnsiColor::Red.on_default().bold()
-}
-
-/// Shows events directly, without a journal.
-pub struct Shown<W>(Mutex<(Renderer<W>, Redactor)>);
-
-impl<W: Write> Shown<W> {
-    /// Shows events on `out`.
-    pub fn new(out: W, options: Options) -> Self {
-        Self(Mutex::new((Renderer::new(out, options), Redactor::default())))
-    }
-}
-
-impl<W: Write + Send> Sink for Shown<W> {
-    fn take(&self, mut event: Event) {
-        let (renderer, redactor) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        event.change_texts(|text| redactor.redact(text));
-        // The run continues even if nobody reads its output any more.
-        _ = renderer.show(&Entry::now(event));
-    }
-
-    fn hide(&self, redactor: Redactor) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = redactor;
-    }
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ impl Runs {
     /// The summary of a run.
     ///
     /// # Errors
-    /// If there is no such run, or its record cannot be read.
+    /// If the run does not exist, or its record cannot be read.
     pub fn summary(&self, id: &str) -> Result<Summary, JournalError> {
         match Summary::read(&self.journal(id)) {
             Err(JournalError::Missing(path)) => legacy::summary(&self.dir, id).map_err(|_| JournalError::Missing(path)),

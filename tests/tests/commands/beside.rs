@@ -63,7 +63,7 @@ fn run_hands_its_terminal_and_its_input_to_the_command() {
 }
 
 #[test]
-fn what_is_not_deployed_has_no_release_to_run_beside_and_no_log() {
+fn a_project_that_is_not_deployed_has_no_console_and_no_log() {
     let sandbox = Sandbox::new().unwrap();
     run(&sandbox, &["load", "hello"], 0, &[]);
 
@@ -132,7 +132,7 @@ fn the_log_ends_with_as_many_lines_as_were_asked_for() {
 }
 
 #[test]
-fn a_terminal_gets_the_log_without_what_it_would_take_for_commands_and_a_pipe_gets_it_as_it_is() {
+fn control_characters_of_a_log_are_escaped_on_a_terminal_and_kept_in_a_pipe() {
     let text = "\u{1b}[31mred\u{1b}[0m \u{1b}[2J\u{7}\n";
     let (sandbox, _) = with_log(text.as_bytes());
     assert_eq!(sandbox.run(&["logs", "hello"]).unwrap().stdout, text);
@@ -141,7 +141,7 @@ fn a_terminal_gets_the_log_without_what_it_would_take_for_commands_and_a_pipe_ge
 }
 
 #[test]
-fn a_followed_log_goes_on_after_it_was_rotated_either_way() {
+fn a_followed_log_continues_after_both_kinds_of_rotation() {
     let (sandbox, log) = with_log(b"one\n");
     let logs = sandbox.start(&mut sandbox.gatling(&["logs", "hello", "--follow"])).unwrap();
     logs.wait_for("one\n").unwrap();
@@ -162,7 +162,7 @@ fn a_followed_log_goes_on_after_it_was_rotated_either_way() {
 }
 
 #[test]
-fn following_ends_without_a_word_when_nobody_reads_any_more() {
+fn following_ends_silently_when_the_reader_is_gone() {
     let (sandbox, _log) = with_log(b"one\n");
     let mut logs = sandbox.gatling(&["logs", "hello", "-f"]);
     let mut child = logs.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -80,7 +80,7 @@ fn what_was_set_reaches_the_app_unchanged() {
 }
 
 #[test]
-fn only_the_owner_may_read_what_was_set() {
+fn only_the_owner_can_read_the_variables() {
     let sandbox = Sandbox::new().unwrap();
     run(&sandbox, &["load", "hello"], 0, &[]);
     fs::write(dotenv(&sandbox), "OLD=1\n").unwrap();
@@ -95,7 +95,7 @@ fn only_the_owner_may_read_what_was_set() {
 }
 
 #[test]
-fn asking_for_what_is_not_set_fails_and_names_what_is() {
+fn getting_an_unset_variable_fails_and_lists_the_set_ones() {
     let sandbox = Sandbox::new().unwrap();
     run(&sandbox, &["load", "hello"], 0, &[]);
     run(&sandbox, &["config", "set", "hello", "SECRET=x", "POOL=y"], 0, &[]);
@@ -107,7 +107,7 @@ fn asking_for_what_is_not_set_fails_and_names_what_is() {
 }
 
 #[test]
-fn a_pair_that_is_none_sets_nothing() {
+fn an_argument_that_is_not_a_pair_sets_nothing() {
     let sandbox = Sandbox::new().unwrap();
     run(&sandbox, &["load", "hello"], 0, &[]);
     run(&sandbox, &["config", "set", "hello", "A=1"], 0, &[]);
@@ -152,7 +152,7 @@ fn set_reading(sandbox: &Sandbox, args: &[&str], input: &[u8]) -> Run {
 }
 
 #[test]
-fn a_value_is_read_from_standard_input_where_a_dash_stands_for_it() {
+fn a_dash_reads_the_value_from_standard_input() {
     let sandbox = Sandbox::new().unwrap();
     run(&sandbox, &["load", "hello"], 0, &[]);
 
@@ -186,7 +186,7 @@ fn a_value_that_cannot_be_read_changes_nothing() {
 }
 
 #[test]
-fn somebody_at_a_terminal_is_asked_for_the_value_and_it_is_not_shown() {
+fn on_a_terminal_the_value_is_asked_for_and_not_echoed() {
     let sandbox = Sandbox::new().unwrap();
     run(&sandbox, &["load", "hello"], 0, &[]);
 

@@ -7,7 +7,7 @@ use gatling_tests::Sandbox;
 use crate::run;
 
 #[test]
-fn the_help_of_every_command_tells_its_arguments() {
+fn the_help_of_every_command_lists_its_arguments() {
     let sandbox = Sandbox::new().unwrap();
     let commands: &[(&[&str], &[&str])] = &[
         (&["load"], &["<PROJECT>", "--branch"]),

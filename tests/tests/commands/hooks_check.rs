@@ -182,7 +182,7 @@ fn a_contract_without_a_version_is_reported() {
 }
 
 #[test]
-fn what_toolchains_export_beside_hooks_is_passed_over() {
+fn other_exports_of_toolchains_are_ignored() {
     let world = format!(
         "{USE} export init: func(); export exports: interface {{ f: func(); }} export after-mix-compile: func(env: env);"
     );

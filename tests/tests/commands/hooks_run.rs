@@ -34,7 +34,7 @@ fn a_hook_is_called_and_its_log_its_result_and_its_time_are_shown() {
 }
 
 #[test]
-fn a_hook_that_fails_is_told_as_a_deployment_tells_it() {
+fn a_failing_hook_is_reported_as_in_a_deployment() {
     let (sandbox, file) = with("failing");
     run(
         &sandbox,
@@ -66,7 +66,7 @@ fn a_part_of_the_env_can_be_given_and_the_rest_is_made_up() {
 }
 
 #[test]
-fn a_failure_is_made_up_for_the_hook_that_wants_one_or_given_in_part() {
+fn on_failure_gets_a_made_up_failure_or_given_fields_of_it() {
     let (sandbox, file) = with("grieving");
     let words =
         ["failed at step upgrade_service, hook none", "traffic moved false, serving 0.1.0", "on_failure: ok  ("];
@@ -108,7 +108,7 @@ fn a_hook_that_imports_all_of_the_contract_1_1_0_is_linked_and_called() {
 }
 
 #[test]
-fn what_cannot_be_called_is_told_apart() {
+fn each_reason_why_a_hook_cannot_be_called_is_named() {
     let (sandbox, file) = with("few");
     run(&sandbox, &["hooks", "run", &file, "before_mix_digst"], 2, &["did you mean before_mix_digest?"]);
     let words = ["does not export before_mix_compile", "before_mix_digest, ", "after_upgrade_service"];

@@ -23,7 +23,7 @@ fn loading_a_project_says_what_to_do_next() {
 }
 
 #[test]
-fn loading_again_keeps_what_there_is() {
+fn loading_again_keeps_everything() {
     let sandbox = Sandbox::new().unwrap();
     run(&sandbox, &["load", "hello", "--branch", "live"], 0, &["git push server live"]);
     run(&sandbox, &["config", "set", "hello", "A=1"], 0, &[]);
@@ -47,7 +47,7 @@ fn loading_again_changes_the_deploy_branch_when_one_is_named() {
 }
 
 #[test]
-fn a_folder_that_is_no_repository_is_left_alone() {
+fn a_folder_that_is_not_a_repository_is_left_alone() {
     let sandbox = Sandbox::new().unwrap();
     let folder = sandbox.home().join("hello");
     fs::create_dir(&folder).unwrap();
@@ -60,7 +60,7 @@ fn a_folder_that_is_no_repository_is_left_alone() {
 }
 
 #[test]
-fn somebodys_own_repository_is_left_alone() {
+fn a_repository_that_gatling_did_not_create_is_left_alone() {
     let sandbox = Sandbox::new().unwrap();
     let folder = sandbox.home().join("hello");
     sandbox.git(&sandbox.home(), &["init", "--quiet", "hello"]).unwrap();
@@ -87,7 +87,7 @@ fn a_name_that_could_leave_its_folder_or_look_like_an_option_is_refused() {
 }
 
 #[test]
-fn an_unknown_project_is_refused_with_those_there_are_and_the_one_that_was_meant() {
+fn an_unknown_project_is_refused_with_the_known_ones_and_a_suggestion() {
     let sandbox = Sandbox::new().unwrap();
     run(&sandbox, &["env", "hello"], 2, &["there is no project hello", "No project is loaded", "gatling load hello"]);
     run(&sandbox, &["load", "hello"], 0, &[]);

@@ -124,7 +124,7 @@ fn a_plan_runs_nothing_and_changes_nothing() {
 }
 
 #[test]
-fn a_run_does_the_commands_of_the_plan_before_it_and_no_others() {
+fn a_run_executes_exactly_the_commands_of_its_plan() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     run(&sandbox, &["config", "set", "hello", "PORT=abc"], 0, &[]);

@@ -26,7 +26,7 @@ fn restart(server: &Server, code: i32, words: &[&str]) {
 }
 
 #[test]
-fn a_changed_variable_reaches_the_app_as_a_release_of_its_own() {
+fn a_changed_variable_reaches_the_app_in_a_new_release() {
     let server = SERVER.lock();
     let before = server.serving().unwrap();
     set(&server, "COLOUR=green");
@@ -49,7 +49,7 @@ fn a_changed_variable_reaches_the_app_as_a_release_of_its_own() {
 }
 
 #[test]
-fn without_a_change_the_same_release_is_started_anew() {
+fn without_a_changed_variable_the_same_release_is_restarted() {
     let server = SERVER.lock();
     let before = server.serving().unwrap();
 
@@ -60,7 +60,7 @@ fn without_a_change_the_same_release_is_started_anew() {
 }
 
 #[test]
-fn with_a_bad_value_the_app_goes_on_with_the_one_that_worked() {
+fn after_a_restart_with_a_bad_value_the_old_environment_is_restored() {
     let server = SERVER.lock();
     set(&server, "RELEASE_VM_ARGS=/nonexistent/vm.args");
 
@@ -75,7 +75,7 @@ fn with_a_bad_value_the_app_goes_on_with_the_one_that_worked() {
 }
 
 #[test]
-fn another_port_is_left_to_an_upgrade() {
+fn a_restart_does_not_change_the_port() {
     let server = SERVER.lock();
     set(&server, "PORT=4321");
 

@@ -7,7 +7,7 @@ use gatling_tests::Sandbox;
 use crate::{run, snapshot};
 
 #[test]
-fn unloading_without_somebody_to_ask_removes_nothing() {
+fn unloading_without_a_terminal_removes_nothing() {
     let sandbox = Sandbox::new().unwrap();
     sandbox.load("hello").unwrap();
     let before = snapshot(&sandbox.home());

@@ -8,7 +8,7 @@ use gatling_tests::Output;
 use super::{SERVER, gatling, journal, objects, push, read};
 
 #[test]
-fn what_was_torn_costs_only_its_own_lines() {
+fn torn_lines_of_a_journal_are_skipped() {
     let server = SERVER.lock();
     push(&server, "0.2.0");
     let journal = journal(&server);
@@ -38,7 +38,7 @@ fn a_journal_that_ends_early_is_one_of_a_run_that_was_killed() {
 }
 
 #[test]
-fn what_is_no_journal_and_what_a_newer_version_wrote_is_named() {
+fn foreign_journals_and_those_of_newer_versions_are_reported() {
     let server = SERVER.lock();
     push(&server, "0.2.0");
     let journal = journal(&server);
@@ -86,7 +86,7 @@ fn a_journal_of_a_gigabyte_is_read_without_as_much_memory() {
 }
 
 #[test]
-fn what_was_never_run_and_runs_that_there_are_not_are_named() {
+fn projects_without_runs_and_unknown_runs_are_reported() {
     let server = SERVER.lock();
     let sandbox = server.sandbox;
     gatling(sandbox, &["load", "idle"], 0);
@@ -107,7 +107,7 @@ fn what_was_never_run_and_runs_that_there_are_not_are_named() {
 }
 
 #[test]
-fn where_nothing_can_be_written_down_nothing_is_begun() {
+fn without_a_writable_journal_no_run_begins() {
     let server = SERVER.lock();
     let folder = server.sandbox.home().join(".gatling").display().to_string();
     let before = server.serving().unwrap();

@@ -35,7 +35,7 @@ fn as_many_runs_are_kept_as_the_operator_says() {
 }
 
 #[test]
-fn a_run_that_was_killed_is_known_as_one() {
+fn a_killed_run_is_recognised() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();

@@ -79,7 +79,7 @@ fn there_are_colours_on_a_terminal_that_has_them_and_nowhere_else() {
 }
 
 #[test]
-fn a_run_under_way_is_seen_and_can_be_followed_from_anywhere() {
+fn a_run_in_progress_is_listed_and_can_be_followed_from_anywhere() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();

@@ -10,7 +10,7 @@ const TOKEN: &str = "s3cr3t-token-of-the-shop";
 const PASSWORD: &str = "p4ss-of-the-database";
 
 #[test]
-fn no_value_of_the_dotenv_is_written_down_or_shown() {
+fn no_value_of_the_dotenv_is_recorded_or_shown() {
     let server = SERVER.lock();
     let url = format!("ecto://shop:{PASSWORD}@localhost/shop");
     gatling(server.sandbox, &["config", "set", "hello", &format!("TOKEN={TOKEN}"), &format!("DATABASE_URL={url}")], 0);
@@ -69,7 +69,7 @@ fn no_secret_is_an_argument_of_a_program() {
 }
 
 #[test]
-fn what_is_written_down_is_for_the_user_who_deploys_alone() {
+fn only_the_user_who_deploys_can_read_the_files_of_a_run() {
     use std::os::unix::fs::PermissionsExt as _;
     let server = SERVER.lock();
     let journal = journal(&server);

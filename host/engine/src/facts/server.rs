@@ -78,15 +78,7 @@ mod tests {
     /// A project in its own home, which is removed when the returned guard is dropped.
     fn project() -> (tempfile::TempDir, ProjectPaths) {
         let folder = tempfile::tempdir().expect("a folder");
-        let home = folder.path().to_owned();
-        let roots = Roots {
-            etc_dir: home.join("init.d"),
-            nginx_dir: home.join("nginx"),
-            logrotate_dir: None,
-            lib_dir: None,
-            config: home.join("gatling.toml"),
-            home,
-        };
+        let roots = Roots::below(folder.path());
         (folder, roots.project(&"hello".parse().expect("a name")))
     }
 

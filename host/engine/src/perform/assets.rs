@@ -112,12 +112,8 @@ mod tests {
     fn only_assets_of_kept_releases_are_kept() {
         let home = tempfile::tempdir().expect("a folder");
         let roots = gatling_config::roots::Roots {
-            home: home.path().to_owned(),
-            etc_dir: home.path().join("etc"),
-            nginx_dir: home.path().join("nginx"),
-            logrotate_dir: None,
             lib_dir: Some(home.path().join("lib")),
-            config: home.path().join("config"),
+            ..gatling_config::roots::Roots::below(home.path())
         };
         let paths = roots.project(&"shop".parse().expect("a name"));
         let name = |release: u8| format!("assets/app-{}.js", format!("{release:x}").repeat(32));

@@ -117,15 +117,7 @@ mod tests {
     #[test]
     fn the_last_five_releases_that_served_are_kept_in_that_order() {
         let folder = tempfile::tempdir().expect("a folder");
-        let home = folder.path().to_owned();
-        let roots = Roots {
-            etc_dir: home.join("init.d"),
-            nginx_dir: home.join("nginx"),
-            logrotate_dir: None,
-            lib_dir: None,
-            config: home.join("gatling.toml"),
-            home,
-        };
+        let roots = Roots::below(folder.path());
         let paths = roots.project(&"hello".parse().expect("a name"));
         let (served, failed) = (["1", "2", "3", "4", "5", "6"], ["7", "8"]);
         for release in served.iter().chain(&failed) {

@@ -29,7 +29,11 @@ pub(super) fn check(proof: &ReleaseProof, events: &Events) -> Result<()> {
     })?;
     let listens = serving::listens(pid).context("cannot determine where the app listens")?;
     if !listens.iter().any(|address| address.port() == proof.port) {
-        bail!("{} runs (process {pid}), but another process listens on its port {}", proof.release, proof.port);
+        bail!(
+            "{} runs (process {pid}), but it does not listen on its port {port}. See which program does: ss -ltnp 'sport = :{port}'",
+            proof.release,
+            port = proof.port
+        );
     }
     warn_of_open_ports(proof, &listens, events);
     warn_of_refused_sockets(proof, events);

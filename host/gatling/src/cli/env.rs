@@ -4,7 +4,7 @@ use anyhow::Result;
 use gatling_config::project::ProjectName;
 use gatling_config::roots::ProjectPaths;
 use gatling_engine::facts::gather;
-use gatling_engine::run::checkout::Repository;
+use gatling_engine::run::repository::Repository;
 use gatling_engine::toolchain::explain;
 use gatling_pipeline::{Facts, Pipeline};
 use serde_json::Value;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use gatling_config::folders::make_private;
 use gatling_config::project::ProjectName;
 use gatling_config::roots::Roots;
-use gatling_engine::run::checkout::{DEFAULT_BRANCH, Repository};
+use gatling_engine::run::repository::{DEFAULT_BRANCH, Repository};
 use gatling_process::find_program;
 use gatling_templates as templates;
 use std::fs;

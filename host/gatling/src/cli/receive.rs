@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use gatling_config::project::ProjectName;
-use gatling_engine::run::checkout::Repository;
+use gatling_engine::run::repository::Repository;
 use gatling_engine::run::{Goal, Request, worker};
 use gatling_runs::store::new_id;
 

@@ -103,6 +103,38 @@ impl FilesView<'_> {
         let is_parent = !may_read && self.files.grants.contains_granted(target.0, &target.1);
         if is_parent { Ok(()) } else { self.files.check_access(Access::Read, target) }
     }
+
+    /// Gives a file a new path, by `work`, instead of the old one or in addition to it.
+    async fn give_new_path(
+        &mut self,
+        verb: &str,
+        preposition: &str,
+        (fd, path): (Fd, String),
+        (new_fd, new_path): (Fd, String),
+        work: impl AsyncFnOnce(&mut WasiFilesystemCtxView<'_>, (Fd, String), (Fd, String)) -> FsResult<()>,
+    ) -> FsResult<()> {
+        let (old, new) = (self.files.resolve(&fd, &path)?, self.files.resolve(&new_fd, &new_path)?);
+        for target in [&old, &new] {
+            self.files.check_access(Access::Write, target)?;
+        }
+        // The new path could be readable when the old one is not.
+        self.files.check_access(Access::Read, &old)?;
+        if self.is_only_planned(&new, &format!("{verb} {} {preposition}", self.files.display_path(&old)))? {
+            return Ok(());
+        }
+        self.refuse_symlink(&old).await?;
+        self.files.create_parents(&new)?;
+        let OpenedPath { dir, path: new_path, .. } = self.files.open_granted(Access::Write, &new)?;
+        let new_fd = self.wasi.table.push(Descriptor::Dir(dir))?;
+        let rep = new_fd.rep();
+        let done = self
+            .in_granted_folder(Access::Write, &old, async |wasi, dir, path, _| {
+                work(wasi, (dir, path), (Resource::new_own(rep), new_path)).await
+            })
+            .await;
+        self.wasi.table.delete(new_fd)?;
+        done
+    }
 }
 
 impl preopens::Host for FilesView<'_> {
@@ -244,27 +276,10 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn link_at(&mut self, fd: Fd, flags: PathFlags, path: String, new_fd: Fd, new_path: String) -> FsResult<()> {
-        let (old, new) = (self.files.resolve(&fd, &path)?, self.files.resolve(&new_fd, &new_path)?);
-        for target in [&old, &new] {
-            self.files.check_access(Access::Write, target)?;
-        }
-        // The new path could be readable when the old one is not.
-        self.files.check_access(Access::Read, &old)?;
-        if self.is_only_planned(&new, &format!("hard-link {} as", self.files.display_path(&old)))? {
-            return Ok(());
-        }
-        self.refuse_symlink(&old).await?;
-        self.files.create_parents(&new)?;
-        let OpenedPath { dir, path: new_path, .. } = self.files.open_granted(Access::Write, &new)?;
-        let new_fd = self.wasi.table.push(Descriptor::Dir(dir))?;
-        let rep = new_fd.rep();
-        let linked = self
-            .in_granted_folder(Access::Write, &old, async |wasi, dir, path, _| {
-                wasi.link_at(dir, flags, path, Resource::new_own(rep), new_path).await
-            })
-            .await;
-        self.wasi.table.delete(new_fd)?;
-        linked
+        self.give_new_path("hard-link", "as", (fd, path), (new_fd, new_path), async |wasi, old, new| {
+            wasi.link_at(old.0, flags, old.1, new.0, new.1).await
+        })
+        .await
     }
 
     async fn open_at(
@@ -344,27 +359,10 @@ impl HostDescriptor for FilesView<'_> {
     }
 
     async fn rename_at(&mut self, fd: Fd, path: String, new_fd: Fd, new_path: String) -> FsResult<()> {
-        let (old, new) = (self.files.resolve(&fd, &path)?, self.files.resolve(&new_fd, &new_path)?);
-        for target in [&old, &new] {
-            self.files.check_access(Access::Write, target)?;
-        }
-        // The new path could be readable when the old one is not.
-        self.files.check_access(Access::Read, &old)?;
-        if self.is_only_planned(&new, &format!("rename {} to", self.files.display_path(&old)))? {
-            return Ok(());
-        }
-        self.refuse_symlink(&old).await?;
-        self.files.create_parents(&new)?;
-        let OpenedPath { dir, path: new_path, .. } = self.files.open_granted(Access::Write, &new)?;
-        let new_fd = self.wasi.table.push(Descriptor::Dir(dir))?;
-        let rep = new_fd.rep();
-        let renamed = self
-            .in_granted_folder(Access::Write, &old, async |wasi, dir, path, _| {
-                wasi.rename_at(dir, path, Resource::new_own(rep), new_path).await
-            })
-            .await;
-        self.wasi.table.delete(new_fd)?;
-        renamed
+        self.give_new_path("rename", "to", (fd, path), (new_fd, new_path), async |wasi, old, new| {
+            wasi.rename_at(old.0, old.1, new.0, new.1).await
+        })
+        .await
     }
 
     async fn symlink_at(&mut self, fd: Fd, _: String, path: String) -> FsResult<()> {

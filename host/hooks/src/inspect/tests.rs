@@ -1,8 +1,9 @@
 //! Inspects components that are built from WIT text.
 
 use super::*;
+use crate::contract::WIT;
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
-use wit_parser::ManglingAndAbi;
+use wit_parser::{ManglingAndAbi, Resolve};
 
 /// A component with the exports and imports of a world. All of its functions trap. `contract` is the text of the
 /// contract that it is built against.

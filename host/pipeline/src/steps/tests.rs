@@ -1,6 +1,6 @@
 //! The exact commands of the steps, computed from facts alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gatling_config::roots::Roots;
 use gatling_process::Environment;
@@ -14,15 +14,7 @@ use crate::{Action, Pipeline, Plan};
 
 /// The facts of a project in a home that does not exist, for an upgrade from 0.1.0 to 0.2.0.
 fn facts() -> Facts {
-    let home = PathBuf::from("/nonexistent");
-    let roots = Roots {
-        etc_dir: home.join("init.d"),
-        nginx_dir: home.join("nginx"),
-        logrotate_dir: None,
-        lib_dir: None,
-        config: home.join("gatling.toml"),
-        home,
-    };
+    let roots = Roots::below(Path::new("/nonexistent"));
     let paths = roots.project(&"hello".parse().expect("a name"));
     let upgrade_dir = paths.releases_dir().join("0.2.0");
     let mut facts = Facts {

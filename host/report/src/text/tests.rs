@@ -152,25 +152,6 @@ fn the_progress_line_is_removed_before_other_output() {
     assert!(shown.ends_with(" s\r\u{1b}[Kmix_compile\n    | Compiling\n"), "{text:?}");
 }
 
-#[test]
-fn live_output_without_a_journal_contains_no_secrets() {
-    #[derive(Clone, Default)]
-    struct Kept(std::sync::Arc<Mutex<Vec<u8>>>);
-    impl Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("no panic").write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let kept = Kept::default();
-    let shown = Shown::new(kept.clone(), Options::default());
-    shown.hide(Redactor::new([("TOKEN", "hunter2")], &[]));
-    shown.take(output("it is hunter2"));
-    assert_eq!(kept.0.lock().expect("no panic").as_slice(), b"    | it is [TOKEN]\n");
-}
-
 /// A line that looks like one of Gatling's own.
 const FORGED: &str = "gatling: shop 9.9.9 is serving at www.example.com";
 

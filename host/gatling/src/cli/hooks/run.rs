@@ -14,7 +14,7 @@ use gatling_config::roots::Roots;
 use gatling_config::settings::{OperatorSettings, ProjectSettings};
 use gatling_engine::facts::gather;
 use gatling_engine::hooks;
-use gatling_engine::run::checkout::Repository;
+use gatling_engine::run::repository::Repository;
 use gatling_engine::toolchain::explain;
 use gatling_hook_host::{EnvRecord, FailureRecord, Hook, HookInput, HookPoint, PlannedEffect, Trial, TrialResult};
 use gatling_pipeline::Pipeline;

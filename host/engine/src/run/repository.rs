@@ -1,0 +1,130 @@
+//! The project's repository on the server, which users push to.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
+
+use anyhow::{Context, Result, bail};
+use gatling_pipeline::Source;
+use gatling_process::Command;
+
+/// The ref that records the commit whose files are in the build dir.
+pub(super) const CHECKED_OUT: &str = "refs/gatling/checkout";
+/// The ref that records, during a checkout, the commit that is being checked out.
+pub(super) const INCOMING: &str = "refs/gatling/incoming";
+/// The key of the deploy branch in the repository's git configuration.
+pub(super) const BRANCH_KEY: &str = "gatling.branch";
+/// The default deploy branch.
+pub const DEFAULT_BRANCH: &str = "main";
+
+/// A project's repository.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    pub(super) dir: PathBuf,
+}
+
+/// The commits in the repository that a checkout depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tips {
+    /// The commit of the deploy branch, if one was pushed.
+    pub branch: Option<String>,
+    pub(super) checked_out: Option<String>,
+    pub(super) incoming: Option<String>,
+}
+
+impl Repository {
+    /// The repository whose files are in `dir`.
+    #[must_use]
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    /// Creates the repository, or updates the settings of an existing one.
+    ///
+    /// # Errors
+    /// If git fails.
+    pub fn initialise(&self, branch: &str) -> Result<()> {
+        fs::create_dir_all(&self.dir).with_context(|| format!("cannot make the folder {}", self.dir.display()))?;
+        if !self.dir.join(".git").is_dir() {
+            self.git(["init", "--quiet"])?;
+        }
+        self.git(["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")])?;
+        self.git(["config", BRANCH_KEY, branch])?;
+        // By default git refuses a push to the branch of HEAD. Here git does not manage that branch's files.
+        self.git(["config", "receive.denyCurrentBranch", "ignore"])?;
+        Ok(())
+    }
+
+    /// Whether the repository has commits but was not created by Gatling.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.git(["config", BRANCH_KEY]).is_err()
+            && self.git(["for-each-ref", "--count=1"]).is_ok_and(|refs| !refs.is_empty())
+    }
+
+    /// The deploy branch.
+    #[must_use]
+    pub fn branch(&self) -> String {
+        let named = self.git(["config", BRANCH_KEY]).unwrap_or_default();
+        if named.is_empty() { DEFAULT_BRANCH.to_owned() } else { named }
+    }
+
+    /// The commits of `branch` and of the checkout.
+    ///
+    /// # Errors
+    /// If the repository cannot be read.
+    pub fn tips(&self, branch: &str) -> Result<Tips> {
+        let name = format!("refs/heads/{branch}");
+        let refs = self.git(["for-each-ref", "--format=%(objectname) %(refname)", &name, CHECKED_OUT, INCOMING])?;
+        let mut tips = Tips::default();
+        for (commit, found) in refs.lines().filter_map(|line| line.split_once(' ')) {
+            if found == name {
+                tips.branch = Some(commit.to_owned());
+            } else if found == CHECKED_OUT {
+                tips.checked_out = Some(commit.to_owned());
+            } else if found == INCOMING {
+                tips.incoming = Some(commit.to_owned());
+            }
+        }
+        Ok(tips)
+    }
+
+    /// The deploy branch, and the commit that is checked out.
+    ///
+    /// # Errors
+    /// If the repository cannot be read.
+    pub fn checked_out(&self) -> Result<Source> {
+        let branch = self.branch();
+        let commit = self.tips(&branch)?.checked_out.unwrap_or_default();
+        Ok(Source { commit, branch })
+    }
+
+    /// A file as it was pushed to `branch`, which need not be checked out yet. None if it does not exist, or has more
+    /// than `most` bytes.
+    #[must_use]
+    pub fn pushed_file(&self, branch: &str, path: &str, most: u64) -> Option<Vec<u8>> {
+        let mut git = process::Command::new("git")
+            .args(["cat-file", "blob", &format!("refs/heads/{branch}:{path}")])
+            .current_dir(&self.dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut bytes = Vec::new();
+        let read = git.stdout.take()?.take(most + 1).read_to_end(&mut bytes);
+        let ended = git.wait().ok()?;
+        (read.is_ok() && ended.success() && bytes.len() as u64 <= most).then_some(bytes)
+    }
+
+    pub(super) fn git<const N: usize>(&self, args: [&str; N]) -> Result<String> {
+        let command = Command::new("git", args, &self.dir);
+        match command.output() {
+            Err(gatling_process::CommandError::Failed { command, last_lines, .. }) => {
+                bail!("`{command}` failed: {}", last_lines.join("\n    "))
+            }
+            other => Ok(other?),
+        }
+    }
+}
