@@ -161,13 +161,40 @@ fn push_and_kill_during_checkout(sandbox: &Sandbox, hello: &Project<'_>) {
     fs::write(&open, "").unwrap();
 }
 
-/// A component whose hook `after_upgrade_service` never returns.
-fn endless() -> Vec<u8> {
-    let module = r#"(module
+/// A component with this hook, which never returns.
+fn endless(hook: &str) -> Vec<u8> {
+    let module = format!(
+        r#"(module
       (memory (export "memory") 1)
-      (func (export "after-upgrade-service") (param i32) (loop (br 0)))
-      (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))"#;
-    component_around(module, &format!("{USE} export after-upgrade-service: func(env: env);"), &[&contract()])
+      (func (export "{hook}") (param i32) (loop (br 0)))
+      (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))"#
+    );
+    component_around(&module, &format!("{USE} export {hook}: func(env: env);"), &[&contract()])
+}
+
+/// Waits until visitors are served with this version.
+fn wait_for_version(sandbox: &Sandbox, version: &str) {
+    let answer = format!("hello {version}\n");
+    waiting::wait_for(version, || sandbox.get("/").ok().filter(|(_, text)| *text == answer)).unwrap();
+}
+
+#[test]
+fn a_first_deployment_that_was_killed_after_it_started_the_app_is_repeated() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    fs::write(hello.dir().join("deploy.wasm"), endless("after-configure-nginx")).unwrap();
+    hello.commit("A hook that never returns").unwrap();
+    let push = hello.start_push(&["main"]).unwrap();
+    wait_for_version(&sandbox, "0.1.0");
+
+    kill_worker(&sandbox, push);
+
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+    hello.remove("deploy.wasm").unwrap();
+    hello.set_version("0.2.0").unwrap();
+    hello.commit("0.2.0").unwrap();
+    assert!(hello.deploy().unwrap().says("  deploy"));
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.2.0\n".to_owned()));
 }
 
 #[test]
@@ -177,11 +204,11 @@ fn a_push_that_waited_for_a_killed_run_deploys_its_commit_unless_that_commit_rea
     hello.deploy().unwrap();
     let first = hello.head().unwrap();
     hello.set_version("0.2.0").unwrap();
-    fs::write(hello.dir().join("upgrade.wasm"), endless()).unwrap();
+    fs::write(hello.dir().join("upgrade.wasm"), endless("after-upgrade-service")).unwrap();
     hello.commit("0.2.0").unwrap();
     let second = hello.start_push(&["main"]).unwrap();
     second.wait_for("after_upgrade_service").unwrap();
-    waiting::wait_for("0.2.0 to serve", || sandbox.get("/").ok().filter(|(_, text)| text == "hello 0.2.0\n")).unwrap();
+    wait_for_version(&sandbox, "0.2.0");
     hello.git(&["reset", "--quiet", "--hard", &first]).unwrap();
     let back = hello.start_push(&["+main"]).unwrap();
     back.wait_for("gatling: waiting for upgrade of hello").unwrap();
