@@ -13,7 +13,7 @@ use gatling_config::roots::ProjectPaths;
 use gatling_process::find_program_on;
 
 /// Variables that only the app gets: another program must not start the web server or be mistaken for the app.
-const APP_ONLY_VARIABLES: [&str; 2] = ["PHX_SERVER", "GATLING_DEPLOY_DIR"];
+const APP_ONLY_VARIABLES: [&str; 4] = ["PHX_SERVER", "GATLING_DEPLOY_DIR", "GATLING_RELEASE", "GATLING_PID"];
 
 /// The current release of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,8 +186,11 @@ mod tests {
     fn a_program_does_not_get_the_variables_that_only_the_app_gets() {
         let (_home, paths) = deployed(&[SETTINGS, (".env", "PHX_SERVER=true\n")]);
         let release = Release::current(&paths).expect("it is deployed");
-        let environment = environment(&release, &[("PHX_SERVER", "true"), ("GATLING_DEPLOY_DIR", "/x")]);
-        assert!(!environment.contains_key("PHX_SERVER") && !environment.contains_key("GATLING_DEPLOY_DIR"));
+        let environment =
+            environment(&release, &[("PHX_SERVER", "true"), ("GATLING_DEPLOY_DIR", "/x"), ("GATLING_PID", "1")]);
+        for name in APP_ONLY_VARIABLES {
+            assert!(!environment.contains_key(name), "{name}");
+        }
     }
 
     #[test]

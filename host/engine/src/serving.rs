@@ -14,31 +14,73 @@ use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::OperatorSettings;
 use gatling_nginx::{config, servers};
 
-/// The process id of the project's app, if it runs. A variable in the process's environment identifies it: a pid file
-/// from before a reboot, or whose id belongs to another process now, is ignored.
+/// The process of an app, and the release that it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Its process id.
+    pub pid: u32,
+    /// Its release.
+    pub release: String,
+}
+
+/// The project's app, if it runs. The init script has marked the process in its environment, so that a pid file that is
+/// empty, outdated or of another program does no harm.
 #[must_use]
-pub fn pid(paths: &ProjectPaths) -> Option<u32> {
-    let pid = fs::read_to_string(paths.pid_file()).ok()?.trim().parse().ok()?;
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+pub fn running(paths: &ProjectPaths) -> Option<Running> {
     let marker = format!("GATLING_DEPLOY_DIR={}", paths.deploy_dir().display());
-    environment.split(|byte| *byte == 0).any(|variable| variable == marker.as_bytes()).then_some(pid)
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let mut apps =
+        pids.filter_map(|pid| Environment::of(pid).filter(|own| own.contains(&marker)).map(|own| (pid, own)));
+    let is_main = |(pid, environment): &(u32, Environment)| environment.get("GATLING_PID") == Some(&pid.to_string());
+    let (pid, environment) = apps.find(is_main).or_else(|| {
+        // Older versions of Gatling started releases without GATLING_PID.
+        let pid = fs::read_to_string(paths.pid_file()).ok()?.trim().parse().ok()?;
+        Environment::of(pid).filter(|own| own.contains(&marker)).map(|own| (pid, own))
+    })?;
+    // The release's own script sets RELEASE_ROOT, to DEPLOY_DIR/releases/RELEASE/PROJECT.
+    let by_root = || Path::new(environment.get("RELEASE_ROOT")?).parent()?.file_name()?.to_str();
+    let release = environment.get("GATLING_RELEASE").or_else(by_root).map(str::to_owned);
+    Some(Running { pid, release: release.or_else(|| paths.current_release())? })
+}
+
+/// The environment variables with which a process was started.
+struct Environment(String);
+
+impl Environment {
+    /// None if the process has ended or belongs to another user.
+    fn of(pid: u32) -> Option<Self> {
+        Some(Self(String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/environ")).ok()?).into_owned()))
+    }
+
+    fn variables(&self) -> impl Iterator<Item = &str> {
+        self.0.split('\0')
+    }
+
+    fn contains(&self, variable: &str) -> bool {
+        self.variables().any(|own| own == variable)
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.variables().find_map(|own| own.strip_prefix(name)?.strip_prefix('='))
+    }
 }
 
 /// What serves now.
 #[must_use]
 pub fn look(paths: &ProjectPaths) -> Serving {
     let name = &paths.name;
-    let Some(release) = paths.current_release().filter(|_| paths.is_deployed()) else {
+    let Some(current) = paths.current_release().filter(|_| paths.is_deployed()) else {
         return Serving::NotDeployed;
     };
     // The process is checked first: another program could answer on the port.
-    if !answers(paths) {
+    let Some(Running { release, .. }) = running(paths).filter(|running| listens_on_its_port(paths, running)) else {
         let start = match paths.roots.uses_system_init() {
             true => format!("service {name} restart"),
             false => format!("{} restart", paths.init_script().display()),
         };
-        return Serving::Down { release, start };
-    }
+        return Serving::Down { release: current, start };
+    };
     match unserved(paths) {
         Ok(None) => Serving::Serving { release },
         Ok(Some(visit)) => Serving::Unserved { release, why: visit.to_string() },
@@ -49,16 +91,20 @@ pub fn look(paths: &ProjectPaths) -> Serving {
 /// Whether a release of this commit serves now.
 #[must_use]
 pub fn serves_commit(paths: &ProjectPaths, commit: &str) -> bool {
-    let settings = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
-    settings.get("GATLING_COMMIT") == Some(commit) && matches!(look(paths), Serving::Serving { .. })
+    matches!(look(paths), Serving::Serving { release } if settings(paths, &release).get("GATLING_COMMIT") == Some(commit))
 }
 
-/// Whether the app's own process runs and listens on the port in the release's settings.
-fn answers(paths: &ProjectPaths) -> bool {
-    let settings = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
+/// The settings of a release that the init script reads; empty if there is no such release.
+#[must_use]
+pub fn settings(paths: &ProjectPaths, release: &str) -> Dotenv {
+    Dotenv::read(&paths.releases_dir().join(release).join("service.env")).unwrap_or_default()
+}
+
+/// Whether the process listens on the port in its release's settings.
+fn listens_on_its_port(paths: &ProjectPaths, running: &Running) -> bool {
+    let settings = settings(paths, &running.release);
     let port: Option<u16> = settings.get("GATLING_PORT").and_then(|port| port.parse().ok());
-    let listens_on = |pid, port| listens(pid).is_ok_and(|all| all.iter().any(|address| address.port() == port));
-    pid(paths).zip(port).is_some_and(|(pid, port)| listens_on(pid, port))
+    listens(running.pid).is_ok_and(|all| all.iter().any(|address| Some(address.port()) == port))
 }
 
 /// The host names of the installed site.

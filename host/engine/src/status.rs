@@ -28,7 +28,7 @@ pub fn look(paths: &ProjectPaths) -> Result<Status> {
         project: paths.name.to_string(),
         healthy: matches!(serving, Serving::Serving { .. } | Serving::NotDeployed),
         hosts: serving::hosts(paths),
-        pid: serving::pid(paths),
+        pid: serving::running(paths).map(|running| running.pid),
         port: settings.get("GATLING_PORT").and_then(|port| port.parse().ok()),
         since: current.and_then(|time| Timestamp::try_from(time).ok()),
         last: runs.iter().find(|run| run.state.is_over()).cloned(),

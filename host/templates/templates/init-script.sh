@@ -49,11 +49,18 @@ cd "$deploy_dir" || fail "cannot enter $deploy_dir: deploy the project again wit
 # setting RELEASE_DIR NAME: prints a setting that gatling has stored for this release.
 setting() { sed -n "s/^GATLING_$2='\([^']*\)'\$/\1/p" "$1/service.env"; }
 
-# Prints the pid of the running release. After a reboot, another process may have the pid in the pid file, so
-# this checks for GATLING_DEPLOY_DIR in the environment of the process.
+# has PID VARIABLE: whether the environment of the process contains VARIABLE.
+has() { grep -qszxF "$2" "/proc/$1/environ"; }
+
+# Prints the pid of the running release: the process that start_release has marked in its environment. A pid file
+# could be missing or outdated.
 running_pid() {
-  [ -r "$pid_file" ] && read -r running 2>/dev/null <"$pid_file" || return 1
-  tr '\0' '\n' 2>/dev/null <"/proc/$running/environ" | grep -qxF "GATLING_DEPLOY_DIR=$deploy_dir" || return 1
+  for file in $(grep -lszxF "GATLING_DEPLOY_DIR=$deploy_dir" /proc/[0-9]*/environ); do
+    running=${file#/proc/} running=${running%/environ}
+    if has "$running" "GATLING_PID=$running"; then echo "$running"; return 0; fi
+  done
+  # Older versions of gatling started releases without GATLING_PID.
+  read -r running 2>/dev/null <"$pid_file" && has "$running" "GATLING_DEPLOY_DIR=$deploy_dir" || return 1
   echo "$running"
 }
 
@@ -125,11 +132,12 @@ start_release() {
     RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
     ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}'
     # Uses positional parameters, because the app's variables may have the same names as this script's.
-    set -- "$program" "$port" "$log_file" "$deploy_dir" "$env_file"
+    set -- "$program" "$port" "$log_file" "$deploy_dir" "$env_file" "$(basename "$1")"
     if [ -f "$5" ]; then . "$5"; fi
-    PORT=$2 GATLING_DEPLOY_DIR=$4
+    PORT=$2 GATLING_DEPLOY_DIR=$4 GATLING_RELEASE=$6
     set +a
-    exec setsid "$1" start >>"$3" 2>&1 </dev/null 9>&-
+    # The shell becomes the release, so its pid is that of the release.
+    exec setsid sh -c 'GATLING_PID=$$ exec "$1" start' sh "$1" >>"$3" 2>&1 </dev/null 9>&-
   ) &
   child=$!
   echo "$child" >"$pid_file"

@@ -7,6 +7,7 @@ use gatling_pipeline::action::ReleaseProof;
 use gatling_pipeline::origins;
 use gatling_runs::Events;
 
+use crate::serving::Running;
 use crate::{http, serving};
 
 /// Fails unless the release is the current one and its own process listens on the port. Warns if visitors can reach
@@ -20,13 +21,16 @@ pub(super) fn check(proof: &ReleaseProof, events: &Events) -> Result<()> {
             proof.paths.current_link().display()
         );
     }
-    let pid = serving::pid(&proof.paths).with_context(|| {
-        format!(
-            "the init script reports that it runs {}, but {} does not contain the id of its process",
+    let Some(Running { pid, release }) = serving::running(&proof.paths) else {
+        bail!(
+            "the init script reports that it runs {}, but there is no such process: see {}",
             proof.release,
-            proof.paths.pid_file().display()
-        )
-    })?;
+            proof.paths.app_log().display()
+        );
+    };
+    if release != proof.release {
+        bail!("the init script reports that it runs {}, but the process {pid} runs {release}", proof.release);
+    }
     let listens = serving::listens(pid).context("cannot determine where the app listens")?;
     if !listens.iter().any(|address| address.port() == proof.port) {
         bail!(
