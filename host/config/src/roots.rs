@@ -228,6 +228,12 @@ impl ProjectPaths {
         self.deploy_dir().join("run").join(format!("{}.pid", self.name))
     }
 
+    /// The file that the init script locks while it starts, stops or switches releases.
+    #[must_use]
+    pub fn service_lock(&self) -> PathBuf {
+        self.deploy_dir().join("run").join("lock")
+    }
+
     /// The app's environment variables.
     #[must_use]
     pub fn dotenv(&self) -> PathBuf {
@@ -250,6 +256,12 @@ impl ProjectPaths {
     #[must_use]
     pub fn git_hook(&self) -> PathBuf {
         self.build_dir().join(".git").join("hooks").join("post-update")
+    }
+
+    /// The git hook that a strict project has too.
+    #[must_use]
+    pub fn strict_git_hook(&self) -> PathBuf {
+        self.build_dir().join(".git").join("hooks").join("pre-receive")
     }
 
     /// The init script.

@@ -10,15 +10,14 @@ mod release_proof;
 mod removal;
 mod site;
 
-use std::time::SystemTime;
-
 use anyhow::{Result, bail};
 use gatling_config::folders::make_private;
 use gatling_pipeline::Action;
-use gatling_process::CommandError;
+use gatling_process::{Command, CommandError};
 use gatling_runs::Events;
 
 use crate::mix::Mix;
+use crate::run::interrupt::Interrupt;
 use crate::serving;
 use command::run_in;
 
@@ -27,19 +26,34 @@ use command::run_in;
 pub struct Performer<'a> {
     mix: Option<&'a Mix>,
     events: &'a Events,
+    interrupt: Option<&'a Interrupt>,
 }
 
 impl<'a> Performer<'a> {
     /// A performer without a mix session.
     #[must_use]
     pub fn new(events: &'a Events) -> Self {
-        Self { mix: None, events }
+        Self { mix: None, events, interrupt: None }
     }
 
-    /// A performer that runs mix tasks in this mix's session.
+    /// The performer, with mix tasks run in this mix's session.
     #[must_use]
-    pub(crate) fn with_mix(mix: &'a Mix, events: &'a Events) -> Self {
-        Self { mix: Some(mix), events }
+    pub(crate) fn with_mix(self, mix: &'a Mix) -> Self {
+        Self { mix: Some(mix), ..self }
+    }
+
+    /// The performer, for a run that can be ended early.
+    #[must_use]
+    pub(crate) fn with_interrupt(self, interrupt: &'a Interrupt) -> Self {
+        Self { interrupt: Some(interrupt), ..self }
+    }
+
+    /// Runs a command.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub(crate) fn run(self, command: &Command) -> Result<()> {
+        run_in(self.mix, command, self.events)
     }
 
     /// Checks before the first step whether an action can be carried out, for those that can be checked.
@@ -59,9 +73,12 @@ impl<'a> Performer<'a> {
     /// # Errors
     /// If it fails: the error says what to do about it, if that is known.
     pub fn perform(self, action: &Action) -> Result<()> {
-        let Self { mix, events } = self;
+        let Self { mix, events, interrupt } = self;
+        if let Some(interrupt) = interrupt {
+            interrupt.check()?;
+        }
         match action {
-            Action::Run(command) => run_in(mix, command, events),
+            Action::Run(command) => self.run(command),
             Action::RunIfTask { task, command } => {
                 if self.has_task(task)? {
                     return run_in(mix, command, events);
@@ -76,9 +93,9 @@ impl<'a> Performer<'a> {
                 Ok(())
             }
             Action::Build { commands, written } => {
-                let begun = SystemTime::now();
-                commands.iter().try_for_each(|command| run_in(mix, command, events))?;
-                files::check_written(written, begun)
+                let before: Vec<_> = written.iter().map(|file| files::version(file)).collect();
+                commands.iter().try_for_each(|command| self.run(command))?;
+                files::check_written(written, &before)
             }
             Action::Skip { reason } => {
                 events.note(format!("nothing to do: {reason}"));
@@ -86,6 +103,8 @@ impl<'a> Performer<'a> {
             }
             Action::MakeDir { path } => make_private(path),
             Action::WriteFile { path, contents, mode } => files::write_file(path, contents, *mode),
+            Action::Sync { path } => files::sync(path),
+            Action::SyncRelease { path } => files::sync_release(path),
             Action::Remove { path } => {
                 if removal::remove(path)? {
                     events.note(format!("removed {}", path.display()));

@@ -17,13 +17,14 @@ use crate::facts::release_name;
 use crate::facts::server::needs_sudo;
 use crate::perform::Performer;
 use crate::run::Goal;
+use crate::run::interrupt::Interrupt;
 use crate::serving;
 
 /// Restarts the app of a project, and returns the host names at which it is serving.
 ///
 /// # Errors
 /// If the app is not deployed, or does not answer. If its environment has changed, the previous release is restored.
-pub(crate) fn restart(paths: &ProjectPaths, events: &Events) -> Result<Vec<String>> {
+pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Events) -> Result<Vec<String>> {
     let Some(current) = paths.current_release().filter(|_| paths.is_deployed()) else {
         bail!("{0} is not deployed yet: push to it, or run `gatling deploy {0}`", paths.name);
     };
@@ -42,7 +43,7 @@ pub(crate) fn restart(paths: &ProjectPaths, events: &Events) -> Result<Vec<Strin
     });
     let sudo = needs_sudo(paths);
     let service = |args: [&str; 2]| Action::run(gatling_pipeline::service(paths, sudo, args));
-    let performer = Performer::new(events);
+    let performer = Performer::new(events).with_interrupt(interrupt);
     let proof = Action::ProveVisitors { paths: paths.clone() };
     if !is_changed {
         events.note(format!("the environment of {} {current} has not changed", paths.name));
@@ -55,7 +56,7 @@ pub(crate) fn restart(paths: &ProjectPaths, events: &Events) -> Result<Vec<Strin
         ));
         copy(paths, &folder, &release, &environment, performer)?;
         let switch = vec![service(["upgrade", &release]), proof];
-        let undo = vec![service(["upgrade", &current])];
+        let undo = vec![gatling_pipeline::service(paths, sudo, ["upgrade", &current])];
         performer.perform(&Action::change(Change::Release, release.clone(), switch, undo))?;
         let needed = vec![release.clone(), current];
         performer.perform(&Action::KeepReleases { paths: paths.clone(), serves: release, needed })?;

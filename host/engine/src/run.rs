@@ -3,6 +3,10 @@
 mod checkout;
 mod execution;
 pub mod follow;
+pub mod guard;
+pub mod interrupt;
+mod processes;
+pub mod recovery;
 pub mod repository;
 pub mod worker;
 
@@ -10,7 +14,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use gatling_config::dotenv::Dotenv;
@@ -19,14 +23,17 @@ use gatling_config::secrets;
 use gatling_config::settings::{OperatorSettings, PROJECT_FILE, ProjectSettings};
 use gatling_hook_host::{MAX_FILE_SIZE, Preload, compile_ahead};
 use gatling_pipeline::{Pipeline, Source};
+use gatling_report::tables::when;
 use gatling_report::text::short;
 use gatling_runs::lock::Lock;
 use gatling_runs::{Event, Events, Outcome, Redactor, Runs, State, Summary};
+use jiff::Timestamp;
 
 use crate::facts::gather;
 use crate::toolchain::explain;
 use crate::{hooks, restart, serving};
 use execution::Execution;
+use interrupt::{Interrupt, Reason};
 use repository::Repository;
 
 /// What is asked of a run.
@@ -40,6 +47,11 @@ pub struct Request {
     pub goal: Goal,
     /// Who asks.
     pub by: String,
+    /// The commit that the deploy branch had when this was asked.
+    pub pushed: Option<String>,
+    /// Whether exactly that commit is deployed, instead of the commit that the branch has when the run begins: the branch
+    /// gets it only if the deployment succeeds.
+    pub strict: bool,
 }
 
 /// What a run does.
@@ -51,20 +63,30 @@ pub enum Goal {
     Pipeline(Pipeline),
     /// Restart the app, with the variables that its `.env` has now.
     Restart,
+    /// Complete or undo what runs that were killed were changing, and nothing else.
+    Recover,
 }
 
 impl Goal {
     const PUSH: &str = "push";
     const RESTART: &str = "restart";
+    const RECOVER: &str = "recover";
 
-    /// Its name: that of the pipeline, `push` or `restart`.
+    /// Its name: that of the pipeline, `push`, `restart` or `recover`.
     #[must_use]
     pub fn name(self) -> String {
         match self {
             Self::Push => Self::PUSH.to_owned(),
             Self::Pipeline(pipeline) => pipeline.to_string(),
             Self::Restart => Self::RESTART.to_owned(),
+            Self::Recover => Self::RECOVER.to_owned(),
         }
+    }
+
+    /// Whether it deploys the latest commit of the deploy branch.
+    #[must_use]
+    pub fn deploys(self) -> bool {
+        matches!(self, Self::Push | Self::Pipeline(Pipeline::Deploy | Pipeline::Upgrade))
     }
 
     /// Whether this is the pipeline.
@@ -81,16 +103,14 @@ impl FromStr for Goal {
         match name {
             Self::PUSH => Ok(Self::Push),
             Self::RESTART => Ok(Self::Restart),
+            Self::RECOVER => Ok(Self::Recover),
             name => name.parse().map(Self::Pipeline),
         }
     }
 }
 
-/// Carries out a request, from the lock to the last event.
-///
-/// # Errors
-/// When the run fails or can't begin. By then, the events contain the reason.
-pub fn carry_out(request: &Request, events: &Events) -> Result<()> {
+/// Carries out a request, from the lock to the last event, and returns how it ended. The events say more.
+pub fn carry_out(request: &Request, interrupt: &Interrupt, events: &Events) -> Outcome {
     hide_secrets(&request.paths, events);
     events.emit(Event::Begun {
         run: request.id.clone(),
@@ -98,37 +118,47 @@ pub fn carry_out(request: &Request, events: &Events) -> Result<()> {
         pipeline: (request.goal != Goal::Push).then(|| request.goal.name()),
         by: request.by.clone(),
         gatling: env!("CARGO_PKG_VERSION").to_owned(),
+        pushed: request.pushed.clone(),
+        pid: Some(std::process::id()),
     });
     let mut begun = Instant::now();
-    let mut run = match Run::begin(request, events) {
-        Ok(run) => run,
-        Err(error) => {
-            events.emit(failure(request, request.goal, &error, begun));
-            return Err(error);
-        }
+    let mut run = match Run::begin(request, interrupt, events) {
+        Ok(Some(run)) => run,
+        Ok(None) => return end(success(&Done::Superseded, begun), events),
+        Err(error) => return end(failure(request, request.goal, &error, interrupt, begun), events),
     };
     if run.waited {
         begun = Instant::now();
     }
     let result = run.go(events);
     // While the lock is held: a run that waits for the lock reads this journal.
-    events.emit(match &result {
+    let ended = match &result {
         Ok(done) => success(done, begun),
-        Err(error) => failure(request, run.goal, error, begun),
-    });
-    result.map(drop)
+        Err(error) => failure(request, run.goal, error, interrupt, begun),
+    };
+    end(ended, events)
+}
+
+/// Emits the last event of a run, and returns its outcome.
+fn end(ended: Event, events: &Events) -> Outcome {
+    let Event::Ended { outcome, .. } = ended else { unreachable!("a run ends with this event") };
+    events.emit(ended);
+    outcome
 }
 
 /// How a run succeeded.
 enum Done {
     /// There was nothing to do.
     Unchanged,
+    /// A newer run does it.
+    Superseded,
     /// The app can be reached at these host names, or at this port; nowhere, once it is unloaded.
     Serving(Vec<String>),
 }
 
 struct Run<'a> {
     request: &'a Request,
+    interrupt: &'a Interrupt,
     runs: Runs,
     lock: Lock,
     /// What it does: for a push, the pipeline once that is decided.
@@ -139,36 +169,53 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Takes the lock, and waits for it if another run holds it.
-    fn begin(request: &'a Request, events: &Events) -> Result<Self> {
-        let state_dir = request.paths.state_dir();
-        let runs = Runs::below(&state_dir);
+    /// Takes the lock, and waits for it if another run holds it. Returns none if a newer run waits too, which then
+    /// deploys the latest commit.
+    fn begin(request: &'a Request, interrupt: &'a Interrupt, events: &Events) -> Result<Option<Self>> {
+        let runs = Runs::below(&request.paths.state_dir());
         let name = &request.paths.name;
         let mut waited = false;
-        let mut lock = Lock::take(&lock_file(&request.paths), |owner| {
-            waited = true;
-            events.emit(Event::Waiting { holder: owner.to_owned() });
-            compile_pushed_hooks(request);
-        })?;
+        let mut lock = loop {
+            match Lock::try_take(&lock_file(&request.paths))? {
+                Ok(lock) => break lock,
+                Err(holder) if !waited => {
+                    waited = true;
+                    events.emit(Event::Waiting { holder });
+                    compile_pushed_hooks(request);
+                }
+                Err(_) => {}
+            }
+            thread::sleep(WAIT);
+            interrupt.check()?;
+        };
         if waited {
             events.emit(Event::Waited);
+            if let Some(newer) = newer_run(request, &runs)? {
+                events.note(format!(
+                    "the run {newer} was begun later and deploys the latest commit, so this one has nothing to do"
+                ));
+                return Ok(None);
+            }
             // The variables may have changed during the wait.
             hide_secrets(&request.paths, events);
         }
-        lock.announce(&format!("run {} of {name}, begun by {}", request.id, request.by));
+        lock.announce(&format!("run {} of {name}, begun by {} at {}", request.id, request.by, when(Timestamp::now())));
         let killed = runs.killed(&request.id)?;
         for other in &killed {
             events.note(format!("the run {other} was killed before it ended"));
         }
-        Ok(Self { request, runs, lock, goal: request.goal, killed, waited })
+        Ok(Some(Self { request, interrupt, runs, lock, goal: request.goal, killed, waited }))
     }
 
     fn go(&mut self, events: &Events) -> Result<Done> {
         let paths = &self.request.paths;
         let repository = Repository::at(&paths.build_dir());
         let branch = repository.branch();
-        if self.goal == Goal::Restart {
-            return restart::restart(paths, events).map(Done::Serving);
+        recovery::recover(paths, &self.runs, &self.killed, events)?;
+        match self.goal {
+            Goal::Recover => return Ok(Done::Unchanged),
+            Goal::Restart => return restart::restart(paths, self.interrupt, events).map(Done::Serving),
+            Goal::Push | Goal::Pipeline(_) => {}
         }
         let pipeline = self.decide()?;
         self.goal = Goal::Pipeline(pipeline);
@@ -177,22 +224,27 @@ impl<'a> Run<'a> {
         }
 
         let tips = repository.tips(&branch)?;
-        let Some(commit) = tips.branch.clone() else {
+        let wanted = if self.request.strict { self.request.pushed.clone() } else { tips.branch.clone() };
+        let Some(commit) = wanted else {
             bail!(
                 "nothing was pushed to the branch {branch} yet: push to it with `git push SERVER HEAD:{branch}`, or deploy \
                  another branch with `gatling load {} --branch NAME`",
                 paths.name
             );
         };
-        if self.waited && self.request.goal == Goal::Push && self.was_deployed_meanwhile(&commit)? {
+        if self.request.goal == Goal::Push && self.is_deployed(&commit)? {
             events.note(format!("nothing to do: {branch} {} is already serving", short(&commit)));
             return Ok(Done::Unchanged);
         }
+        if self.request.strict && self.waited && self.was_overtaken()? {
+            bail!("another push was deployed while this one waited: fetch it, and push again");
+        }
         self.lock.announce(&format!(
-            "{pipeline} of {} to {branch} {}, begun by {} (run {})",
+            "{pipeline} of {} to {branch} {}, begun by {} at {} (run {})",
             paths.name,
             short(&commit),
             self.request.by,
+            when(Timestamp::now()),
             self.request.id
         ));
         let leftovers = self.runs.folder(&self.request.id).join("leftovers.patch");
@@ -216,8 +268,8 @@ impl<'a> Run<'a> {
     fn decide(&self) -> Result<Pipeline> {
         let paths = &self.request.paths;
         match (self.goal, paths.is_deployment_complete()) {
-            (Goal::Push | Goal::Restart, true) => Ok(Pipeline::Upgrade),
-            (Goal::Push | Goal::Restart, false) => Ok(Pipeline::Deploy),
+            (Goal::Push | Goal::Restart | Goal::Recover, true) => Ok(Pipeline::Upgrade),
+            (Goal::Push | Goal::Restart | Goal::Recover, false) => Ok(Pipeline::Deploy),
             (Goal::Pipeline(Pipeline::Deploy), true) => bail!(
                 "{0} is already deployed; the current release is {1}. To deploy the latest commit: gatling upgrade {0}",
                 paths.name,
@@ -257,8 +309,13 @@ impl<'a> Run<'a> {
         events: &Events,
     ) -> Result<Done> {
         let paths = &self.request.paths;
-        let gathered = gather(paths, pipeline, source).map_err(|error| explain(error, &paths.build_dir()))?;
-        Execution::load(&gathered, preload, &self.request.id, events)?.run()?;
+        // mix evaluates the project's config, which can take for ever.
+        self.interrupt.limit(Some(ProjectSettings::DEFAULT_STEP_TIMEOUT));
+        let gathered = gather(paths, pipeline, source);
+        self.interrupt.limit(None);
+        self.interrupt.check()?;
+        let gathered = gathered.map_err(|error| explain(error, &paths.build_dir()))?;
+        Execution::load(&gathered, preload, &self.request.id, self.interrupt, events)?.run()?;
         if pipeline == Pipeline::Deploy {
             // If this fails, the next push only runs the first deployment once more.
             _ = fs::remove_file(paths.deploying_marker());
@@ -271,8 +328,16 @@ impl<'a> Run<'a> {
         }))
     }
 
-    /// Whether a run that this one waited for has deployed this commit, and no later run another one.
-    fn was_deployed_meanwhile(&self, commit: &str) -> Result<bool> {
+    /// Whether another run has deployed something since this one was begun.
+    fn was_overtaken(&self) -> Result<bool> {
+        let begun = self.runs.summary(&self.request.id)?.started_at;
+        let latest = self.runs.latest(LATEST_RUNS)?.into_iter().filter_map(|(_, run)| run.ok());
+        let mut deployed = latest.filter(|run| run.state == State::Succeeded && run.commit.is_some());
+        Ok(deployed.any(|run| run.finished_at.is_some_and(|end| end > begun)))
+    }
+
+    /// Whether this commit serves, and the latest run that deployed anything has deployed it.
+    fn is_deployed(&self, commit: &str) -> Result<bool> {
         // A run that was killed may have replaced the release since.
         if !serving::serves_commit(&self.request.paths, commit) {
             return Ok(false);
@@ -285,6 +350,20 @@ impl<'a> Run<'a> {
         Ok(latest.is_some_and(|latest| latest.state == State::Succeeded && latest.commit.as_deref() == Some(commit)))
     }
 }
+
+/// A run that was begun later than this one, also deploys the latest commit, and has not ended.
+fn newer_run(request: &Request, runs: &Runs) -> Result<Option<String>> {
+    if !request.goal.deploys() || request.strict {
+        return Ok(None);
+    }
+    let latest = runs.latest(LATEST_RUNS)?.into_iter().filter_map(|(_, run)| run.ok());
+    let deploys = |run: &Summary| run.pipeline.as_deref().unwrap_or(Goal::PUSH).parse().is_ok_and(Goal::deploys);
+    let mut newer = latest.filter(|run| run.id > request.id && !run.state.is_over() && deploys(run));
+    Ok(newer.next().map(|run| run.id))
+}
+
+/// How often a run that waits looks whether it can begin.
+const WAIT: Duration = Duration::from_millis(50);
 
 /// How many of the latest runs are read.
 const LATEST_RUNS: usize = 20;
@@ -320,7 +399,7 @@ fn compile_pushed_hooks(request: &Request) {
         // If the other run succeeds, the project is deployed when this run begins.
         Goal::Push => Pipeline::Upgrade,
         // An unload uses the hooks in the build dir, not the pushed ones.
-        Goal::Pipeline(Pipeline::Unload) | Goal::Restart => return,
+        Goal::Pipeline(Pipeline::Unload) | Goal::Restart | Goal::Recover => return,
         Goal::Pipeline(pipeline) => pipeline,
     };
     let paths = request.paths.clone();
@@ -341,16 +420,22 @@ fn compile_pushed_hooks(request: &Request) {
 fn success(done: &Done, begun: Instant) -> Event {
     let (outcome, places) = match done {
         Done::Unchanged => (Outcome::Unchanged, Vec::new()),
+        Done::Superseded => (Outcome::Superseded, Vec::new()),
         Done::Serving(places) => (Outcome::Succeeded, places.clone()),
     };
     let seconds = begun.elapsed().as_secs_f64();
     Event::Ended { outcome, seconds, error: Vec::new(), serving: None, again: None, places }
 }
 
-/// What failed, what is serving now, and what to do.
-fn failure(request: &Request, goal: Goal, error: &anyhow::Error, begun: Instant) -> Event {
+/// What failed, or who cancelled the run, what is serving now, and what to do.
+fn failure(request: &Request, goal: Goal, error: &anyhow::Error, interrupt: &Interrupt, begun: Instant) -> Event {
+    let reason = interrupt.take();
+    let outcome = match &reason {
+        Some(Reason::Cancelled { .. }) => Outcome::Cancelled,
+        _ => Outcome::Failed,
+    };
     Event::Ended {
-        outcome: Outcome::Failed,
+        outcome,
         seconds: begun.elapsed().as_secs_f64(),
         error: error.chain().map(ToString::to_string).collect(),
         serving: Some(serving::look(&request.paths)),
@@ -365,8 +450,15 @@ fn again(request: &Request, goal: Goal) -> String {
     let command = match goal {
         Goal::Pipeline(Pipeline::Unload) => "unload",
         Goal::Restart => "restart",
-        _ if paths.is_deployment_complete() => "upgrade",
-        _ => "deploy",
+        Goal::Recover => "status",
+        _ => return deploy_command(paths),
     };
+    format!("gatling {command} {}", paths.name)
+}
+
+/// The command that deploys the latest commit.
+#[must_use]
+pub fn deploy_command(paths: &ProjectPaths) -> String {
+    let command = if paths.is_deployment_complete() { "upgrade" } else { "deploy" };
     format!("gatling {command} {}", paths.name)
 }

@@ -6,13 +6,18 @@ use anyhow::Result;
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_report::tables::Status;
-use gatling_runs::{Runs, Serving};
+use gatling_runs::{Runs, Serving, State, Summary};
 use jiff::Timestamp;
 
+use crate::run::deploy_command;
+use crate::run::repository::Repository;
 use crate::serving;
 
 /// How many of the latest runs are searched for those in progress and the last finished one.
 const RECENT_RUNS: usize = 20;
+
+/// How many of the latest runs are searched for a commit.
+const KNOWN_RUNS: usize = 100;
 
 /// The status of a project.
 ///
@@ -23,6 +28,10 @@ pub fn look(paths: &ProjectPaths) -> Result<Status> {
     let runs: Vec<_> = latest.into_iter().filter_map(|(_, run)| run.ok()).collect();
     let serving = serving::look(paths);
     let settings = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
+    let pushed = Repository::at(&paths.build_dir()).latest();
+    let deployed = deployed_commit(paths, &serving);
+    let is_idle = runs.iter().all(|run| run.state.is_over());
+    let is_behind = pushed.is_some() && pushed != deployed && is_idle;
     let current = fs::symlink_metadata(paths.current_link()).and_then(|link| link.modified()).ok();
     Ok(Status {
         project: paths.name.to_string(),
@@ -31,8 +40,76 @@ pub fn look(paths: &ProjectPaths) -> Result<Status> {
         pid: serving::running(paths).map(|running| running.pid),
         port: settings.get("GATLING_PORT").and_then(|port| port.parse().ok()),
         since: current.and_then(|time| Timestamp::try_from(time).ok()),
+        to_deploy: is_behind.then(|| deploy_command(paths)),
+        pushed,
+        deployed,
         last: runs.iter().find(|run| run.state.is_over()).cloned(),
         under_way: runs.into_iter().filter(|run| !run.state.is_over()).collect(),
         serving,
+    })
+}
+
+/// The commit of the release that runs, or of the current one.
+fn deployed_commit(paths: &ProjectPaths, serving: &Serving) -> Option<String> {
+    let release = match serving {
+        Serving::NotDeployed => return None,
+        Serving::Serving { release }
+        | Serving::Unserved { release, .. }
+        | Serving::Unknown { release, .. }
+        | Serving::Down { release, .. } => release,
+    };
+    serving::settings(paths, release).get("GATLING_COMMIT").filter(|commit| !commit.is_empty()).map(str::to_owned)
+}
+
+/// Whether no run has tried to deploy this commit, as far as runs are kept. git calls no hook if the names of the pushed
+/// refs are too long for a command line.
+///
+/// # Errors
+/// If the folder of its runs cannot be read.
+pub fn was_never_tried(paths: &ProjectPaths, commit: &str) -> Result<bool> {
+    let runs = Runs::below(&paths.state_dir()).latest(KNOWN_RUNS)?;
+    let mut runs = runs.into_iter().filter_map(|(_, run)| run.ok());
+    Ok(!runs.any(|run| is_of(&run, commit)))
+}
+
+fn is_of(run: &Summary, commit: &str) -> bool {
+    [&run.commit, &run.pushed].into_iter().flatten().any(|own| own == commit)
+}
+
+/// How the deployment of a commit went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deployment {
+    /// No run has tried it.
+    Unknown,
+    /// A run is in progress or waits.
+    UnderWay(String),
+    /// It serves.
+    Serves,
+    /// The run with this id has not deployed it, or it does not serve.
+    Failed(String),
+    /// A newer commit was deployed instead, or serves now: the id of the run.
+    Superseded(String),
+}
+
+/// How the deployment of a commit, given by its full id, went.
+///
+/// # Errors
+/// If the folder of its runs cannot be read.
+pub fn deployment(paths: &ProjectPaths, commit: &str) -> Result<Deployment> {
+    let runs = Runs::below(&paths.state_dir()).latest(KNOWN_RUNS)?;
+    let runs: Vec<_> = runs.into_iter().filter_map(|(_, run)| run.ok()).collect();
+    let Some(run) = runs.iter().find(|run| is_of(run, commit)) else {
+        return Ok(if serving::serves_commit(paths, commit) { Deployment::Serves } else { Deployment::Unknown });
+    };
+    let id = run.id.clone();
+    Ok(match run.state {
+        State::Running | State::Waiting => Deployment::UnderWay(id),
+        State::Superseded => Deployment::Superseded(id),
+        State::Failed | State::Cancelled | State::Killed => Deployment::Failed(id),
+        State::Succeeded | State::Unchanged => match serving::look(paths) {
+            Serving::Serving { .. } if serving::serves_commit(paths, commit) => Deployment::Serves,
+            Serving::Serving { .. } => Deployment::Superseded(id),
+            _ => Deployment::Failed(id),
+        },
     })
 }

@@ -3,6 +3,7 @@
 //! `cargo run -p gatling-hook-host --example backup -- backup.wasm`
 
 use std::env;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
@@ -35,6 +36,7 @@ fn main() -> Result<()> {
             started_at: SystemTime::now(),
             events: events.clone(),
             failure: None,
+            stop: Arc::default(),
         })
     };
     for step in STEPS {

@@ -3,6 +3,7 @@
 mod imports;
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -32,6 +33,8 @@ use gatling_text::escape;
 
 /// How often a running hook is interrupted to check its time limit.
 const TICK: Duration = Duration::from_millis(20);
+/// How often to check whether a call must end.
+const STOP_INTERVAL: Duration = Duration::from_millis(50);
 /// How much data a hook can pass to Gatling in one call of an import, in bytes.
 const MAX_CALL_DATA: usize = 64 * 1024 * 1024;
 /// How much of a function's name a backtrace shows, in bytes: Rust's names are long.
@@ -169,11 +172,17 @@ impl Caller {
         let stderr = Lines::new(log.clone());
         let state = self.state(call, input, log, &stdout, &stderr);
         let outcome = self.runtime.as_ref().context("the runtime is there until the end")?.block_on(async {
-            let invoked = self.invoke(state, call, &input.env, fallible, instantiated);
-            // The timeout drops the call, with everything that it waits for.
-            match tokio::time::timeout(self.limits.timeout, invoked).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(LimitHit::Time(self.limits.timeout).into()),
+            let mut invoked = pin!(self.invoke(state, call, &input.env, fallible, instantiated));
+            let deadline = Instant::now() + self.limits.timeout;
+            loop {
+                let left = deadline.saturating_duration_since(Instant::now());
+                match tokio::time::timeout(left.min(STOP_INTERVAL), invoked.as_mut()).await {
+                    Ok(outcome) => break outcome,
+                    // The call is dropped, with everything that it waits for.
+                    Err(_) if call.stop.load(Ordering::Relaxed) => break Err(wasmtime::Error::msg("it was stopped")),
+                    Err(_) if left.is_zero() => break Err(LimitHit::Time(self.limits.timeout).into()),
+                    Err(_) => {}
+                }
             }
         });
         stdout.finish();

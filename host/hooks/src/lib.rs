@@ -28,6 +28,8 @@ use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -105,6 +107,8 @@ pub struct Call {
     pub events: Sink,
     /// The failure record, for `on_failure`.
     pub failure: Option<FailureRecord>,
+    /// When this is set, the call is ended. It is then an error.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// The hooks that the hooks file of a pipeline exports.

@@ -1,5 +1,6 @@
 //! Calls a hook outside of any run, to see what it does.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, bail};
@@ -65,6 +66,7 @@ impl Trial {
         let caller = Caller::new(linked, grants, limits, effects)?;
         let call = Call {
             failure: (self.hook.point == HookPoint::OnFailure).then_some(self.failure),
+            stop: Arc::default(),
             hook: self.hook,
             run_id: "trial".to_owned(),
             attempt: 1,

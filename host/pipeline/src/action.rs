@@ -6,7 +6,7 @@ mod release_proof;
 mod site;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gatling_config::roots::ProjectPaths;
 use gatling_process::Command;
@@ -76,6 +76,16 @@ pub enum Action {
         /// Its permissions.
         #[serde(skip)]
         mode: u32,
+    },
+    /// Make sure that a file, or the names in a folder, are on the disk.
+    Sync {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// Make sure that everything in the folder of a release is on the disk.
+    SyncRelease {
+        /// The folder.
+        path: PathBuf,
     },
     /// Remove a file, or a folder with its contents.
     Remove {
@@ -155,13 +165,19 @@ impl Action {
         Self::Run(command)
     }
 
+    /// Makes sure that a file, or the names in a folder, are on the disk.
+    #[must_use]
+    pub fn sync(path: &Path) -> Self {
+        Self::Sync { path: path.to_owned() }
+    }
+
     /// Does nothing, for this reason.
     pub fn skip(reason: impl Into<String>) -> Self {
         Self::Skip { reason: reason.into() }
     }
 
     /// Makes a change that outlives the run.
-    pub fn change(change: Change, to: impl Into<String>, actions: Vec<Self>, undo: Vec<Self>) -> Self {
+    pub fn change(change: Change, to: impl Into<String>, actions: Vec<Self>, undo: Vec<Command>) -> Self {
         Self::Change(RecordedChange { change, to: to.into(), actions, undo })
     }
 
@@ -198,6 +214,7 @@ impl fmt::Display for Action {
             Self::MakeDir { path } => write!(f, "make the folder {}", path.display()),
             Self::WriteFile { path, .. } => write!(f, "write {}", path.display()),
             Self::Remove { path } | Self::Clear { path } => write!(f, "remove {}", path.display()),
+            Self::Sync { path } | Self::SyncRelease { path } => write!(f, "sync {} to the disk", path.display()),
             Self::ProveRelease { version, .. } => write!(f, "check that mix built a new release of {version}"),
             Self::Append { path, .. } => write!(f, "add to {}", path.display()),
             Self::ClearRelease { path } => write!(f, "remove files that earlier builds left in {}", path.display()),

@@ -11,7 +11,7 @@ pub(crate) mod service;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gatling_process::Command;
 
@@ -23,8 +23,30 @@ fn system_command<const N: usize>(facts: &Facts, program: &str, args: [&str; N])
     Command::new(program, args, &facts.deploy_dir_or_root()).as_root(facts.server.sudo).quiet()
 }
 
-/// Copies a file of the deploy dir into a system folder.
-fn install_file(facts: &Facts, from: &Path, to: &Path, mode: &str) -> Action {
+/// Copies a file of the deploy dir into a system folder, which is made if it does not exist.
+fn copy(facts: &Facts, from: &Path, to: &Path, mode: &str) -> Command {
     let (from, to) = (from.display().to_string(), to.display().to_string());
-    Action::run(system_command(facts, "install", ["-m", mode, &from, &to]))
+    system_command(facts, "install", ["-D", "-m", mode, &from, &to])
+}
+
+/// Where the new contents of a system file are copied first: a hidden file in the same folder.
+fn draft(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".{}.gatling-new", path.file_name().unwrap_or_default().display()))
+}
+
+/// Puts a file, which is in the same folder, in the place of another: the other is replaced whole or not at all, because
+/// `ln -f` makes a link of another name and renames it.
+fn replace(facts: &Facts, new: &Path, path: &Path) -> [Command; 2] {
+    let (new, path) = (new.display().to_string(), path.display().to_string());
+    [system_command(facts, "ln", ["-fT", &new, &path]), system_command(facts, "rm", ["-f", &new])]
+}
+
+/// Copies a file of the deploy dir into a system folder: what was there before is replaced whole or not at all, also if
+/// the power fails.
+fn install_file(facts: &Facts, from: &Path, to: &Path, mode: &str) -> Vec<Action> {
+    let draft = draft(to);
+    let mut actions = vec![Action::run(copy(facts, from, &draft, mode)), Action::sync(&draft)];
+    actions.extend(replace(facts, &draft, to).map(Action::Run));
+    actions.extend(to.parent().map(Action::sync));
+    actions
 }

@@ -31,7 +31,7 @@ const DEPLOY: &[Step] = &[
     step("mix_release", "build the release", mix::release),
     step("make_deploy_dir", "make the folders of the deployed app", release::make_deploy_dir),
     step("copy_release_to_deploy", "pack the release into the deploy dir", release::copy_to_deploy),
-    step("expand_release", "unpack it and make it the current release", release::expand),
+    step("expand_release", "unpack it", release::expand),
     step("install_init_script", "install the service", service::install),
     step("mix_ecto_setup", "create and migrate the database", migrate::ecto_setup),
     step("start_service", "start the app and wait until it answers", service::start),

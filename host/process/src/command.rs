@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::{env, io};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Variables, shell};
 use lines::LineReader;
 pub use lines::Lines;
 pub use started::{LastLines, Started};
-pub use tree::kill_tree;
+pub use tree::{adopt_orphans, kill_descendants, kill_tree};
 
 /// A command: a program with its arguments, folder and variables.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// The program: a name to look up on the `PATH`, or a path.
     pub program: String,
@@ -32,10 +32,10 @@ pub struct Command {
     #[serde(skip)]
     pub env: Variables,
     /// The variables that it inherits.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Environment::is_inherited")]
     pub environment: Environment,
     /// Whether it keeps running if Gatling is killed.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outlives_gatling: bool,
     /// Whether its command line is only shown for debugging.
     #[serde(skip)]
@@ -46,13 +46,25 @@ pub struct Command {
 }
 
 /// The variables that a command inherits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Environment {
     /// All of Gatling's own variables.
     #[default]
     Inherited,
     /// Only these of Gatling's own variables.
-    Only(&'static [&'static str]),
+    Only(Vec<String>),
+}
+
+impl Environment {
+    /// Only these of Gatling's own variables.
+    pub fn only<const N: usize>(names: [&str; N]) -> Self {
+        Self::Only(names.map(str::to_owned).into())
+    }
+
+    fn is_inherited(&self) -> bool {
+        *self == Self::Inherited
+    }
 }
 
 /// A longer command line, in bytes, is truncated for display.
@@ -251,7 +263,7 @@ impl Command {
         let start_error = |source| CommandError::Start { command: self.to_string(), source };
         let (reader, writer) = io::pipe().map_err(start_error)?;
         let mut command = std::process::Command::new(program);
-        if let Environment::Only(names) = self.environment {
+        if let Environment::Only(names) = &self.environment {
             command.env_clear();
             command.envs(names.iter().filter_map(|name| Some((name, env::var_os(name)?))));
         }

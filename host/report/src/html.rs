@@ -91,7 +91,7 @@ pub fn page(entries: &[Entry], damaged: usize) -> Result<String> {
 impl Page {
     fn add(&mut self, entry: &Entry) {
         match &entry.event {
-            Event::Begun { run, project, by, gatling, pipeline } => {
+            Event::Begun { run, project, by, gatling, pipeline, .. } => {
                 self.run = escape_line(run);
                 self.project = escape_line(project);
                 self.by = escape_line(by);
@@ -145,6 +145,7 @@ impl Page {
                     Outcome::Failed => "failed",
                     Outcome::Cancelled => "cancelled",
                     Outcome::Unchanged => "unchanged",
+                    Outcome::Superseded => "superseded",
                 }
                 .to_owned();
                 self.took = Some(duration_secs(*seconds));

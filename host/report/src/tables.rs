@@ -29,6 +29,12 @@ pub struct Status {
     pub port: Option<u16>,
     /// The host names that were visited through nginx.
     pub hosts: Vec<String>,
+    /// The latest commit of the deploy branch, if it was pushed.
+    pub pushed: Option<String>,
+    /// The commit that serves, if it is known.
+    pub deployed: Option<String>,
+    /// The command that deploys the pushed commit, if it does not serve and no run is in progress.
+    pub to_deploy: Option<String>,
     /// Runs that are in progress or wait, the latest first.
     pub under_way: Vec<Summary>,
     /// The latest run that has ended.
@@ -70,6 +76,14 @@ pub fn status(status: &Status, now: Timestamp) -> String {
             escape_line(what),
             ago(run.started_at, now),
             escape_line(&run.by)
+        );
+    }
+    if let (Some(pushed), Some(command)) = (&status.pushed, &status.to_deploy) {
+        _ = writeln!(
+            text,
+            "  pushed   {}, which does not serve: {}",
+            short(&escape_line(pushed)),
+            escape_line(command)
         );
     }
     match &status.last {
@@ -161,6 +175,8 @@ mod tests {
             release: Some("0.2.0".to_owned()),
             branch: Some("main".to_owned()),
             commit: Some("d87fa59d87fa59".to_owned()),
+            pushed: None,
+            pid: None,
             by: "deploy\u{1b}[2J".to_owned(),
             started_at: "2026-01-01T00:00:00Z".parse().expect("a time"),
             finished_at: Some("2026-01-01T00:00:17Z".parse().expect("a time")),
@@ -182,6 +198,9 @@ mod tests {
             pid: Some(7),
             port: Some(4000),
             hosts: vec!["www.example.com".to_owned()],
+            pushed: None,
+            deployed: None,
+            to_deploy: None,
             under_way: vec![Summary { finished_at: None, seconds: None, ..run(State::Running) }],
             last: Some(run(State::Succeeded)),
         };

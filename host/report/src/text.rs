@@ -159,7 +159,7 @@ impl<W: Write> Renderer<W> {
         let verbose = self.options.verbosity == Verbosity::Verbose;
         let quiet = self.options.verbosity == Verbosity::Quiet;
         match event {
-            Event::Begun { run, project, by, gatling, pipeline } => {
+            Event::Begun { run, project, by, gatling, pipeline, .. } => {
                 self.project = escape_line(project);
                 self.run = escape_line(run);
                 self.pipeline.clone_from(pipeline);
@@ -336,7 +336,8 @@ impl<W: Write> Renderer<W> {
         self.title = None;
         let project = self.project.clone();
         match outcome {
-            Outcome::Unchanged => Ok(()),
+            // A note before this has said why.
+            Outcome::Unchanged | Outcome::Superseded => Ok(()),
             Outcome::Succeeded => {
                 let what = match (self.pipeline.as_deref(), places.as_slice()) {
                     (Some("unload"), _) => format!("{project} is unloaded"),

@@ -1,8 +1,8 @@
 //! The events of a run. docs/journal.md describes their fields for those who read journals.
 
+use gatling_process::Command;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// The version of the journal's format. A change that old readers would misunderstand raises it; new
 /// kinds of events and new fields don't.
@@ -44,6 +44,12 @@ pub enum Event {
         by: String,
         /// The version of Gatling.
         gatling: String,
+        /// The commit that the deploy branch had when the run was begun; none for an unload, a restart or a recovery.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pushed: Option<String>,
+        /// The id of the process that carries out the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pid: Option<u32>,
     },
     /// The run waits for another run of the project.
     Waiting {
@@ -170,9 +176,9 @@ pub enum Event {
         change: Change,
         /// What it is changed to.
         to: String,
-        /// The actions that would undo it, if it can be undone.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        undo: Option<Value>,
+        /// The commands that would undo it, if it can be undone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        undo: Vec<Command>,
     },
     /// The change was made.
     Changed {
@@ -229,10 +235,8 @@ impl Event {
             Self::Output { text, .. } | Self::Log { text, .. } | Self::Note { text, .. } => all.push(text),
             Self::GrantUsed { what, .. } => all.push(what),
             Self::GrantRefused { message, .. } => all.push(message),
-            Self::Changing { to, undo, .. } => {
-                all.push(to);
-                undo.iter_mut().for_each(|undo| change_json(undo, &change));
-            }
+            // The commands that undo a change have only names and paths that Gatling chose. They must stay as they are.
+            Self::Changing { to, .. } => all.push(to),
             Self::Ended { error, serving, .. } => {
                 all.extend(error);
                 if let Some(Serving::Unserved { why, .. } | Serving::Unknown { why, .. }) = serving {
@@ -252,15 +256,6 @@ impl Event {
             | Self::Unknown => {}
         }
         all.into_iter().for_each(|text| *text = change(text));
-    }
-}
-
-fn change_json(value: &mut Value, change: &impl Fn(&str) -> String) {
-    match value {
-        Value::String(text) => *text = change(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| change_json(item, change)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| change_json(field, change)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -313,6 +308,8 @@ pub enum Outcome {
     Cancelled,
     /// There was nothing to do.
     Unchanged,
+    /// It waited for another run, and a newer run waited too: that one deploys the latest commit.
+    Superseded,
 }
 
 /// What serves.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
+use gatling_process::Command;
 
 use crate::event::{Change, Entry, Event, Level};
 use crate::output::Share;
@@ -73,7 +74,7 @@ impl Events {
     ///
     /// # Errors
     /// When it can't be written. Then nothing must be changed, because no later run could finish or undo it.
-    pub fn changing(&self, change: Change, to: impl Into<String>, undo: Option<serde_json::Value>) -> Result<()> {
+    pub fn changing(&self, change: Change, to: impl Into<String>, undo: Vec<Command>) -> Result<()> {
         self.emit(Event::Changing { change, to: to.into(), undo });
         self.0.sync().context(
             "cannot write the next change to the run's journal, so nothing is changed; is the disk full? See `df -h`",
@@ -123,6 +124,10 @@ impl Journal {
         let create = || -> io::Result<File> {
             let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
             file.lock()?;
+            // So that the journal is still there after a power failure: its name, and that of its folder.
+            for folder in path.ancestors().skip(1).take(2).filter(|folder| !folder.as_os_str().is_empty()) {
+                File::open(folder)?.sync_all()?;
+            }
             Ok(file)
         };
         let file = create().with_context(|| format!("cannot write the journal {}", path.display()))?;
@@ -231,15 +236,12 @@ mod tests {
         events_of_run.hide(Redactor::new([("TOKEN", "hunter2"), ("WORD", "note")], &[]));
         events_of_run.note("hunter2 is the token");
         events_of_run.emit(output("a\nhunter2"));
-        events_of_run.changing(Change::Site, "hunter2", Some(serde_json::json!(["rm", "hunter2"]))).expect("written");
+        let undo = vec![Command::new("rm", ["note"], Path::new("/"))];
+        events_of_run.changing(Change::Site, "hunter2", undo.clone()).expect("written");
         let taken = [
             Event::Note { level: Level::Info, text: "[TOKEN] is the token".to_owned() },
             output("a\n[TOKEN]"),
-            Event::Changing {
-                change: Change::Site,
-                to: "[TOKEN]".to_owned(),
-                undo: Some(serde_json::json!(["rm", "[TOKEN]"])),
-            },
+            Event::Changing { change: Change::Site, to: "[TOKEN]".to_owned(), undo },
         ];
         assert_eq!(events(&path), taken);
     }
@@ -269,7 +271,7 @@ mod tests {
         let state = State { file: full, redactor: Redactor::default(), most: 10, share: Share::new(10), failed: None };
         let events = Events::new(Journal { state: Mutex::new(state) });
         events.note("goes nowhere, and ends nothing");
-        let error = events.changing(Change::Release, "0.2.0", None).expect_err("the disk is full");
+        let error = events.changing(Change::Release, "0.2.0", Vec::new()).expect_err("the disk is full");
         assert!(format!("{error:#}").contains("df -h"), "{error:#}");
     }
 }

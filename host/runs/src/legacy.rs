@@ -52,6 +52,8 @@ pub(crate) fn summary(dir: &Path, id: &str) -> io::Result<Summary> {
         version: record.version,
         branch: None,
         commit: Some(record.commit).filter(|commit| !commit.is_empty()),
+        pushed: None,
+        pid: None,
         by: record.by,
         started_at: record.started_at,
         finished_at: record.finished_at,

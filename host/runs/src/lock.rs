@@ -13,18 +13,27 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// Takes the lock if it is free; otherwise returns the description of its owner.
+    ///
+    /// # Errors
+    /// When it cannot be taken for another reason.
+    pub fn try_take(path: &Path) -> Result<Result<Self, String>> {
+        let file = open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Ok(Self { file })),
+            Err(TryLockError::WouldBlock) => Ok(Err(owner(&file))),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot take the lock {}", path.display()))
+            }
+        }
+    }
+
     /// Takes the lock. If another run holds it, calls `waiting` with the owner's description, and waits.
     ///
     /// # Errors
     /// If the file cannot be created or locked.
     pub fn take(path: &Path, mut waiting: impl FnMut(&str)) -> Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .with_context(|| format!("cannot open the lock {}", path.display()))?;
+        let file = open(path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -43,6 +52,12 @@ impl Lock {
         // An error is ignored: it only means that waiting runs show less.
         _ = self.file.set_len(0).and_then(|()| self.file.rewind()).and_then(|()| self.file.write_all(owner.as_bytes()));
     }
+}
+
+fn open(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(path).with_context(|| format!("cannot open the lock {}", path.display()))
 }
 
 fn owner(mut file: &File) -> String {

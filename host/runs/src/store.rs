@@ -6,14 +6,26 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use gatling_process::Command;
 use jiff::Timestamp;
 
-use crate::event::{Entry, Event};
+use crate::event::{Change, Entry, Event};
 use crate::legacy;
 use crate::reader::{JournalError, Reader};
 use crate::summary::{State, Summary};
 
 /// The folder of a project's runs, below its state dir.
+/// A change that a run has begun, and neither completed nor undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenChange {
+    /// What was to be changed.
+    pub change: Change,
+    /// What it was to be changed to.
+    pub to: String,
+    /// The commands that undo it.
+    pub undo: Vec<Command>,
+}
+
 const RUNS: &str = "runs";
 /// The name of a run's journal in its folder.
 const JOURNAL: &str = "journal.jsonl";
@@ -47,6 +59,18 @@ impl Runs {
     #[must_use]
     pub fn journal(&self, id: &str) -> PathBuf {
         self.folder(id).join(JOURNAL)
+    }
+
+    /// The file that names who has cancelled a run.
+    #[must_use]
+    pub fn cancelled_by(&self, id: &str) -> PathBuf {
+        self.folder(id).join("cancelled-by")
+    }
+
+    /// The file that is locked while processes of a run may still be running.
+    #[must_use]
+    pub fn guard_lock(&self, id: &str) -> PathBuf {
+        self.folder(id).join("guard.lock")
     }
 
     /// Makes the folder of a new run, which only its owner can enter.
@@ -130,17 +154,45 @@ impl Runs {
     /// # Errors
     /// If the journal cannot be written.
     pub fn note_recovery(&self, id: &str, by: &str) -> Result<()> {
+        if self.journal(id).is_file() {
+            return self.append(id, Event::Recovered { by: by.to_owned() });
+        }
+        legacy::note_recovery(&self.dir, id).with_context(|| format!("cannot write the record of run {id}"))
+    }
+
+    /// Adds an event to the journal of a run that was killed.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn append(&self, id: &str, event: Event) -> Result<()> {
         let journal = self.journal(id);
-        let note = || -> io::Result<()> {
-            if !journal.is_file() {
-                return legacy::note_recovery(&self.dir, id);
-            }
-            let entry = Entry::now(Event::Recovered { by: by.to_owned() });
+        let append = || -> io::Result<()> {
             // The last line may be incomplete.
-            let line = format!("\n{}\n", serde_json::to_string(&entry)?);
-            OpenOptions::new().append(true).open(&journal)?.write_all(line.as_bytes())
+            let line = format!("\n{}\n", serde_json::to_string(&Entry::now(event))?);
+            let mut file = OpenOptions::new().append(true).open(&journal)?;
+            file.write_all(line.as_bytes())?;
+            file.sync_data()
         };
-        note().with_context(|| format!("cannot write {}", journal.display()))
+        append().with_context(|| format!("cannot write {}", journal.display()))
+    }
+
+    /// The changes that a run has begun, and neither completed nor undone, the latest first.
+    ///
+    /// # Errors
+    /// When its journal cannot be read.
+    pub fn open_changes(&self, id: &str) -> Result<Vec<OpenChange>, JournalError> {
+        let mut open: Vec<OpenChange> = Vec::new();
+        // Lines that a crash has damaged say nothing.
+        for entry in Reader::open(&self.journal(id))?.filter_map(Result::ok) {
+            match entry.event {
+                Event::Changing { change, to, undo } => open.insert(0, OpenChange { change, to, undo }),
+                Event::Changed { change } | Event::Undone { change, ok: true } => {
+                    open.retain(|other| other.change != change);
+                }
+                _ => {}
+            }
+        }
+        Ok(open)
     }
 
     /// Keeps the latest `keep` runs and those in progress, and removes the others.
@@ -196,6 +248,8 @@ mod tests {
             pipeline: None,
             by: "deploy".to_owned(),
             gatling: "0.1.0".to_owned(),
+            pushed: None,
+            pid: None,
         });
         events
     }

@@ -30,6 +30,8 @@ pub enum State {
     Cancelled,
     /// There was nothing to do.
     Unchanged,
+    /// It waited for another run, and a newer run waited too.
+    Superseded,
     /// Its process was killed, or the server went down.
     Killed,
 }
@@ -45,6 +47,7 @@ impl State {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Unchanged => "unchanged",
+            Self::Superseded => "superseded",
             Self::Killed => "killed",
         }
     }
@@ -63,6 +66,7 @@ impl From<Outcome> for State {
             Outcome::Failed => Self::Failed,
             Outcome::Cancelled => Self::Cancelled,
             Outcome::Unchanged => Self::Unchanged,
+            Outcome::Superseded => Self::Superseded,
         }
     }
 }
@@ -88,6 +92,10 @@ pub struct Summary {
     pub branch: Option<String>,
     /// The commit.
     pub commit: Option<String>,
+    /// The commit that the deploy branch had when the run was begun.
+    pub pushed: Option<String>,
+    /// The id of the process that carries out the run, or did.
+    pub pid: Option<u32>,
     /// The user who began it.
     pub by: String,
     /// When it was begun.
@@ -134,7 +142,7 @@ impl Summary {
     }
 
     fn begun(entry: Entry) -> Option<Self> {
-        let Event::Begun { run, project, pipeline, by, .. } = entry.event else { return None };
+        let Event::Begun { run, project, pipeline, by, pushed, pid, .. } = entry.event else { return None };
         Some(Self {
             id: run,
             project,
@@ -145,6 +153,8 @@ impl Summary {
             release: None,
             branch: None,
             commit: None,
+            pushed,
+            pid,
             by,
             started_at: entry.at,
             finished_at: None,
@@ -208,6 +218,8 @@ mod tests {
             pipeline: None,
             by: "deploy".to_owned(),
             gatling: "0.1.0".to_owned(),
+            pushed: None,
+            pid: None,
         }
     }
 

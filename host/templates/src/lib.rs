@@ -24,11 +24,23 @@ pub fn marker(project: &ProjectName) -> String {
 /// # Errors
 /// None in practice: only if the template itself were broken.
 pub fn post_update(paths: &ProjectPaths, gatling: &Path) -> Result<String> {
+    git_hook(include_str!("../templates/post-update.sh"), paths, gatling)
+}
+
+/// The pre-receive git hook of a project whose pushes are refused if their deployment fails.
+///
+/// # Errors
+/// None in practice: only if the template itself were broken.
+pub fn pre_receive(paths: &ProjectPaths, gatling: &Path) -> Result<String> {
+    git_hook(include_str!("../templates/pre-receive.sh"), paths, gatling)
+}
+
+fn git_hook(template: &'static str, paths: &ProjectPaths, gatling: &Path) -> Result<String> {
     // The environment of a push over ssh doesn't have these variables.
     let roots = paths.roots.variables().into_iter().filter(|(name, _)| std::env::var_os(name).is_some());
     let roots: Vec<_> = roots.map(|(name, path)| (name, text(path))).collect();
     render(
-        include_str!("../templates/post-update.sh"),
+        template,
         context! {
             marker => marker(&paths.name),
             project => paths.name.as_str(),

@@ -218,7 +218,7 @@ show_log() {
 
 # serve RELEASE: makes it the current release. The rename is atomic, so a current release always exists.
 serve() {
-  ln -sfn "$1" "$current.new" && mv -T "$current.new" "$current"
+  ln -sfn "$1" "$current.new" && mv -T "$current.new" "$current" && sync "$deploy_dir"
 }
 
 start() {
@@ -247,6 +247,8 @@ upgrade() {
   # From here on, ignore signals: once the old release is stopped, this must run until one of the two serves.
   trap : HUP INT TERM PIPE
   old=$(readlink "$current")
+  # Without a current release, what runs was never proven: an interrupted first deployment has left it.
+  [ -n "$old" ] || stop_release
   new_port=$(setting "$new" PORT)
   if ! running_pid >/dev/null || [ "$new_port" != "$(setting "$current" PORT)" ]; then
     port_is_free "$new_port" ||

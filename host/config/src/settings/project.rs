@@ -8,7 +8,7 @@ use bytesize::ByteSize;
 use gatling_grants::GrantSettings;
 use serde::Deserialize;
 
-use super::values::{duration, duration_or_zero, size};
+use super::values::{duration, duration_or_zero, size, some_duration};
 use super::{HookSettings, MAX_LEN, PROJECT_FILE, project_file};
 
 /// The project's `gatling.toml`: the settings of its authors. Every key is optional.
@@ -17,6 +17,9 @@ use super::{HookSettings, MAX_LEN, PROJECT_FILE, project_file};
 pub struct ProjectSettings {
     /// How `upgrade_service` starts the new release.
     pub strategy: Strategy,
+    /// How long a step may take, if not [`ProjectSettings::DEFAULT_STEP_TIMEOUT`].
+    #[serde(deserialize_with = "some_duration")]
+    pub step_timeout: Option<Duration>,
     /// How Gatling runs mix.
     pub mix: MixSettings,
     /// How Gatling checks that the app is healthy.
@@ -27,6 +30,17 @@ pub struct ProjectSettings {
     pub nginx: SiteSettings,
     /// What hooks may do.
     pub hooks: HookSettings<GrantSettings>,
+}
+
+impl ProjectSettings {
+    /// How long a step may take by default.
+    pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+    /// How long a step may take.
+    #[must_use]
+    pub fn step_timeout(&self) -> Duration {
+        self.step_timeout.unwrap_or(Self::DEFAULT_STEP_TIMEOUT)
+    }
 }
 
 /// How `upgrade_service` starts the new release.

@@ -24,7 +24,6 @@ pub fn gather(paths: &ProjectPaths, release_source: &Path) -> Result<ServerFacts
         logrotate: paths.logrotate_file().map(|path| logrotate(paths, path)).transpose()?,
         site: installed_site(paths),
         serving_port: serving_port(paths),
-        was_started: paths.pid_file().exists() || crate::serving::running(paths).is_some(),
         incomplete_releases: incomplete_releases(paths),
         has_migrate_script: release_source.join("rel/overlays/bin/migrate").is_file(),
     })

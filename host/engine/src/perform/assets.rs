@@ -28,8 +28,9 @@ pub(super) fn publish(assets: &Publish) -> Result<()> {
             let new = tempfile::NamedTempFile::new_in(folder)?;
             fs::copy(&file, new.path())?;
             new.as_file().set_permissions(Permissions::from_mode(0o644))?;
+            new.as_file().sync_all()?;
             new.persist(&target).map_err(|error| error.error)?;
-            Ok(())
+            fs::File::open(folder)?.sync_all()
         };
         if fs::metadata(&target).map(|file| file.len()).ok() != fs::metadata(&file).map(|file| file.len()).ok() {
             copy().with_context(|| format!("cannot write {}", target.display()))?;

@@ -8,10 +8,23 @@ use gatling_runs::{Change, Event};
 use super::Performer;
 
 pub(super) fn perform(recorded: &RecordedChange, performer: Performer<'_>) -> Result<()> {
+    let RecordedChange { change, .. } = recorded;
+    let changes_what_serves = matches!(change, Change::Release | Change::Project);
+    let interrupt = performer.interrupt.filter(|_| changes_what_serves);
+    if let Some(interrupt) = interrupt {
+        interrupt.switching()?;
+    }
+    let result = make(recorded, performer);
+    if let Some(interrupt) = interrupt {
+        interrupt.switched(result.is_err());
+    }
+    result
+}
+
+fn make(recorded: &RecordedChange, performer: Performer<'_>) -> Result<()> {
     let RecordedChange { change, to, actions, undo } = recorded;
     let events = performer.events;
-    let recorded_undo = serde_json::to_value(undo).ok().filter(|_| !undo.is_empty());
-    events.changing(*change, to.as_str(), recorded_undo)?;
+    events.changing(*change, to.as_str(), undo.clone())?;
     let mut actions = actions.iter();
     actions.next().map_or(Ok(()), |first| performer.perform(first))?;
     let Err(error) = actions.try_for_each(|action| performer.perform(action)) else {
@@ -21,9 +34,13 @@ pub(super) fn perform(recorded: &RecordedChange, performer: Performer<'_>) -> Re
     if undo.is_empty() {
         return Err(error);
     }
+    // If the run was cancelled, it ends once the change is undone.
+    if let Some(interrupt) = performer.interrupt {
+        interrupt.take();
+    }
     let previous = previous(*change);
     events.note(format!("restoring {previous}"));
-    let undone = undo.iter().try_for_each(|action| performer.perform(action));
+    let undone = undo.iter().try_for_each(|command| performer.run(command));
     events.emit(Event::Undone { change: *change, ok: undone.is_ok() });
     match undone {
         Ok(()) => Err(error).context(format!("{previous} was restored")),
@@ -62,7 +79,7 @@ mod tests {
         let (events, captured) = captured();
         let fails = Action::run(Command::new("false", [""; 0], folder.path()));
         let actions = vec![touch(folder.path(), "new"), fails];
-        let undo = vec![Action::Remove { path: folder.path().join("new") }];
+        let undo = vec![Command::new("rm", ["new"], folder.path())];
         let change = RecordedChange { change: Change::Release, to: "0.2.0".to_owned(), actions, undo };
 
         let error = format!("{:#}", perform(&change, Performer::new(&events)).expect_err("it fails"));
@@ -70,8 +87,8 @@ mod tests {
         assert!(error.starts_with("the previous release was restored: `false` exited"), "{error}");
         assert!(!folder.path().join("new").exists());
         let events = captured.events();
-        let Some(Event::Changing { undo: Some(undo), .. }) = events.first() else { panic!("{events:#?}") };
-        assert_eq!(undo[0]["kind"], "remove");
+        let Some(Event::Changing { undo, .. }) = events.first() else { panic!("{events:#?}") };
+        assert_eq!(undo[0].program, "rm");
         assert!(events.contains(&Event::Undone { change: Change::Release, ok: true }), "{events:#?}");
         assert!(!events.contains(&Event::Changed { change: Change::Release }), "{events:#?}");
     }
@@ -81,7 +98,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (events, captured) = captured();
         let actions = vec![Action::run(Command::new("false", [""; 0], folder.path())), touch(folder.path(), "new")];
-        let undo = vec![touch(folder.path(), "undone")];
+        let undo = vec![Command::new("touch", ["undone"], folder.path())];
         let change = RecordedChange { change: Change::Release, to: "0.2.0".to_owned(), actions, undo };
 
         perform(&change, Performer::new(&events)).expect_err("it fails");

@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use gatling_config::folders::make_private;
@@ -21,18 +20,50 @@ pub(super) fn write_file(path: &Path, contents: &str, mode: u32) -> Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(contents.as_bytes())?;
         file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        // Otherwise the file could be empty after a power failure.
+        file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        fs::File::open(folder)?.sync_all()
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Fails unless each file was written since `begun`.
-pub(super) fn check_written(files: &[PathBuf], begun: SystemTime) -> Result<()> {
-    // File systems store times from a coarser clock.
-    let begun = begun - Duration::from_secs(1);
-    let is_new = |file: &&PathBuf| fs::metadata(file).and_then(|file| file.modified()).is_ok_and(|time| time >= begun);
-    match files.iter().find(|file| !is_new(file)) {
+/// Makes sure that a file, or the names in a folder, are on the disk.
+pub(super) fn sync(path: &Path) -> Result<()> {
+    let sync = || fs::File::open(path)?.sync_all();
+    sync().with_context(|| format!("cannot write {} to the disk", path.display()))
+}
+
+/// Makes sure that everything below the folder of a release is on the disk, and the name of the folder.
+pub(super) fn sync_release(folder: &Path) -> Result<()> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        for entry in entries.flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                Ok(kind) if kind.is_file() => sync(&entry.path())?,
+                _ => {}
+            }
+        }
+        sync(&folder)?;
+    }
+    folder.ancestors().skip(1).take(2).try_for_each(sync)
+}
+
+/// What changes when a file is written, whatever the clock says: its number, and when it was last changed.
+pub(super) type Version = Option<(u64, i64, i64)>;
+
+/// The version of a file; none if it does not exist.
+pub(super) fn version(file: &Path) -> Version {
+    let file = fs::metadata(file).ok()?;
+    Some((file.ino(), file.ctime(), file.ctime_nsec()))
+}
+
+/// Fails unless each file was written since it had the version `before`.
+pub(super) fn check_written(files: &[PathBuf], before: &[Version]) -> Result<()> {
+    let is_old = |(file, before): &(&PathBuf, &Version)| version(file).is_none() || version(file) == **before;
+    match files.iter().zip(before).find(is_old).map(|(file, _)| file) {
         None => Ok(()),
         Some(file) => bail!(
             "the assets were built without an error, but {} was not written: read the output above, and check that \

@@ -16,7 +16,7 @@ pub(super) fn perform(migration: &Migration, events: &Events) -> Result<()> {
         events.note(format!("new migration in this release: {new}"));
     }
     let script = migration.script.as_ref().filter(|script| script.find().is_some());
-    events.changing(Change::Database, "what the new release expects", None)?;
+    events.changing(Change::Database, "what the new release expects", Vec::new())?;
     let migrated = run(script.unwrap_or(&migration.command), events);
     if migrated.is_ok() {
         events.changed(Change::Database);

@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use gatling_nginx::Transport;
 use gatling_nginx::config::Dump;
 use gatling_nginx::servers;
-use gatling_pipeline::Action;
 use gatling_pipeline::action::{SiteInUse, SiteInstallation, SiteProof, Visits};
 use gatling_process::CommandError;
 use gatling_runs::lock::Lock;
@@ -17,7 +16,7 @@ use gatling_runs::{Change, Event, Events};
 use gatling_templates as templates;
 
 use super::command::{emit, report, run};
-use super::files::write_file;
+use super::files::{sync, write_file};
 use crate::http;
 use crate::nginx::{self, trial, visitor};
 
@@ -131,15 +130,16 @@ impl Installer<'_> {
             write_file(&self.site.backup, old, 0o644)?;
         }
         let disable = (!was_enabled).then_some(&self.site.disable);
-        let restore = if old.is_some() { &self.site.restore } else { &self.site.remove };
-        let undo: Vec<_> = disable.into_iter().chain([restore, &self.site.reload]).cloned().map(Action::Run).collect();
-        self.events.changing(Change::Site, self.site.path.display().to_string(), serde_json::to_value(undo).ok())?;
+        let restore =
+            if old.is_some() { self.site.restore.as_slice() } else { std::slice::from_ref(&self.site.remove) };
+        let undo: Vec<_> = disable.into_iter().chain(restore).chain([&self.site.reload]).cloned().collect();
+        self.events.changing(Change::Site, self.site.path.display().to_string(), undo)?;
         let workers = self.workers();
         let Err(error) = self.activate().and_then(|()| self.wait_until_in_use(&workers)) else {
             self.events.changed(Change::Site);
             return Ok(());
         };
-        let restored = disable.into_iter().chain([restore]).try_for_each(|command| run(command, self.events));
+        let restored = disable.into_iter().chain(restore).try_for_each(|command| run(command, self.events));
         self.events.emit(Event::Undone { change: Change::Site, ok: restored.is_ok() });
         // If nginx rejected the new site, it still uses the previous one; otherwise it must be reloaded again. The
         // first error is reported, not that of this reload.
@@ -154,8 +154,13 @@ impl Installer<'_> {
 
     /// Installs the site and reloads nginx.
     fn activate(&self) -> Result<()> {
+        run(&self.site.copy, self.events)?;
+        sync(&self.site.draft)?;
         for command in &self.site.place {
             run(command, self.events)?;
+        }
+        for file in [&self.site.path, &self.site.link] {
+            file.parent().map_or(Ok(()), sync)?;
         }
         for command in [&self.site.test, &self.site.reload] {
             report(command, || command.run(emit(self.events)), self.events).map_err(|error| self.explain(error))?;

@@ -87,7 +87,7 @@ impl Repository {
         };
         self.git(["read-tree", "-m", "-u", "--dry-run", &old, commit]).with_context(in_the_way)?;
         self.wait_for_next_second();
-        events.changing(Change::Checkout, commit, None)?;
+        events.changing(Change::Checkout, commit, Vec::new())?;
         self.git(["update-ref", INCOMING, commit])?;
         self.git(["read-tree", "-m", "-u", &old, commit]).with_context(in_the_way)?;
         self.record(commit)?;

@@ -9,6 +9,7 @@ use gatling_hook_host::{Call, FailureRecord, Hook, HookPoint, Hooks, Name, Prelo
 use gatling_pipeline::{Facts, Plan, PlannedStep};
 use gatling_runs::{Event, Events, Serving};
 
+use super::interrupt::{Interrupt, Reason};
 use crate::facts::Gathered;
 use crate::perform::Performer;
 use crate::{hooks, serving};
@@ -22,6 +23,7 @@ pub(super) struct Execution<'a> {
     hooks: Hooks,
     events: &'a Events,
     run_id: &'a str,
+    interrupt: &'a Interrupt,
     started_at: SystemTime,
     /// The step and the hook that began last.
     under_way: Option<UnderWay>,
@@ -42,6 +44,7 @@ impl<'a> Execution<'a> {
         gathered: &'a Gathered,
         preload: Option<Preload>,
         run_id: &'a str,
+        interrupt: &'a Interrupt,
         events: &'a Events,
     ) -> Result<Self> {
         let facts = &gathered.facts;
@@ -51,9 +54,9 @@ impl<'a> Execution<'a> {
         }
         let hooks = hooks::load(preload, facts, events)?;
         let plan = Plan::new(facts, hooks.all());
-        let performer = Performer::with_mix(&gathered.mix, events);
+        let performer = Performer::new(events).with_mix(&gathered.mix).with_interrupt(interrupt);
         let started_at = SystemTime::now();
-        Ok(Self { facts, performer, gathered, plan, hooks, events, run_id, started_at, under_way: None })
+        Ok(Self { facts, performer, gathered, plan, hooks, events, run_id, interrupt, started_at, under_way: None })
     }
 
     /// Carries out the pipeline. If it fails, calls the hook `on_failure`.
@@ -63,6 +66,9 @@ impl<'a> Execution<'a> {
     /// folder is not writable: problems that can be found by then.
     pub(super) fn run(&mut self) -> Result<()> {
         let result = self.check().and_then(|()| self.carry_out_steps());
+        if result.is_err() {
+            self.interrupt.take();
+        }
         if let Err(error) = &result {
             self.report_failure(error);
         }
@@ -104,8 +110,7 @@ impl<'a> Execution<'a> {
             step: self.under_way.as_ref().map(|under_way| under_way.step.to_string()),
             hook: self.under_way.as_ref().and_then(|under_way| under_way.hook.clone()),
             message: format!("{error:#}"),
-            // No run can be cancelled yet.
-            cancelled: false,
+            cancelled: matches!(self.interrupt.take(), Some(Reason::Cancelled { .. })),
             traffic_moved: has_traffic_moved(self.facts),
             serving: match serving::look(&self.facts.paths) {
                 Serving::Serving { release } => Some(release),
@@ -118,6 +123,7 @@ impl<'a> Execution<'a> {
     }
 
     fn call(&self, hook: Hook, failure: Option<FailureRecord>) -> Result<()> {
+        let is_on_failure = failure.is_some();
         let call = Call {
             hook: hook.clone(),
             run_id: self.run_id.to_owned(),
@@ -125,6 +131,7 @@ impl<'a> Execution<'a> {
             started_at: self.started_at,
             events: hooks::sink(self.events),
             failure: failure.map(|failure| hooks::without_secrets(failure, self.facts)),
+            stop: self.interrupt.flag(),
         };
         let name = hook.name();
         self.events.emit(Event::HookBegun { hook: name.clone(), file: self.facts.pipeline.hooks_file() });
@@ -132,17 +139,27 @@ impl<'a> Execution<'a> {
         let result = self.hooks.call(&call).map_err(hooks::with_remedy);
         let seconds = begun.elapsed().as_secs_f64();
         self.events.emit(Event::HookEnded { hook: name, ok: result.is_ok(), seconds });
+        let result = result.map_err(|error| if is_on_failure { error } else { self.reason_or(error) });
         if self.hooks.have_acted() {
             self.gathered.mix.start_afresh();
         }
         result
     }
 
+    /// Why the run must end early, or this error: whatever is stopped fails, which says less than the reason.
+    fn reason_or(&self, error: anyhow::Error) -> anyhow::Error {
+        let is_stopped = self.interrupt.check().is_err();
+        self.interrupt.take().filter(|_| is_stopped).map_or(error, anyhow::Error::from)
+    }
+
     fn carry_out(&mut self, step: &PlannedStep) -> Result<()> {
         self.under_way = Some(UnderWay { step: step.name.clone(), hook: None });
         self.events.emit(Event::StepBegun { step: step.name.to_string() });
         let begun = Instant::now();
+        self.interrupt.limit(Some(self.facts.settings.step_timeout()));
         let result = step.actions.iter().try_for_each(|action| self.performer.perform(action));
+        self.interrupt.limit(None);
+        let result = result.map_err(|error| self.reason_or(error));
         let (step, seconds) = (step.name.to_string(), begun.elapsed().as_secs_f64());
         self.events.emit(Event::StepEnded { step: step.clone(), ok: result.is_ok(), seconds });
         result.with_context(|| format!("the step {step}"))

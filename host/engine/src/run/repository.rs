@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use gatling_pipeline::Source;
 use gatling_process::Command;
 
@@ -15,6 +15,8 @@ pub(super) const CHECKED_OUT: &str = "refs/gatling/checkout";
 pub(super) const INCOMING: &str = "refs/gatling/incoming";
 /// The key of the deploy branch in the repository's git configuration.
 pub(super) const BRANCH_KEY: &str = "gatling.branch";
+/// The key that says whether a failed deployment refuses the push.
+const STRICT_KEY: &str = "gatling.strict";
 /// The default deploy branch.
 pub const DEFAULT_BRANCH: &str = "main";
 
@@ -68,6 +70,67 @@ impl Repository {
     pub fn branch(&self) -> String {
         let named = self.git(["config", BRANCH_KEY]).unwrap_or_default();
         if named.is_empty() { DEFAULT_BRANCH.to_owned() } else { named }
+    }
+
+    /// The latest commit of the deploy branch, if one was pushed.
+    #[must_use]
+    pub fn latest(&self) -> Option<String> {
+        self.tips(&self.branch()).ok()?.branch
+    }
+
+    /// Whether a failed deployment refuses the push.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        self.git(["config", "--type=bool", STRICT_KEY]).is_ok_and(|value| value == "true")
+    }
+
+    /// Sets whether a failed deployment refuses the push.
+    ///
+    /// # Errors
+    /// If git fails.
+    pub fn set_strict(&self, strict: bool) -> Result<()> {
+        self.git(["config", STRICT_KEY, if strict { "true" } else { "false" }]).map(drop)
+    }
+
+    /// The full id of a commit, from a part of it or the name of a branch or tag.
+    ///
+    /// # Errors
+    /// If there is no such commit, or several.
+    pub fn resolve(&self, commit: &str) -> Result<String> {
+        let wanted = format!("{commit}^{{commit}}");
+        self.git(["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted])
+            .map_err(|_| anyhow!("there is no commit {commit:?} in {}: push it first", self.dir.display()))
+    }
+
+    /// Copies a commit, with all that it needs, from the folder where git keeps a push until it is accepted.
+    ///
+    /// # Errors
+    /// If git fails.
+    pub fn adopt(&self, commit: &str, quarantine: &Path) -> Result<()> {
+        let git = |args: &[&str]| {
+            let mut git = process::Command::new("git");
+            git.current_dir(&self.dir).args(args);
+            git
+        };
+        let in_quarantine = |args: &[&str]| {
+            let mut git = git(args);
+            git.env("GIT_OBJECT_DIRECTORY", quarantine)
+                .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", self.dir.join(".git/objects"))
+                .stdout(Stdio::piped());
+            git
+        };
+        let output = |child: &mut process::Child| child.stdout.take().context("git has a standard output");
+        let new = ["rev-list", "--objects", commit, "--not", "--all"];
+        let mut list = in_quarantine(&new).stdin(Stdio::null()).spawn().context("cannot run git")?;
+        let mut pack = in_quarantine(&["pack-objects", "--stdout", "--quiet"]);
+        let mut pack = pack.stdin(output(&mut list)?).spawn().context("cannot run git")?;
+        let mut index = git(&["index-pack", "--stdin", "--fix-thin"]);
+        let index = index.stdin(output(&mut pack)?).stdout(Stdio::null()).status().context("cannot run git")?;
+        let succeeded = |child: &mut process::Child| child.wait().is_ok_and(|status| status.success());
+        if !succeeded(&mut list) || !succeeded(&mut pack) || !index.success() {
+            bail!("git cannot read or write the objects: check `df -h` and `git -C {} fsck`", self.dir.display());
+        }
+        Ok(())
     }
 
     /// The commits of `branch` and of the checkout.

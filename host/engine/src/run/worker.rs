@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -18,9 +18,11 @@ use gatling_config::folders::make_private;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::OperatorSettings;
 use gatling_process::describe;
-use gatling_runs::{Entry, Event, Level, Outcome, Runs};
+use gatling_runs::{Entry, Event, Level, Outcome, Runs, Summary};
+use rustix::process::Pid;
 
 use super::follow::{Follower, Show};
+use super::processes::{RUN_VARIABLE, has_open, has_variable};
 use super::{Request, lock_file};
 use crate::{serving, toolchain};
 
@@ -58,18 +60,12 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
     let operator = OperatorSettings::read(&paths.roots.config)?;
     // For errors before the worker has a journal, and for crashes.
     let errors = folder.join("errors.txt");
-    let mut command = Command::new(env::current_exe().context("cannot find the gatling program itself")?);
+    let program = env::current_exe().context("cannot find the gatling program itself")?;
+    let mut command = command_in_scope(request, &program);
     command
-        .args([
-            "worker",
-            paths.name.as_str(),
-            "--run",
-            &request.id,
-            "--by",
-            &request.by,
-            "--goal",
-            &request.goal.name(),
-        ])
+        .args(["guard", paths.name.as_str(), "--run", &request.id, "--by", &request.by, "--goal", &request.goal.name()])
+        .args(request.pushed.iter().flat_map(|commit| ["--pushed", commit]))
+        .args(request.strict.then_some("--strict"))
         .envs(environment(paths, &operator))
         .current_dir("/")
         .stdin(Stdio::null())
@@ -115,7 +111,8 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
         if interrupted.load(Ordering::Relaxed) {
             _ = show.end();
             eprintln!(
-                "gatling: the run continues on the server; to follow it: gatling log {} {} --follow",
+                "gatling: the run continues on the server. To follow it: gatling log {0} {1} --follow. To stop it: gatling \
+                 cancel {0}",
                 paths.name, request.id
             );
             return Ok(130);
@@ -126,15 +123,39 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
     }
 }
 
+/// The process that carries out a run, if it is in progress.
+#[must_use]
+pub fn of_run(run: &Summary) -> Option<Pid> {
+    let pid = Pid::from_raw(i32::try_from(run.pid?).ok()?)?;
+    // The id may belong to another process by now.
+    has_variable(pid, &format!("{RUN_VARIABLE}={}", run.id)).then_some(pid)
+}
+
+/// A command that runs this program: with systemd in a scope of its own, so that the end of the user's session ends
+/// neither the run nor the app that it starts. Without roots rights that takes a user manager that outlives the session.
+fn command_in_scope(request: &Request, program: &Path) -> Command {
+    let user = rustix::process::geteuid();
+    let runtime_dir = format!("/run/user/{}", user.as_raw());
+    let has_manager = || {
+        let lingers = |name| Path::new("/var/lib/systemd/linger").join(name).exists();
+        env::var_os("USER").is_some_and(lingers) && Path::new(&runtime_dir).join("systemd/private").exists()
+    };
+    if !Path::new("/run/systemd/system").is_dir() || !(user.is_root() || has_manager()) {
+        return Command::new(program);
+    }
+    let mut command = Command::new("systemd-run");
+    if !user.is_root() {
+        command.arg("--user").env("XDG_RUNTIME_DIR", &runtime_dir);
+    }
+    let unit = format!("--unit=gatling-{}-{}", request.paths.name, request.id);
+    command.args(["--scope", "--collect", "--quiet", &unit, "--"]).arg(program);
+    command
+}
+
 /// Whether an ancestor of this process is the worker of a run of the project: it has the project's lock open.
 fn is_inside_run(paths: &ProjectPaths) -> bool {
-    let Ok(lock) = fs::metadata(lock_file(paths)) else { return false };
-    let has_lock_open = |pid: &u32| {
-        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        let mut files = files.filter_map(|file| fs::metadata(file.path()).ok());
-        files.any(|file| (file.dev(), file.ino()) == (lock.dev(), lock.ino()))
-    };
-    std::iter::successors(parent_of("self"), |pid| parent_of(&pid.to_string())).any(|pid| has_lock_open(&pid))
+    let lock = lock_file(paths);
+    std::iter::successors(parent_of("self"), |pid| parent_of(&pid.to_string())).any(|pid| has_open(pid, &lock))
 }
 
 /// The parent of a process, if it has one.

@@ -65,7 +65,7 @@ fn check_running(paths: &ProjectPaths) -> Result<()> {
         bail!("{} does not exist: install it again with `gatling upgrade {name}`", script.display());
     }
     let mut status = Command::new(&script.display().to_string(), ["status"], Path::new("/"));
-    status.environment = Environment::Only(&["LANG", "PATH", "TERM"]);
+    status.environment = Environment::only(["LANG", "PATH", "TERM"]);
     let mut output = String::new();
     let exit_status = status.stream(|lines| output = lines.text.clone())?;
     if !exit_status.success() {

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use gatling_config::project::ProjectName;
+use gatling_engine::run::repository::Repository;
 use gatling_engine::run::{Goal, Request, worker};
 use gatling_pipeline::Pipeline;
 use gatling_runs::store::new_id;
@@ -45,5 +46,7 @@ pub(super) fn upgrade(args: &UpgradeArgs) -> Result<u8> {
 /// Starts a worker that carries out a run, and shows the run.
 pub(super) fn submit(project: &ProjectName, goal: Goal, show: ShowArgs) -> Result<u8> {
     let paths = loaded_for(project, goal.is(Pipeline::Unload))?;
-    worker::submit(&Request { paths, id: new_id(), goal, by: caller() }, &mut *show.on_stdout())
+    let pushed = goal.deploys().then(|| Repository::at(&paths.build_dir()).latest()).flatten();
+    let request = Request { paths, id: new_id(), goal, by: caller(), pushed, strict: false };
+    worker::submit(&request, &mut *show.on_stdout())
 }

@@ -25,6 +25,10 @@ pub(super) struct Args {
     /// The branch that is deployed when it is pushed [default: main]
     #[arg(long)]
     branch: Option<String>,
+    /// Refuse a push whose deployment fails: the branch then keeps its commit, and the same push can be
+    /// tried again. `--strict=false` ends this [default: as before, false for a new project]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    strict: Option<bool>,
     /// Print one JSON object (docs/journal.md describes it)
     #[arg(long)]
     json: bool,
@@ -61,12 +65,26 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     };
     repository.initialise(&branch)?;
     let gatling = std::env::current_exe().context("cannot find the gatling program itself")?;
-    let git_hook = paths.git_hook();
-    let git_hooks_dir = git_hook.parent().context("a hook is in a folder")?;
-    fs::create_dir_all(git_hooks_dir).with_context(|| format!("cannot make the folder {}", git_hooks_dir.display()))?;
-    fs::write(&git_hook, templates::post_update(&paths, &gatling)?)
-        .with_context(|| format!("cannot write {}", git_hook.display()))?;
-    fs::set_permissions(&git_hook, fs::Permissions::from_mode(0o755))?;
+    write_git_hook(&paths.git_hook(), &templates::post_update(&paths, &gatling)?)?;
+    if let Some(strict) = args.strict {
+        repository.set_strict(strict)?;
+    }
+    let strict = repository.is_strict();
+    let strict_hook = paths.strict_git_hook();
+    let own = fs::read_to_string(&strict_hook).ok();
+    let is_ours = own.as_ref().is_none_or(|text| text.contains(&templates::marker(&paths.name)));
+    if strict && !is_ours {
+        return Err(UsageError(format!(
+            "{} already exists and gatling did not write it: move it away to load the project with --strict",
+            strict_hook.display()
+        ))
+        .into());
+    }
+    if strict {
+        write_git_hook(&strict_hook, &templates::pre_receive(&paths, &gatling)?)?;
+    } else if own.is_some() && is_ours {
+        fs::remove_file(&strict_hook).with_context(|| format!("cannot remove {}", strict_hook.display()))?;
+    }
     let deploy_dir = paths.deploy_dir();
     // Other users must not read the release's cookie and the app's log.
     make_private(&deploy_dir)?;
@@ -77,6 +95,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
             "repository": build_dir,
             "deploy_dir": deploy_dir,
             "branch": branch,
+            "strict": strict,
             "renewed": was_loaded,
         }))?;
         return Ok(0);
@@ -85,15 +104,29 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         "{project} is loaded{again}.\n  \
          repository   {build}\n  \
          deployed to  {deploy}\n  \
-         on push of   {branch}\n\n\
+         on push of   {branch}{strictly}\n\n\
          Set what the app needs in its environment:  gatling config set {project} KEY=VALUE\n\
          Then, in your clone:\n  \
          git remote add server USER@THIS-SERVER:{build}\n  \
          git push server {branch}\n",
         project = args.project,
+        strictly = if strict { " (the push is refused if the deployment fails)" } else { "" },
         again = if was_loaded { " again; its git hook was updated" } else { "" },
         build = build_dir.display(),
         deploy = deploy_dir.display(),
     ))?;
     Ok(0)
+}
+
+fn write_git_hook(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().context("a hook is in a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    // git runs either the old hook or the new one.
+    let new = path.with_extension("gatling-new");
+    let write = || {
+        fs::write(&new, text)?;
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755))?;
+        fs::rename(&new, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,10 +1,12 @@
 //! The command line. Each command has its own file, which parses arguments and prints results.
 
+mod cancel;
 mod compile;
 mod config;
 mod console;
 mod deploy;
 mod env;
+mod guard;
 mod history;
 mod hooks;
 mod load;
@@ -37,6 +39,8 @@ use serde::Serialize;
 
 /// It ran and failed, or a check found problems.
 const FAILED: u8 = 1;
+/// A newer run deploys the latest commit, or has.
+const SUPERSEDED: u8 = 3;
 /// A usage error.
 const USAGE_ERROR: u8 = 2;
 
@@ -66,6 +70,7 @@ enum Command {
     Deploy(deploy::DeployArgs),
     Upgrade(deploy::UpgradeArgs),
     Receive(receive::Args),
+    Cancel(cancel::Args),
     Unload(unload::Args),
     Config(config::Args),
     Console(console::Args),
@@ -81,6 +86,9 @@ enum Command {
     Hooks(hooks::Args),
     #[command(hide = true)]
     Compile(compile::Args),
+    /// Start the worker of a run, and end what it leaves running (gatling calls this itself)
+    #[command(hide = true)]
+    Guard(worker::Args),
     #[command(hide = true)]
     Worker(worker::Args),
 }
@@ -99,6 +107,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Deploy(args) => deploy::deploy(&args),
         Command::Upgrade(args) => deploy::upgrade(&args),
         Command::Receive(args) => receive::main(&args),
+        Command::Cancel(args) => cancel::main(&args),
         Command::Unload(args) => unload::main(&args),
         Command::Config(args) => config::main(&args),
         Command::Console(args) => console::main(&args),
@@ -113,6 +122,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Plan(args) => plan::main(&args),
         Command::Hooks(args) => hooks::main(&args),
         Command::Compile(args) => compile::main(&args),
+        Command::Guard(args) => guard::main(&args),
         Command::Worker(args) => worker::main(&args),
     };
     match result {

@@ -1,25 +1,43 @@
-//! `gatling receive`: called by the git hook `post-update`.
+//! `gatling receive`: called by the git hooks `post-update` and `pre-receive`.
 
-use anyhow::Result;
+use std::ffi::OsString;
+use std::io::{self, BufRead as _};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
 use gatling_config::project::ProjectName;
+use gatling_config::roots::ProjectPaths;
 use gatling_engine::run::repository::Repository;
 use gatling_engine::run::{Goal, Request, worker};
+use gatling_engine::{serving, status};
+use gatling_report::text::short;
 use gatling_runs::store::new_id;
 
 use super::show::ShowArgs;
 use super::{caller, loaded, say};
 
+/// How many refs that are not deployed are named.
+const MAX_NAMED: usize = 3;
+
 /// Deploy what was pushed, if it is the deploy branch (the git hook post-update calls this)
 ///
 /// Deploys the project the first time and upgrades it after that. Other branches, tags and deletions
-/// are ignored with a message.
+/// are ignored with a message. If a commit of the deploy branch was pushed before and no run has ever
+/// deployed it, it is deployed whatever was pushed now.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
     project: ProjectName,
     /// The refs that were pushed, such as refs/heads/main
     #[arg(value_name = "REF")]
-    refs: Vec<String>,
+    refs: Vec<OsString>,
+    /// Deploy before git updates the refs, which it reads from standard input, one `OLD NEW REF` a line;
+    /// exit with 1 if that fails (the git hook pre-receive calls this)
+    #[arg(long, conflicts_with = "refs")]
+    strict: bool,
+    /// The folder with the pushed objects, until git accepts them
+    #[arg(long, requires = "strict", hide = true)]
+    quarantine: Option<PathBuf>,
     #[command(flatten)]
     show: ShowArgs,
 }
@@ -29,31 +47,77 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let repository = Repository::at(&paths.build_dir());
     let branch = repository.branch();
     let deploy_ref = format!("refs/heads/{branch}");
-    let mut deploy = false;
-    for name in &args.refs {
-        if *name != deploy_ref {
-            say(&format!(
-                "gatling: {name} is not the deploy branch of {project} ({branch}), so nothing is deployed{}\n",
-                match name.strip_prefix("refs/heads/") {
-                    Some(other) => format!(
-                        ". To deploy it instead, run on the server: gatling load {} --branch {other}",
-                        args.project
-                    ),
-                    None => String::new(),
-                },
-                project = args.project,
-            ))?;
-        } else if repository.tips(&branch)?.branch.is_none() {
-            say(&format!("gatling: the deploy branch {branch} was deleted: the deployed release does not change\n"))?;
-        } else {
-            deploy = true;
-        }
+    if args.strict {
+        return before_update(args, paths, &repository, &deploy_ref);
     }
-    if args.refs.is_empty() {
+    let names: Vec<_> = args.refs.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    let latest = repository.latest();
+    let is_pushed = names.contains(&deploy_ref);
+    if names.is_empty() {
         say("gatling: no refs were given: nothing is deployed\n")?;
     }
-    if !deploy {
+    name_others(args, &names, &deploy_ref, &branch)?;
+    let Some(commit) = latest else {
+        if is_pushed {
+            say(&format!("gatling: the deploy branch {branch} was deleted: the deployed release does not change\n"))?;
+        }
+        return Ok(0);
+    };
+    if repository.is_strict() && serving::serves_commit(&paths, &commit) {
+        // It was deployed before git accepted it.
         return Ok(0);
     }
-    worker::submit(&Request { paths, id: new_id(), goal: Goal::Push, by: caller() }, &mut *args.show.on_stdout())
+    if !is_pushed {
+        if !status::was_never_tried(&paths, &commit)? {
+            return Ok(0);
+        }
+        let commit = short(&commit);
+        say(&format!("gatling: {branch} {commit} was pushed before, and no run has deployed it: deploying it now\n"))?;
+    }
+    submit(args, paths, commit)
+}
+
+/// Names the refs that are not deployed.
+fn name_others(args: &Args, names: &[String], deploy_ref: &str, branch: &str) -> Result<()> {
+    let project = &args.project;
+    let others: Vec<_> = names.iter().filter(|name| *name != deploy_ref).collect();
+    for name in others.iter().take(MAX_NAMED) {
+        let advice = name.strip_prefix("refs/heads/").map(|other| {
+            let other = gatling_process::shell::word(other);
+            format!(". To deploy it instead, run on the server: gatling load {project} --branch {other}")
+        });
+        say(&format!(
+            "gatling: {name} is not the deploy branch of {project} ({branch}), so nothing is deployed{}\n",
+            advice.unwrap_or_default()
+        ))?;
+    }
+    match others.len().saturating_sub(MAX_NAMED) {
+        0 => Ok(()),
+        more => say(&format!("gatling: {more} more refs are not the deploy branch either\n")),
+    }
+}
+
+/// Deploys a push before git accepts it.
+fn before_update(args: &Args, paths: ProjectPaths, repository: &Repository, deploy_ref: &str) -> Result<u8> {
+    let mut pushed = None;
+    for line in io::stdin().lock().split(b'\n') {
+        let line = line.context("cannot read which refs were pushed")?;
+        let mut words = line.splitn(3, |byte| *byte == b' ');
+        let (_old, new, name) = (words.next(), words.next(), words.next());
+        if let Some(new) = new.filter(|_| name == Some(deploy_ref.as_bytes())) {
+            pushed = Some(String::from_utf8_lossy(new).into_owned());
+        }
+    }
+    // A deleted branch has the id 0.
+    let Some(commit) = pushed.filter(|commit| commit.bytes().any(|byte| byte != b'0')) else { return Ok(0) };
+    if let Some(quarantine) = &args.quarantine {
+        repository.adopt(&commit, quarantine).context("cannot copy the pushed commit into the repository")?;
+    }
+    submit(args, paths, commit)
+}
+
+fn submit(args: &Args, paths: ProjectPaths, commit: String) -> Result<u8> {
+    let request =
+        Request { paths, id: new_id(), goal: Goal::Push, by: caller(), pushed: Some(commit), strict: args.strict };
+    worker::submit(&request, &mut *args.show.on_stdout())
 }

@@ -1,28 +1,37 @@
 //! `gatling worker`: carries out a run in a separate process. `gatling` itself calls it.
 
+use std::fs;
+
 use anyhow::Result;
 use gatling_config::project::ProjectName;
 use gatling_config::settings::OperatorSettings;
+use gatling_engine::run::interrupt::Interrupt;
 use gatling_engine::run::{Goal, Request, carry_out};
 use gatling_pipeline::Pipeline;
-use gatling_runs::{Events, Journal, Runs};
+use gatling_runs::{Events, Journal, Outcome, Runs};
 
-use super::{FAILED, loaded_for};
+use super::{FAILED, SUPERSEDED, loaded_for};
 
 /// Carry out a run (gatling calls this itself)
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
-    project: ProjectName,
+    pub(super) project: ProjectName,
     /// The run's id
     #[arg(long)]
-    run: String,
+    pub(super) run: String,
     /// The user who begins the run
     #[arg(long)]
     by: String,
-    /// What it does: a pipeline, push or restart
+    /// What it does: a pipeline, push, restart or recover
     #[arg(long)]
-    goal: Goal,
+    pub(super) goal: Goal,
+    /// The commit that the deploy branch has, or will have with --strict
+    #[arg(long)]
+    pushed: Option<String>,
+    /// Deploy exactly that commit
+    #[arg(long)]
+    strict: bool,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
@@ -31,15 +40,25 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         id: args.run.clone(),
         goal: args.goal,
         by: args.by.clone(),
+        pushed: args.pushed.clone(),
+        strict: args.strict,
     };
     let runs = Runs::below(&request.paths.state_dir());
     let operator = OperatorSettings::read(&request.paths.roots.config)?;
     let journal = Journal::create(&runs.journal(&request.id), operator.runs.output_bytes())?;
+    let events = Events::new(journal);
+    let note = runs.cancelled_by(&request.id);
+    let who = move || fs::read_to_string(&note).unwrap_or_else(|_| "a signal".to_owned());
+    let interrupt = Interrupt::watch(&request.paths, &events, who)?;
     // The journal says what failed.
-    let result = carry_out(&request, &Events::new(journal));
+    let outcome = carry_out(&request, &interrupt, &events);
     if let Err(error) = runs.prune(operator.runs.keep) {
         // This does not change the outcome of the run.
         eprintln!("gatling: {error:#}");
     }
-    Ok(if result.is_ok() { 0 } else { FAILED })
+    Ok(match outcome {
+        Outcome::Succeeded | Outcome::Unchanged => 0,
+        Outcome::Failed | Outcome::Cancelled => FAILED,
+        Outcome::Superseded => SUPERSEDED,
+    })
 }

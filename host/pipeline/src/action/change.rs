@@ -18,8 +18,8 @@ pub struct RecordedChange {
     /// The first action makes the change; all others must succeed, or the change is undone. A first action that
     /// fails has changed nothing, or has itself restored the previous state.
     pub actions: Vec<Action>,
-    /// The actions that undo the change; empty if it cannot be undone.
-    pub undo: Vec<Action>,
+    /// The commands that undo the change; empty if it cannot be undone.
+    pub undo: Vec<Command>,
 }
 
 impl RecordedChange {

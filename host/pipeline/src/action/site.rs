@@ -32,7 +32,12 @@ pub struct SiteInstallation {
     /// How it is tested before it replaces the current site.
     #[serde(skip)]
     pub trial: SiteTrial,
-    /// Install and enable it.
+    /// Where its text is copied first, in the same folder.
+    #[serde(skip)]
+    pub draft: PathBuf,
+    /// Copy its text there.
+    pub copy: Command,
+    /// Put it in its place, whole, and enable it.
     pub place: Vec<Command>,
     /// Have nginx check all of its configuration.
     pub test: Command,
@@ -47,7 +52,7 @@ pub struct SiteInstallation {
     pub visits: Visits,
     /// Restore the text of the previous site.
     #[serde(skip)]
-    pub restore: Command,
+    pub restore: Vec<Command>,
     /// Remove it, if there was no previous site.
     #[serde(skip)]
     pub remove: Command,
@@ -131,7 +136,7 @@ impl SiteInstallation {
     }
 
     pub(crate) fn commands(&self) -> Vec<&Command> {
-        self.place.iter().chain([&self.test, &self.reload]).collect()
+        [&self.copy].into_iter().chain(&self.place).chain([&self.test, &self.reload]).collect()
     }
 }
 
@@ -140,8 +145,7 @@ impl fmt::Display for SiteInstallation {
         if self.unchanged && self.proof.is_some() {
             return write!(f, "nothing to do if nginx already uses {}\n{}", self.path.display(), self.visits);
         }
-        let commands = self.place.iter().chain([&self.test, &self.reload]);
-        let commands: Vec<_> = commands.map(|command| format!("$ {command}")).collect();
+        let commands: Vec<_> = self.commands().into_iter().map(|command| format!("$ {command}")).collect();
         f.write_str(&commands.join("\n"))?;
         if let Some(proof) = &self.proof {
             write!(f, "\ncheck that nginx serves {} at {}", proof.host, proof.address)?;

@@ -23,8 +23,6 @@ pub struct ServerFacts {
     pub site: InstalledSite,
     /// The port of the current release.
     pub serving_port: Option<u16>,
-    /// Whether the app has been started before: its pid file exists.
-    pub was_started: bool,
     /// Folders of releases that were never completed.
     pub incomplete_releases: Vec<PathBuf>,
     /// Whether the source of the release has a `bin/migrate`, as `mix phx.gen.release` writes it.

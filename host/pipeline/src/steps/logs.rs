@@ -20,10 +20,9 @@ pub(super) fn install(facts: &Facts) -> Vec<Action> {
     }
     let staged = facts.deploy_dir.join("logrotate");
     let contents = logrotate.wanted.clone();
-    vec![
-        Action::WriteFile { path: staged.clone(), contents, mode: 0o644 },
-        install_file(facts, &staged, &logrotate.path, "644"),
-    ]
+    let mut actions = vec![Action::WriteFile { path: staged.clone(), contents, mode: 0o644 }];
+    actions.extend(install_file(facts, &staged, &logrotate.path, "644"));
+    actions
 }
 
 /// Removes the file that [`install`] wrote.

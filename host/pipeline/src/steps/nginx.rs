@@ -10,7 +10,7 @@ use gatling_process::Command;
 use gatling_runs::Change;
 use gatling_templates as templates;
 
-use super::system_command;
+use super::{copy, draft, replace, system_command};
 use crate::action::{Action, SiteInUse, SiteInstallation, SiteProof, SiteTrial, Visits};
 use crate::facts::Facts;
 use crate::facts::server::{InstalledSite, Link};
@@ -48,25 +48,31 @@ fn site(facts: &Facts) -> Result<SiteInstallation> {
     let link = facts.nginx_enabled_path.display().to_string();
     let staged = staged(facts);
     let backup = facts.deploy_dir.join("nginx-site.old");
+    let draft = draft(&facts.nginx_available_path);
     Ok(SiteInstallation {
         path: facts.nginx_available_path.clone(),
         link: facts.nginx_enabled_path.clone(),
-        place: vec![
-            system_command(facts, "install", ["-D", "-m", "644", &staged.display().to_string(), &available]),
-            system_command(facts, "ln", ["-sfn", &available, &link]),
-        ],
+        copy: copy(facts, &staged, &draft, "644"),
+        place: replace(facts, &draft, &facts.nginx_available_path)
+            .into_iter()
+            .chain([system_command(facts, "ln", ["-sfn", &available, &link])])
+            .collect(),
         test: call(facts, &["-t"]),
         reload: call(facts, &["-s", "reload"]),
         dump: call(facts, &["-T"]),
         proof: proof(facts),
         visits: visits(facts, facts.site.servers.clone()),
-        restore: system_command(facts, "install", ["-m", "644", &backup.display().to_string(), &available]),
+        restore: [copy(facts, &backup, &draft, "644")]
+            .into_iter()
+            .chain(replace(facts, &draft, &facts.nginx_available_path))
+            .collect(),
         remove: system_command(facts, "rm", ["-f", &available]),
         disable: system_command(facts, "rm", ["-f", &link]),
         unchanged: enabled && old == Some(&facts.nginx_template),
         lock: lock(facts),
         contents: facts.nginx_template.clone(),
         trial: trial(facts, &staged),
+        draft,
         staged,
         backup,
     })

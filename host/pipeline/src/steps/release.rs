@@ -171,11 +171,6 @@ pub(crate) fn expand(facts: &Facts) -> Result<Vec<Action>> {
     actions.extend(adapt(facts, partial.as_ref()));
     actions.extend(assets::publish(facts, partial.as_ref()));
     actions.push(rename(facts, &partial, &facts.upgrade_path));
-    // A release that serves stays the current one until the new one has answered.
-    if facts.previous_version.is_none() {
-        actions.push(link(facts, "current.new"));
-        actions.push(rename(facts, "current.new", &facts.paths.current_link()));
-    }
     actions.push(in_deploy_dir(facts, "rm", ["-f", &text(&facts.deploy_path)]));
     Ok(actions)
 }
@@ -193,11 +188,6 @@ pub(crate) fn copy_to_upgrade(facts: &Facts) -> Result<Vec<Action>> {
 /// A quiet command in the deploy dir.
 fn in_deploy_dir<const N: usize>(facts: &Facts, program: &str, args: [&str; N]) -> Action {
     Action::run(Command::new(program, args, &facts.deploy_dir).quiet())
-}
-
-fn link(facts: &Facts, name: &str) -> Action {
-    let target = format!("releases/{}", facts.release());
-    in_deploy_dir(facts, "ln", ["-sfn", &target, name])
 }
 
 /// Renames a file or folder: a rename is atomic.

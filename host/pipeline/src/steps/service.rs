@@ -27,7 +27,7 @@ pub fn service<const N: usize>(paths: &ProjectPaths, sudo: bool, args: [&str; N]
 /// A direct call of the init script, with only the rights of the app's user.
 fn script<const N: usize>(paths: &ProjectPaths, args: [&str; N]) -> Command {
     let mut command = Command::new(&paths.init_script().display().to_string(), args, Path::new("/"));
-    command.environment = Environment::Only(&["LANG", "PATH", "TERM"]);
+    command.environment = Environment::only(["LANG", "PATH", "TERM"]);
     // It must not be killed with Gatling between stopping one release and starting another.
     command.outlives_gatling = true;
     command
@@ -42,10 +42,10 @@ pub(crate) fn install_init_script(facts: &Facts) -> Result<Vec<Action>> {
         );
     }
     let staged = facts.deploy_dir.join("init-script");
-    let mut install = vec![install_file(facts, &staged, &facts.etc_path, "755")];
+    let mut install = install_file(facts, &staged, &facts.etc_path, "755");
     if facts.paths.roots.uses_system_init() {
         install.push(Action::run(system_command(facts, "update-rc.d", [&facts.project, "defaults"])));
-        install.extend(reload_systemd(facts));
+        install.extend(reload_systemd(facts).map(Action::Run));
     }
     // A newer version of an existing init script can stay.
     let undo = if facts.server.init_script.is_none() { uninstall(facts) } else { Vec::new() };
@@ -65,18 +65,17 @@ pub(crate) fn install(facts: &Facts) -> Result<Vec<Action>> {
 pub(crate) fn start(facts: &Facts) -> Result<Vec<Action>> {
     if facts.previous_version.is_some() {
         // The first deployment failed after it had started the app.
-        return Ok(vec![switch(facts)?, keep_releases(facts)]);
+        return Ok(vec![sync_release(facts), switch(facts)?, keep_releases(facts)]);
     }
-    // A killed first deployment may have left its release running. If systemd considers the service started, `start`
-    // does nothing.
-    let start = if facts.server.was_started { "restart" } else { "start" };
     let marker = facts.paths.deployed_marker();
+    let release = facts.release();
+    // It becomes the current release, which the server starts when it boots, once it has answered.
     let start = vec![
-        Action::run(service(&facts.paths, facts.server.sudo, [start])),
+        Action::run(service(&facts.paths, facts.server.sudo, ["upgrade", &release])),
         Action::ProveServing(Box::new(proof(facts))),
         Action::WriteFile { path: marker, contents: format!("{}\n", facts.version), mode: 0o644 },
     ];
-    Ok(vec![Action::change(Change::Release, facts.release(), start, Vec::new()), keep_releases(facts)])
+    Ok(vec![sync_release(facts), Action::change(Change::Release, release, start, Vec::new()), keep_releases(facts)])
 }
 
 pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
@@ -89,16 +88,21 @@ pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
     }
     actions.extend(logs::install(facts));
     actions.extend(migrate::from_release(facts));
-    actions.extend([switch(facts)?, keep_releases(facts)]);
+    actions.extend([sync_release(facts), switch(facts)?, keep_releases(facts)]);
     Ok(actions)
+}
+
+/// Makes sure that the release is still there, whole, if the power fails after the switch.
+fn sync_release(facts: &Facts) -> Action {
+    Action::SyncRelease { path: facts.upgrade_dir.clone() }
 }
 
 /// Replaces the release that serves with the new one, or puts it back if the new one does not serve.
 fn switch(facts: &Facts) -> Result<Action> {
-    let upgrade = |release: &str| Action::run(service(&facts.paths, facts.server.sudo, ["upgrade", release]));
+    let upgrade = |release: &str| service(&facts.paths, facts.server.sudo, ["upgrade", release]);
     let previous = facts.previous_version.as_ref().filter(|previous| **previous != facts.release());
     let switch = vec![
-        upgrade(&facts.release()),
+        Action::run(upgrade(&facts.release())),
         Action::ProveServing(Box::new(proof(facts))),
         Action::ProveSite(Box::new(nginx::in_use(facts)?)),
     ];
@@ -135,18 +139,18 @@ pub(crate) fn remove_init_script(facts: &Facts) -> Result<Vec<Action>> {
     if !is_ours {
         return Ok(vec![Action::skip(format!("{} does not exist", facts.etc_path.display()))]);
     }
-    let mut actions = uninstall(facts);
+    let mut actions: Vec<_> = uninstall(facts).into_iter().map(Action::Run).collect();
     actions.extend(logs::remove(facts));
     Ok(vec![Action::change(Change::Service, "no init script", actions, Vec::new())])
 }
 
-fn uninstall(facts: &Facts) -> Vec<Action> {
-    let mut actions = vec![Action::run(system_command(facts, "rm", ["-f", &facts.etc_path.display().to_string()]))];
+fn uninstall(facts: &Facts) -> Vec<Command> {
+    let mut commands = vec![system_command(facts, "rm", ["-f", &facts.etc_path.display().to_string()])];
     if facts.paths.roots.uses_system_init() {
-        actions.push(Action::run(system_command(facts, "update-rc.d", [&facts.project, "remove"])));
-        actions.extend(reload_systemd(facts));
+        commands.push(system_command(facts, "update-rc.d", [&facts.project, "remove"]));
+        commands.extend(reload_systemd(facts));
     }
-    actions
+    commands
 }
 
 pub(crate) fn proof(facts: &Facts) -> ReleaseProof {
@@ -160,7 +164,7 @@ pub(crate) fn proof(facts: &Facts) -> ReleaseProof {
     }
 }
 
-fn reload_systemd(facts: &Facts) -> Option<Action> {
+fn reload_systemd(facts: &Facts) -> Option<Command> {
     // systemd generates a unit for the script, but only updates it when it is reloaded.
-    facts.server.has_systemd.then(|| Action::run(system_command(facts, "systemctl", ["daemon-reload"])))
+    facts.server.has_systemd.then(|| system_command(facts, "systemctl", ["daemon-reload"]))
 }

@@ -136,40 +136,51 @@ fn the_init_script_is_called_the_way_service_calls_it() {
     let mut facts = facts();
     facts.server.init_script = Some(facts.script_template.clone());
     let upgrade = service::upgrade(&facts).expect("it can be planned");
-    assert_eq!(texts(Ok(upgrade.clone()), &facts)[0], "$ ~/init.d/hello upgrade 0.2.0");
-    let command = upgrade[0].commands()[0];
-    assert_eq!(command.environment, Environment::Only(&["LANG", "PATH", "TERM"]));
+    assert_eq!(
+        texts(Ok(upgrade.clone()), &facts)[..2],
+        ["sync ~/deployments/hello/releases/0.2.0 to the disk", "$ ~/init.d/hello upgrade 0.2.0"]
+    );
+    let command = upgrade[1].commands()[0];
+    assert_eq!(command.environment, Environment::only(["LANG", "PATH", "TERM"]));
     assert_eq!(command.dir, PathBuf::from("/"));
     assert!(command.outlives_gatling, "a kill between stop and start must not leave nothing running");
 
     facts.paths.roots.etc_dir = "/etc/init.d".into();
-    assert_eq!(texts(service::upgrade(&facts), &facts)[0], "$ service hello upgrade 0.2.0");
+    assert_eq!(texts(service::upgrade(&facts), &facts)[1], "$ service hello upgrade 0.2.0");
     facts.server.sudo = true;
-    assert_eq!(texts(service::upgrade(&facts), &facts)[0], "$ sudo -n service hello upgrade 0.2.0");
+    assert_eq!(texts(service::upgrade(&facts), &facts)[1], "$ sudo -n service hello upgrade 0.2.0");
 }
+
+/// How an init script is replaced, whole or not at all.
+const REPLACE_SCRIPT: [&str; 6] = [
+    "write ~/deployments/hello/init-script",
+    "$ install -D -m 755 ~/deployments/hello/init-script ~/init.d/.hello.gatling-new",
+    "sync ~/init.d/.hello.gatling-new to the disk",
+    "$ ln -fT ~/init.d/.hello.gatling-new ~/init.d/hello",
+    "$ rm -f ~/init.d/.hello.gatling-new",
+    "sync ~/init.d to the disk",
+];
 
 #[test]
 fn an_init_script_in_etc_is_also_enabled_for_boot() {
     let mut facts = facts();
-    let in_sandbox =
-        ["write ~/deployments/hello/init-script", "$ install -m 755 ~/deployments/hello/init-script ~/init.d/hello"];
-    assert_eq!(texts(service::install_init_script(&facts), &facts), in_sandbox);
+    assert_eq!(texts(service::install_init_script(&facts), &facts), REPLACE_SCRIPT);
     facts.paths.roots.etc_dir = "/etc/init.d".into();
     facts.etc_path = "/nowhere/hello".into();
-    assert_eq!(texts(service::install_init_script(&facts), &facts)[2], "$ update-rc.d hello defaults");
+    assert_eq!(texts(service::install_init_script(&facts), &facts)[6], "$ update-rc.d hello defaults");
 }
 
 #[test]
 fn an_upgrade_reinstalls_an_init_script_that_is_missing_or_outdated() {
     let mut facts = facts();
     let shown = texts(service::upgrade(&facts), &facts);
-    assert_eq!(shown[1], "$ install -m 755 ~/deployments/hello/init-script ~/init.d/hello");
-    assert_eq!(shown[2], "$ ~/init.d/hello upgrade 0.2.0");
+    assert_eq!(shown[..6], REPLACE_SCRIPT);
+    assert_eq!(shown[7], "$ ~/init.d/hello upgrade 0.2.0");
     let older = format!("#!/bin/sh\n# {}\n", templates::marker(&facts.paths.name));
     facts.server.init_script = Some(older);
     assert_eq!(texts(service::upgrade(&facts), &facts), shown);
     facts.server.init_script = Some("#!/bin/sh\n# the operator's own\n".to_owned());
-    assert_eq!(texts(service::upgrade(&facts), &facts)[0], "$ ~/init.d/hello upgrade 0.2.0", "it must not be replaced");
+    assert_eq!(texts(service::upgrade(&facts), &facts)[1], "$ ~/init.d/hello upgrade 0.2.0", "it must not be replaced");
 }
 
 #[test]
@@ -197,7 +208,9 @@ fn nginx_tests_the_configuration_before_it_is_reloaded() {
     assert_eq!(
         texts(nginx::configure(&facts), &facts),
         [
-            "$ install -D -m 644 ~/deployments/hello/nginx-site ~/nginx/sites-available/hello",
+            "$ install -D -m 644 ~/deployments/hello/nginx-site ~/nginx/sites-available/.hello.gatling-new",
+            "$ ln -fT ~/nginx/sites-available/.hello.gatling-new ~/nginx/sites-available/hello",
+            "$ rm -f ~/nginx/sites-available/.hello.gatling-new",
             "$ ln -sfn ~/nginx/sites-available/hello ~/nginx/sites-enabled/hello",
             "$ nginx -c ~/nginx/nginx.conf -t",
             "$ nginx -c ~/nginx/nginx.conf -s reload",
@@ -207,7 +220,7 @@ fn nginx_tests_the_configuration_before_it_is_reloaded() {
     );
     facts.paths.roots.nginx_dir = "/etc/nginx".into();
     assert_eq!(
-        texts(nginx::configure(&facts), &facts)[2..],
+        texts(nginx::configure(&facts), &facts)[4..],
         [
             "$ nginx -t",
             "$ nginx -s reload",

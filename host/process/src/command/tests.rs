@@ -107,7 +107,7 @@ fn the_error_for_a_missing_program_names_its_package() {
 #[test]
 fn a_limited_environment_has_only_the_named_and_the_added_variables() {
     let mut command = Command::new("env", [""; 0], Path::new("/")).with_env([("GIVEN", "1")]);
-    command.environment = Environment::Only(&["PATH"]);
+    command.environment = Environment::only(["PATH"]);
     let names: Vec<_> = lines(&command).1.iter().filter_map(|line| Some(line.split_once('=')?.0.to_owned())).collect();
     assert!(names.iter().all(|name| ["PATH", "GIVEN"].contains(&name.as_str())), "{names:?}");
     assert!(names.contains(&"GIVEN".to_owned()));

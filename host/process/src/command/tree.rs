@@ -1,9 +1,10 @@
 //! Kills a program with all processes that it has started.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::{fs, io, thread};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group, set_child_subreaper};
 
 /// How long to wait until processes have stopped.
 const STOP_TIMEOUT: Duration = Duration::from_millis(100);
@@ -35,6 +36,62 @@ pub fn kill_tree(leader: Pid) {
     for descendant in &found[1..] {
         _ = kill_process(*descendant, Signal::KILL);
     }
+}
+
+/// Makes this process the parent of all descendants whose own parent ends, so that [`kill_descendants`] finds them.
+///
+/// # Errors
+/// When the system call fails.
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+/// Kills the descendants of this process, except those that are `spared`, and the ancestors and descendants of those.
+pub fn kill_descendants(is_spared: impl Fn(Pid) -> bool) {
+    let mut targets: Vec<Pid> = Vec::new();
+    loop {
+        let all = descendants(getpid());
+        let new: Vec<_> = unspared(&all, &is_spared).into_iter().filter(|pid| !targets.contains(pid)).collect();
+        for pid in &new {
+            _ = kill_process(*pid, Signal::STOP);
+        }
+        targets.extend(&new);
+        // Once all are stopped, none can be in the middle of starting another.
+        if wait_until_stopped(&targets) && new.is_empty() {
+            break;
+        }
+    }
+    for pid in &targets {
+        _ = kill_process(*pid, Signal::KILL);
+    }
+}
+
+/// The descendants of a process, each with its parent. Parents come before their children.
+fn descendants(of: Pid) -> Vec<(Pid, Pid)> {
+    let mut found: Vec<(Pid, Pid)> = children(of).map(|child| (child, of)).collect();
+    let mut next = 0;
+    while let Some((parent, _)) = found.get(next).copied() {
+        found.extend(children(parent).map(|child| (child, parent)));
+        next += 1;
+    }
+    found
+}
+
+/// Those that are not spared, and are neither ancestors nor descendants of a spared one.
+fn unspared(all: &[(Pid, Pid)], is_spared: impl Fn(Pid) -> bool) -> Vec<Pid> {
+    let mut spared: HashSet<Pid> = HashSet::new();
+    for (pid, parent) in all {
+        if spared.contains(parent) || is_spared(*pid) {
+            spared.insert(*pid);
+        }
+    }
+    let mut ancestors: HashSet<Pid> = HashSet::new();
+    for (pid, parent) in all.iter().rev() {
+        if spared.contains(pid) || ancestors.contains(pid) {
+            ancestors.insert(*parent);
+        }
+    }
+    all.iter().map(|(pid, _)| *pid).filter(|pid| !spared.contains(pid) && !ancestors.contains(pid)).collect()
 }
 
 /// Waits until these processes have stopped, up to a timeout, because a process may belong to another user. Returns
@@ -69,6 +126,14 @@ mod tests {
 
     use super::*;
     use crate::Command;
+
+    #[test]
+    fn the_family_of_a_spared_process_is_not_killed() {
+        let pid = |number| Pid::from_raw(number).expect("not zero");
+        let all = [(2, 1), (3, 1), (4, 2), (5, 2), (6, 4)].map(|(child, parent)| (pid(child), pid(parent)));
+        assert_eq!(unspared(&all, |other| other == pid(4)), [pid(3), pid(5)]);
+        assert_eq!(unspared(&all, |_| false).len(), all.len());
+    }
 
     #[test]
     fn a_descendant_in_another_process_group_is_killed_too() {

@@ -18,6 +18,8 @@ fn begun() -> Event {
         pipeline: None,
         by: "deploy".to_owned(),
         gatling: "0.1.0".to_owned(),
+        pushed: None,
+        pid: None,
     }
 }
 
@@ -168,6 +170,8 @@ fn text_from_outside_cannot_look_like_a_line_of_gatling() {
                 pipeline: None,
                 by: text(),
                 gatling: "0.1.0".to_owned(),
+                pushed: None,
+                pid: None,
             },
             Event::Waiting { holder: text() },
             Event::Planned {

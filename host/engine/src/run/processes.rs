@@ -1,0 +1,59 @@
+//! The processes of a run: what it started must not outlive it, and write into the next run's build. Spared are the
+//! app, and the init script while it switches releases.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use gatling_config::roots::ProjectPaths;
+use gatling_process::kill_descendants;
+use rustix::process::{Pid, Signal, getpid, kill_process};
+
+/// The variable with the id of the run, which everything that the run starts inherits.
+pub(super) const RUN_VARIABLE: &str = "GATLING_RUN";
+
+/// How long processes may take to end after they were killed.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Kills the descendants of this process, except the app and the init script.
+pub(super) fn kill_all(paths: &ProjectPaths) {
+    let lock = paths.service_lock();
+    let app = format!("GATLING_DEPLOY_DIR={}", paths.deploy_dir().display());
+    kill_descendants(|pid| has_open(pid.as_raw_pid().unsigned_abs(), &lock) || has_variable(pid, &app));
+}
+
+/// Kills what a run that was killed has left, if its guard was killed too.
+pub(super) fn kill_leftovers(run: &str) {
+    let variable = format!("{RUN_VARIABLE}={run}");
+    let deadline = Instant::now() + TIMEOUT;
+    while Instant::now() < deadline {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+        let left: Vec<_> = pids.filter(|pid| *pid != getpid() && has_variable(*pid, &variable)).collect();
+        if left.is_empty() {
+            return;
+        }
+        // All are stopped first, so that none can start another.
+        for signal in [Signal::STOP, Signal::KILL] {
+            for pid in &left {
+                // An error means that it has ended.
+                _ = kill_process(*pid, signal);
+            }
+        }
+    }
+}
+
+/// Whether a process has a file open.
+pub(super) fn has_open(pid: u32, file: &Path) -> bool {
+    let Ok(file) = fs::metadata(file) else { return false };
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut files = files.filter_map(|file| fs::metadata(file.path()).ok());
+    files.any(|open| (open.dev(), open.ino()) == (file.dev(), file.ino()))
+}
+
+/// Whether a process was started with this variable in its environment.
+pub(super) fn has_variable(pid: Pid, variable: &str) -> bool {
+    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_pid())).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|own| own == variable.as_bytes())
+}

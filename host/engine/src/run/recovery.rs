@@ -1,0 +1,107 @@
+//! Recovery after runs that were killed: waits until nothing of them runs any more, and completes or undoes what they
+//! were changing. What the server boots with (the current release, the site) is always something that was proven, so
+//! recovery may happen at any later time.
+
+use anyhow::{Context as _, Result};
+use gatling_config::roots::ProjectPaths;
+use gatling_process::Command;
+use gatling_runs::lock::Lock;
+use gatling_runs::store::OpenChange;
+use gatling_runs::{Change, Event, Events, Runs, Serving};
+
+use super::lock_file;
+use super::processes::kill_leftovers;
+use crate::perform::Performer;
+use crate::serving;
+
+/// Whether runs that were killed have left a change of the release or of the site open, and no run is in progress.
+#[must_use]
+pub fn is_needed(paths: &ProjectPaths) -> bool {
+    let runs = Runs::below(&paths.state_dir());
+    let mut killed = runs.killed("").unwrap_or_default().into_iter();
+    killed.any(|run| !open_changes(&runs, &run).is_empty()) && matches!(Lock::try_take(&lock_file(paths)), Ok(Ok(_)))
+}
+
+/// Completes or undoes what these runs were changing when they were killed. The caller holds the project's lock.
+///
+/// # Errors
+/// If it is not known whether something of them still runs.
+pub(super) fn recover(paths: &ProjectPaths, runs: &Runs, killed: &[String], events: &Events) -> Result<()> {
+    for run in killed {
+        // The run's guard ends what the run has left.
+        _ = Lock::take(&runs.guard_lock(run), |_| {
+            events.note(format!("waiting for processes of the run {run} to end"))
+        });
+        kill_leftovers(run);
+    }
+    wait_for_service(paths, events)?;
+    for run in killed {
+        for open in open_changes(runs, run) {
+            let outcome = match open.change {
+                Change::Release => settle_release(paths, run, &open, events),
+                _ => undo(run, &open, events),
+            };
+            // If it cannot be noted, the next run looks again.
+            _ = runs.append(run, outcome);
+        }
+    }
+    Ok(())
+}
+
+/// The open changes of a run that recovery completes or undoes. The files of the checkout are restored by the next
+/// checkout, and what `unload` has begun to remove can only be removed.
+fn open_changes(runs: &Runs, run: &str) -> Vec<OpenChange> {
+    let open = runs.open_changes(run).unwrap_or_default();
+    open.into_iter().filter(|open| matches!(open.change, Change::Release | Change::Site)).collect()
+}
+
+/// Waits until the init script has ended: it goes on if the run that called it is killed.
+fn wait_for_service(paths: &ProjectPaths, events: &Events) -> Result<()> {
+    let lock = paths.service_lock();
+    if lock.exists() {
+        Lock::take(&lock, |_| events.note("waiting for the init script, which is still switching releases"))?;
+    }
+    Ok(())
+}
+
+/// Keeps the release that serves, whichever it is, or goes back to the one before.
+fn settle_release(paths: &ProjectPaths, run: &str, open: &OpenChange, events: &Events) -> Event {
+    let change = Change::Release;
+    match serving::look(paths) {
+        Serving::Serving { release } if paths.current_release().as_ref() == Some(&release) => {
+            events.note(format!("the run {run} was killed while it switched to {}: {release} serves", open.to));
+            if release == open.to { Event::Changed { change } } else { Event::Undone { change, ok: true } }
+        }
+        _ => undo(run, open, events),
+    }
+}
+
+fn undo(run: &str, open: &OpenChange, events: &Events) -> Event {
+    let OpenChange { change, to, undo } = open;
+    if undo.is_empty() {
+        // A first deployment, which the next push repeats.
+        return Event::Undone { change: *change, ok: true };
+    }
+    events.note(format!("the run {run} was killed while it changed {} to {to}: undoing this", name(*change)));
+    let result = run_all(undo, events);
+    if let Err(error) = &result {
+        events.warn(format!("this could not be undone: {error:#}"));
+    }
+    Event::Undone { change: *change, ok: result.is_ok() }
+}
+
+fn run_all(commands: &[Command], events: &Events) -> Result<()> {
+    let performer = Performer::new(events);
+    commands.iter().try_for_each(|command| performer.run(command)).context("a command failed")
+}
+
+fn name(change: Change) -> &'static str {
+    match change {
+        Change::Release => "the release",
+        Change::Site => "nginx's site",
+        Change::Checkout => "the checkout",
+        Change::Service => "the init script",
+        Change::Database => "the database",
+        Change::Project => "the project",
+    }
+}

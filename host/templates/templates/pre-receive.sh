@@ -1,0 +1,14 @@
+#!/bin/sh
+# {{ marker }}
+# git runs this during a push, before it updates any ref. If this fails, git refuses the push. Standard input has a line
+# "OLD NEW REF" for each ref.
+
+# git sets these to the repository of the push. Without this line, git commands that mix runs would use it too.
+quarantine=$GIT_QUARANTINE_PATH
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+{%- for name, value in roots %}
+export {{ name }}={{ value | sh }}
+{%- endfor %}
+gatling={{ gatling | sh }}
+[ -x "$gatling" ] || gatling=gatling
+exec "$gatling" receive --strict --quarantine "$quarantine" {{ project | sh }}

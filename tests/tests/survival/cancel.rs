@@ -1,0 +1,124 @@
+//! Runs that are cancelled, or take too long.
+
+use std::fs;
+
+use gatling_tests::{Sandbox, processes, waiting};
+use rustix::process::{Signal, kill_process};
+
+use super::{answer, endless, outcomes, wait_for_version};
+
+#[test]
+fn a_cancelled_build_ends_with_everything_it_has_started_and_the_old_version_serves() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    hello.set_version("0.2.0").unwrap();
+    let gate = hello.add_gate().unwrap();
+    hello.commit("A build that waits").unwrap();
+    let push = hello.start_push(&["main"]).unwrap();
+    gate.wait().unwrap();
+
+    let cancel = sandbox.run(&["cancel", "hello"]).unwrap();
+
+    assert!(cancel.status.success() && cancel.says("it was stopped"), "{cancel:?}");
+    let output = push.end().unwrap();
+    assert!(output.says("upgrade of hello was cancelled: the step mix_digest"), "{output:?}");
+    assert!(output.says("because it was stopped by "), "{output:?}");
+    assert!(output.says("hello 0.1.0 is serving"), "{output:?}");
+    assert_eq!(outcomes(&sandbox), ["succeeded", "cancelled"]);
+    assert_eq!(processes::of(&sandbox.home().join("hello")), [], "processes are left");
+    assert_eq!(sandbox.get("/").unwrap(), answer("0.1.0"));
+
+    gate.open().unwrap();
+    assert!(sandbox.run(&["upgrade", "hello"]).unwrap().status.success());
+    assert_eq!(sandbox.get("/").unwrap(), answer("0.2.0"));
+}
+
+#[test]
+fn sigterm_to_the_worker_cancels_a_run_and_a_hook_that_only_computes() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    fs::write(hello.dir().join("upgrade.wasm"), endless("before-mix-release")).unwrap();
+    hello.commit("A hook that never returns").unwrap();
+    let push = hello.start_push(&["main"]).unwrap();
+    push.wait_for("before_mix_release").unwrap();
+    waiting::wait_for("the hook", || {
+        let events = sandbox.events("hello").ok()?;
+        events.iter().any(|event| event["event"] == "hook_begun").then_some(())
+    })
+    .unwrap();
+
+    kill_process(sandbox.worker().expect("a run is in progress"), Signal::TERM).unwrap();
+
+    let output = push.end().unwrap();
+    assert!(output.says("upgrade of hello was cancelled") && output.says("stopped by a signal"), "{output:?}");
+    assert_eq!(outcomes(&sandbox), ["succeeded", "cancelled"]);
+    assert_eq!(sandbox.get("/").unwrap(), answer("0.1.0"));
+}
+
+#[test]
+fn a_run_that_changes_what_serves_is_finished_and_cancel_says_so() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    hello.set_version("0.2.0").unwrap();
+    hello.replace("gatling.toml", "watch = \"0s\"", "watch = \"3s\"").unwrap();
+    hello.commit("0.2.0").unwrap();
+    let push = hello.start_push(&["main"]).unwrap();
+    wait_for_version(&sandbox, "0.2.0");
+
+    let cancel = sandbox.run(&["cancel", "hello"]).unwrap();
+
+    assert_eq!(cancel.status.code(), Some(1), "{cancel:?}");
+    assert!(cancel.says("too late to stop it; it succeeded"), "{cancel:?}");
+    let output = push.end().unwrap();
+    assert!(output.says("too late") && output.says("hello 0.2.0 is serving at"), "{output:?}");
+    assert_eq!(sandbox.get("/").unwrap(), answer("0.2.0"));
+}
+
+#[test]
+fn a_step_that_takes_longer_than_step_timeout_is_stopped() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    let _gate = hello.add_gate().unwrap();
+    let settings = hello.read("gatling.toml").unwrap();
+    hello.write("gatling.toml", &format!("step_timeout = \"4s\"\n{settings}")).unwrap();
+    hello.commit("A build that waits for ever").unwrap();
+
+    let output = hello.push().unwrap();
+
+    for words in ["upgrade of hello failed: the step mix_digest", "stopped after 4.0 s: `step_timeout` in gatling.toml"]
+    {
+        assert!(output.says(words), "{words:?} is not in {output:?}");
+    }
+    assert_eq!(outcomes(&sandbox), ["succeeded", "failed"]);
+    assert_eq!(sandbox.get("/").unwrap(), answer("0.1.0"));
+}
+
+#[test]
+fn a_run_that_waits_can_be_cancelled_and_without_a_run_cancel_says_so() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    let nothing = sandbox.run(&["cancel", "hello"]).unwrap();
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(nothing.says("has no runs yet") || nothing.says("no run of hello is in progress"), "{nothing:?}");
+    let gate = hello.add_gate().unwrap();
+    hello.commit("A build that waits").unwrap();
+    let first = hello.start_push(&["main"]).unwrap();
+    gate.wait().unwrap();
+    hello.set_version("0.2.0").unwrap();
+    hello.commit("0.2.0").unwrap();
+    let second = hello.start_push(&["main"]).unwrap();
+    second.wait_for("gatling: waiting for deploy of hello").unwrap();
+    let waiting = sandbox.runs("hello").unwrap().pop().unwrap();
+
+    let cancel = sandbox.run(&["cancel", "hello", waiting["id"].as_str().unwrap()]).unwrap();
+
+    assert!(cancel.status.success(), "{cancel:?}");
+    let output = second.end().unwrap();
+    assert!(output.says("was cancelled"), "{output:?}");
+    gate.open().unwrap();
+    assert!(first.end().unwrap().says("hello 0.1.0 is serving at"));
+}
