@@ -64,7 +64,13 @@ impl Sandbox {
 
     /// A sandbox whose `gatling` is `program`.
     pub fn with_program(program: PathBuf) -> Result<Self> {
-        let root = tempfile::Builder::new().prefix("gatling-").tempdir().context("making a folder for the sandbox")?;
+        Self::below(&env::temp_dir(), program)
+    }
+
+    /// A sandbox in a folder of its own in `folder`.
+    pub fn below(folder: &Path, program: PathBuf) -> Result<Self> {
+        let root = tempfile::Builder::new().prefix("gatling-").tempdir_in(folder);
+        let root = root.context("making a folder for the sandbox")?;
         for folder in ["home", "etc", "logrotate", "work"] {
             fs::create_dir(root.path().join(folder))?;
         }

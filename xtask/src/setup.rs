@@ -102,6 +102,14 @@ const LOGROTATE: Need = Need {
     is_met: || shell::is_installed("logrotate"),
 };
 
+/// What makes clocks jump in the tests.
+const FAKETIME: Need = Need {
+    name: "faketime",
+    why: "to make the clock jump in the tests",
+    source: Source::Apt(&["faketime"]),
+    is_met: || gatling_tests::tools::faketime().is_ok(),
+};
+
 /// What makes certificates for the tests.
 const OPENSSL: Need = Need {
     name: "openssl",
@@ -168,7 +176,7 @@ pub(crate) const DEMO: [Need; 5] = [ELIXIR, NGINX, GIT, CURL, GUESTS];
 pub(crate) const PHOENIX: [Need; 9] = [ELIXIR, ERLANG, NGINX, GIT, CURL, SSHD, POSTGRES, BROWSER, OPENSSL];
 
 /// What the demo or the tests need.
-pub(crate) const ALL: [Need; 17] = [
+pub(crate) const ALL: [Need; 18] = [
     ELIXIR,
     ERLANG,
     NGINX,
@@ -180,6 +188,7 @@ pub(crate) const ALL: [Need; 17] = [
     BROWSER,
     LOGROTATE,
     OPENSSL,
+    FAKETIME,
     GUESTS,
     C,
     NODE,

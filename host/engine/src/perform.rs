@@ -14,7 +14,7 @@ use anyhow::{Result, bail};
 use gatling_config::folders::make_private;
 use gatling_pipeline::Action;
 use gatling_process::{Command, CommandError};
-use gatling_runs::Events;
+use gatling_runs::{Events, fault};
 
 use crate::mix::Mix;
 use crate::run::interrupt::Interrupt;
@@ -73,10 +73,16 @@ impl<'a> Performer<'a> {
     /// # Errors
     /// If it fails: the error says what to do about it, if that is known.
     pub fn perform(self, action: &Action) -> Result<()> {
-        let Self { mix, events, interrupt } = self;
-        if let Some(interrupt) = interrupt {
+        if let Some(interrupt) = self.interrupt {
             interrupt.check()?;
         }
+        fault::point(|| format!("before: {action}"))?;
+        self.carry_out(action)?;
+        Ok(fault::point(|| format!("after: {action}"))?)
+    }
+
+    fn carry_out(self, action: &Action) -> Result<()> {
+        let Self { mix, events, .. } = self;
         match action {
             Action::Run(command) => self.run(command),
             Action::RunIfTask { task, command } => {

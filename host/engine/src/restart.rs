@@ -55,6 +55,7 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
             paths.name
         ));
         copy(paths, &folder, &release, &environment, performer)?;
+        performer.perform(&Action::SyncRelease { path: paths.releases_dir().join(&release) })?;
         let switch = vec![service(["upgrade", &release]), proof];
         let undo = vec![gatling_pipeline::service(paths, sudo, ["upgrade", &current])];
         performer.perform(&Action::change(Change::Release, release.clone(), switch, undo))?;

@@ -26,7 +26,7 @@ use gatling_pipeline::{Pipeline, Source};
 use gatling_report::tables::when;
 use gatling_report::text::short;
 use gatling_runs::lock::Lock;
-use gatling_runs::{Event, Events, Outcome, Redactor, Runs, State, Summary};
+use gatling_runs::{Event, Events, Outcome, Redactor, Runs, State, Summary, fault};
 use jiff::Timestamp;
 
 use crate::facts::gather;
@@ -120,6 +120,7 @@ pub fn carry_out(request: &Request, interrupt: &Interrupt, events: &Events) -> O
         gatling: env!("CARGO_PKG_VERSION").to_owned(),
         pushed: request.pushed.clone(),
         pid: Some(std::process::id()),
+        boot: fault::boot_id(),
     });
     let mut begun = Instant::now();
     let mut run = match Run::begin(request, interrupt, events) {
@@ -136,7 +137,10 @@ pub fn carry_out(request: &Request, interrupt: &Interrupt, events: &Events) -> O
         Ok(done) => success(done, begun),
         Err(error) => failure(request, run.goal, error, interrupt, begun),
     };
-    end(ended, events)
+    let outcome = end(ended, events);
+    // Whoever follows the run need not wait for this. A power failure from now on leaves a build dir that can be used.
+    Repository::at(&request.paths.build_dir()).sync();
+    outcome
 }
 
 /// Emits the last event of a run, and returns its outcome.
@@ -247,6 +251,10 @@ impl<'a> Run<'a> {
             when(Timestamp::now()),
             self.request.id
         ));
+        repository.sync_from_now_on()?;
+        if self.killed.iter().any(|run| self.was_ended_by_a_power_failure(run)) {
+            repository.remove_builds(events)?;
+        }
         let leftovers = self.runs.folder(&self.request.id).join("leftovers.patch");
         repository.check_out(&tips, &commit, !self.killed.is_empty(), &leftovers, events)?;
         repository.remove_builds_from_the_future(events)?;
@@ -326,6 +334,11 @@ impl<'a> Run<'a> {
             (_, []) => vec![format!("port {}", facts.available_port)],
             (_, domains) => domains.to_vec(),
         }))
+    }
+
+    /// Whether a run that was killed began before the server's last boot.
+    fn was_ended_by_a_power_failure(&self, run: &str) -> bool {
+        self.runs.summary(run).is_ok_and(|run| run.boot.is_some() && run.boot != fault::boot_id())
     }
 
     /// Whether another run has deployed something since this one was begun.

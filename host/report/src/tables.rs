@@ -177,6 +177,7 @@ mod tests {
             commit: Some("d87fa59d87fa59".to_owned()),
             pushed: None,
             pid: None,
+            boot: None,
             by: "deploy\u{1b}[2J".to_owned(),
             started_at: "2026-01-01T00:00:00Z".parse().expect("a time"),
             finished_at: Some("2026-01-01T00:00:17Z".parse().expect("a time")),

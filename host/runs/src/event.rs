@@ -50,6 +50,9 @@ pub enum Event {
         /// The id of the process that carries out the run.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pid: Option<u32>,
+        /// The id that the kernel gave to the boot of the server.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot: Option<String>,
     },
     /// The run waits for another run of the project.
     Waiting {
@@ -222,6 +225,13 @@ pub enum Event {
 }
 
 impl Event {
+    /// The name of its kind, as in the journal.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        let json = serde_json::to_value(self).unwrap_or_default();
+        json["event"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// Applies `change` to every text of the event that can come from outside, such as the output of programs, but not to
     /// names that Gatling chooses.
     pub fn change_texts(&mut self, change: impl Fn(&str) -> String) {
@@ -310,6 +320,18 @@ pub enum Outcome {
     Unchanged,
     /// It waited for another run, and a newer run waited too: that one deploys the latest commit.
     Superseded,
+}
+
+impl Outcome {
+    /// The exit code of the commands that show the run.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Succeeded | Self::Unchanged => 0,
+            Self::Failed | Self::Cancelled => 1,
+            Self::Superseded => 3,
+        }
+    }
 }
 
 /// What serves.

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use gatling_process::Command;
 
 use crate::event::{Change, Entry, Event, Level};
+use crate::fault;
 use crate::output::Share;
 use crate::redact::Redactor;
 
@@ -211,7 +212,8 @@ impl State {
             // What was written last may have no end.
             line.insert(0, b'\n');
         }
-        self.failed = self.file.write_all(&line).err().map(|error| error.kind());
+        let point = fault::point(|| format!("event {}", event.kind()));
+        self.failed = point.and_then(|()| self.file.write_all(&line)).err().map(|error| error.kind());
     }
 }
 

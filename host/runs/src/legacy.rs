@@ -54,6 +54,7 @@ pub(crate) fn summary(dir: &Path, id: &str) -> io::Result<Summary> {
         commit: Some(record.commit).filter(|commit| !commit.is_empty()),
         pushed: None,
         pid: None,
+        boot: None,
         by: record.by,
         started_at: record.started_at,
         finished_at: record.finished_at,

@@ -4,6 +4,7 @@
 //! that users see of the run comes from that journal.
 
 pub mod event;
+pub mod fault;
 pub mod journal;
 mod legacy;
 pub mod lock;

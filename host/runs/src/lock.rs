@@ -13,6 +13,24 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// Waits until nobody holds the lock of an existing file, which may be on a read-only file system. Calls `waiting` if
+    /// somebody does.
+    ///
+    /// # Errors
+    /// When it cannot be opened or waited for.
+    pub fn wait(path: &Path, waiting: impl FnOnce()) -> Result<()> {
+        let cannot = || format!("cannot wait for the lock {}", path.display());
+        let file = File::open(path).with_context(cannot)?;
+        match file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => {
+                waiting();
+                file.lock().with_context(cannot)
+            }
+            Err(TryLockError::Error(error)) => Err(error).with_context(cannot),
+        }
+    }
+
     /// Takes the lock if it is free; otherwise returns the description of its owner.
     ///
     /// # Errors

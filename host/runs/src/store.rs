@@ -250,6 +250,7 @@ mod tests {
             gatling: "0.1.0".to_owned(),
             pushed: None,
             pid: None,
+            boot: None,
         });
         events
     }

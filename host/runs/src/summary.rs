@@ -96,6 +96,8 @@ pub struct Summary {
     pub pushed: Option<String>,
     /// The id of the process that carries out the run, or did.
     pub pid: Option<u32>,
+    /// The id that the kernel gave to the boot of the server during which the run was begun.
+    pub boot: Option<String>,
     /// The user who began it.
     pub by: String,
     /// When it was begun.
@@ -142,7 +144,7 @@ impl Summary {
     }
 
     fn begun(entry: Entry) -> Option<Self> {
-        let Event::Begun { run, project, pipeline, by, pushed, pid, .. } = entry.event else { return None };
+        let Event::Begun { run, project, pipeline, by, pushed, pid, boot, .. } = entry.event else { return None };
         Some(Self {
             id: run,
             project,
@@ -155,6 +157,7 @@ impl Summary {
             commit: None,
             pushed,
             pid,
+            boot,
             by,
             started_at: entry.at,
             finished_at: None,
@@ -220,6 +223,7 @@ mod tests {
             gatling: "0.1.0".to_owned(),
             pushed: None,
             pid: None,
+            boot: None,
         }
     }
 

@@ -5,12 +5,20 @@ pub mod rust;
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::places;
+
+/// The library that changes the clock which a program sees, from Debian's package `faketime`.
+pub fn faketime() -> Result<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").context("reading /usr/lib")?.flatten();
+    let mut libraries = folders.map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"));
+    libraries.find(|path| path.is_file()).context("there is no libfaketime: install it with `apt-get install faketime`")
+}
 
 /// The folder of the tools and their caches.
 pub fn dir() -> Result<PathBuf> {

@@ -28,6 +28,7 @@ fn the_help_of_every_command_lists_its_arguments() {
         (&["log"], &["<PROJECT>", "[RUN]", "--follow", "--json", "--quiet", "--verbose"]),
         (&["report"], &["<PROJECT>", "[RUN]", "--out"]),
         (&["logs"], &["<PROJECT>", "--follow", "-f", "-n", "LINES"]),
+        (&["cancel"], &["<PROJECT>", "[RUN]"]),
         (&["env"], &["<PROJECT>", "--json"]),
         (&["plan"], &["<PROJECT>", "[PIPELINE]", "--json"]),
         (&["hooks"], &["check"]),

@@ -124,6 +124,7 @@ fn the_facts_of_a_loaded_project_are_one_json_object() {
             "repository": sandbox.home().join("hello"),
             "deploy_dir": sandbox.home().join("deployments/hello"),
             "branch": branch,
+            "strict": false,
             "renewed": renewed,
         })
     };

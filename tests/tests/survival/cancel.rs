@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gatling_tests::{Sandbox, processes, waiting};
+use gatling_tests::{Sandbox, places, processes, waiting};
 use rustix::process::{Signal, kill_process};
 
 use super::{answer, endless, outcomes, wait_for_version};
@@ -32,6 +32,26 @@ fn a_cancelled_build_ends_with_everything_it_has_started_and_the_old_version_ser
     gate.open().unwrap();
     assert!(sandbox.run(&["upgrade", "hello"]).unwrap().status.success());
     assert_eq!(sandbox.get("/").unwrap(), answer("0.2.0"));
+}
+
+#[test]
+fn on_failure_is_called_when_a_run_is_cancelled_and_knows_it() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    hello.copy_hooks(&places::guest("grieving").unwrap(), "upgrade.wasm").unwrap();
+    hello.set_version("0.2.0-cancelled").unwrap();
+    let gate = hello.add_gate().unwrap();
+    hello.commit("A build that waits").unwrap();
+    let push = hello.start_push(&["main"]).unwrap();
+    gate.wait().unwrap();
+
+    sandbox.run(&["cancel", "hello"]).unwrap();
+
+    let output = push.end().unwrap();
+    for words in ["failed at step mix_digest, hook none", "cancelled true, traffic moved false, serving 0.1.0"] {
+        assert!(output.says(words), "{words:?} is not in {output:?}");
+    }
 }
 
 #[test]

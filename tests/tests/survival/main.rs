@@ -1,6 +1,7 @@
 //! What is left after a run that was killed, cancelled or overtaken: some version serves, and the next push works.
 
 mod cancel;
+mod clock;
 mod leftovers;
 mod recovery;
 mod strict;

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use std::{fs, thread};
+use std::{fs, io, thread};
 
 use anyhow::{Context, Result, bail};
 
@@ -153,6 +153,25 @@ impl Repository {
                 "compiling {} again: it was compiled while this server's clock was ahead",
                 ahead.iter().filter_map(|app| app.file_name()?.to_str()).collect::<Vec<_>>().join(", ")
             ));
+        }
+        Ok(())
+    }
+
+    /// Removes everything that mix has built and fetched: after a power failure during a build, any of these files can be
+    /// empty.
+    ///
+    /// # Errors
+    /// If they cannot be removed.
+    pub fn remove_builds(&self, events: &Events) -> Result<()> {
+        events.note("the server went down during the last build: fetching and compiling everything again");
+        for folder in ["_build", "deps"] {
+            let folder = self.dir.join(folder);
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {}", folder.display()));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }

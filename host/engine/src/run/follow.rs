@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gatling_runs::{Entry, Event, JournalError, Reader};
+use gatling_runs::{Entry, Event, JournalError, Outcome, Reader};
 
 /// Shows the events of a run.
 pub trait Show {
@@ -40,19 +40,25 @@ pub trait Show {
 pub struct Follower {
     path: PathBuf,
     reader: Option<Reader>,
-    ended: bool,
+    ended: Option<Outcome>,
 }
 
 impl Follower {
     /// A follower of this journal.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), reader: None, ended: false }
+        Self { path: path.to_owned(), reader: None, ended: None }
     }
 
     /// Whether the run's end has been shown.
     #[must_use]
     pub fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// How the run ended, if its end has been shown.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
         self.ended
     }
 
@@ -80,7 +86,9 @@ impl Follower {
         for entry in self.reader.iter_mut().flatten() {
             match entry {
                 Ok(entry) => {
-                    self.ended |= matches!(entry.event, Event::Ended { .. });
+                    if let Event::Ended { outcome, .. } = entry.event {
+                        self.ended = Some(outcome);
+                    }
                     show.show(&entry)?;
                 }
                 Err(error @ (JournalError::Damaged { .. } | JournalError::Newer(_))) => show.damaged(&error)?,

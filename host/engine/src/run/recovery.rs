@@ -59,7 +59,7 @@ fn open_changes(runs: &Runs, run: &str) -> Vec<OpenChange> {
 fn wait_for_service(paths: &ProjectPaths, events: &Events) -> Result<()> {
     let lock = paths.service_lock();
     if lock.exists() {
-        Lock::take(&lock, |_| events.note("waiting for the init script, which is still switching releases"))?;
+        Lock::wait(&lock, || events.note("waiting for the init script, which is still switching releases"))?;
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ impl Repository {
         self.git(["config", BRANCH_KEY, branch])?;
         // By default git refuses a push to the branch of HEAD. Here git does not manage that branch's files.
         self.git(["config", "receive.denyCurrentBranch", "ignore"])?;
-        Ok(())
+        self.sync_from_now_on()
     }
 
     /// Whether the repository has commits but was not created by Gatling.
@@ -131,6 +131,23 @@ impl Repository {
             bail!("git cannot read or write the objects: check `df -h` and `git -C {} fsck`", self.dir.display());
         }
         Ok(())
+    }
+
+    /// Makes git sync everything that it writes here. By default, a power failure shortly after a push can leave objects
+    /// and refs that are empty, with which no later push works.
+    ///
+    /// # Errors
+    /// If git fails.
+    pub fn sync_from_now_on(&self) -> Result<()> {
+        const KEY: &str = "core.fsync";
+        let is_set = self.git(["config", KEY]).is_ok();
+        if is_set { Ok(()) } else { self.git(["config", KEY, "all"]).map(drop) }
+    }
+
+    /// Syncs the file system with the files that are checked out and built.
+    pub(super) fn sync(&self) {
+        // If this fails, the next run sees what is left of the files.
+        _ = fs::File::open(&self.dir).map(|folder| rustix::fs::syncfs(folder));
     }
 
     /// The commits of `branch` and of the checkout.

@@ -96,15 +96,17 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
             Err(RecvTimeoutError::Disconnected) => unreachable!("the thread sends before it ends"),
         };
         let watched = follower.show_new(show).is_ok();
+        if let Some(outcome) = follower.outcome() {
+            remove_if_empty(&errors);
+            return Ok(outcome.exit_code());
+        }
         if let Some(status) = status {
-            if !follower.has_ended() {
-                // The user may be gone.
-                _ = show.show(&Entry::now(if status.success() {
-                    unwritten(request)
-                } else {
-                    death(request, status, &errors)
-                }));
-            }
+            // The user may be gone.
+            _ = show.show(&Entry::now(if status.success() {
+                unwritten(request)
+            } else {
+                death(request, status, &errors)
+            }));
             remove_if_empty(&errors);
             return Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
         }

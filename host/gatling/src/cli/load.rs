@@ -126,6 +126,7 @@ fn write_git_hook(path: &Path, text: &str) -> Result<()> {
     let write = || {
         fs::write(&new, text)?;
         fs::set_permissions(&new, fs::Permissions::from_mode(0o755))?;
+        fs::File::open(&new)?.sync_all()?;
         fs::rename(&new, path)
     };
     write().with_context(|| format!("cannot write {}", path.display()))

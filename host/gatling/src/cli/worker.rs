@@ -8,9 +8,9 @@ use gatling_config::settings::OperatorSettings;
 use gatling_engine::run::interrupt::Interrupt;
 use gatling_engine::run::{Goal, Request, carry_out};
 use gatling_pipeline::Pipeline;
-use gatling_runs::{Events, Journal, Outcome, Runs};
+use gatling_runs::{Events, Journal, Runs};
 
-use super::{FAILED, SUPERSEDED, loaded_for};
+use super::loaded_for;
 
 /// Carry out a run (gatling calls this itself)
 #[derive(Debug, clap::Args)]
@@ -56,9 +56,5 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         // This does not change the outcome of the run.
         eprintln!("gatling: {error:#}");
     }
-    Ok(match outcome {
-        Outcome::Succeeded | Outcome::Unchanged => 0,
-        Outcome::Failed | Outcome::Cancelled => FAILED,
-        Outcome::Superseded => SUPERSEDED,
-    })
+    Ok(outcome.exit_code())
 }

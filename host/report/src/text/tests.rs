@@ -20,6 +20,7 @@ fn begun() -> Event {
         gatling: "0.1.0".to_owned(),
         pushed: None,
         pid: None,
+        boot: None,
     }
 }
 
@@ -172,6 +173,7 @@ fn text_from_outside_cannot_look_like_a_line_of_gatling() {
                 gatling: "0.1.0".to_owned(),
                 pushed: None,
                 pid: None,
+                boot: None,
             },
             Event::Waiting { holder: text() },
             Event::Planned {

@@ -1,0 +1,43 @@
+//! The power fails at every point of an upgrade, on a file system that loses what was not synced.
+
+use gatling_faultfs::{Durability, FaultFs};
+
+use super::*;
+
+#[test]
+fn an_upgrade_survives_a_power_failure_that_loses_what_was_not_synced() {
+    if !FaultFs::is_available() {
+        println!("SKIPPED: no file system can be mounted here: that takes root and /dev/fuse");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FaultFs::mount_with(folder.path(), Durability::Ordered).unwrap();
+    let mut stage = Stage::below(folder.path()).unwrap();
+    stage.next_version().unwrap();
+    stage.hello().deploy().unwrap();
+    stage.next_version().unwrap();
+    let points = points(&stage, "push").unwrap();
+
+    let mut boots = 0;
+    let failures = at_every_point(&points, |number, _| {
+        let old = stage.served().unwrap_or_default();
+        let new = stage.next_version()?;
+        // The end of the run before has synced the file system, which this one does not notice.
+        disk.sync();
+        stage.stop_at("push", number)?;
+        disk.crash();
+        boots += 1;
+        stage.sandbox.add_variables([("GATLING_BOOT".into(), boots.to_string().into())]);
+        stage.boot()?;
+        stage.wait_for(&[&old, &new]).context("after the boot")?;
+        check_status(&stage).context("the status")?;
+        let next = stage.next_version()?;
+        stage.hello().deploy().context("the next push")?;
+        stage.wait_for(&[&next]).context("after the next push")?;
+        check_status(&stage).context("the status after the next push")?;
+        stage.expect_tidy()
+    });
+
+    report("upgrade with lost writes", &points, &failures);
+    drop(stage);
+}

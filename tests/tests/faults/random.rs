@@ -1,0 +1,225 @@
+//! Pushes, kills, power failures, full disks, cancels and jumps of the clock, drawn at random. After each, the same holds.
+//!
+//! `GATLING_RANDOM_SECONDS` says how long (a minute by default), `GATLING_RANDOM_SEED` repeats what was drawn.
+
+use std::env;
+use std::fmt;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use gatling_faultfs::{Durability, Errno, FaultFs};
+use gatling_tests::Running;
+use rustix::process::{Signal, kill_process};
+
+use super::*;
+
+/// What may happen. Numbers are milliseconds, or counts of writes.
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Push(What),
+    PushTwice,
+    KillWorker(u64),
+    KillEverything(u64),
+    PowerFailure(u64),
+    FullDisk(u64),
+    BrokenDisk(u64),
+    Cancel(u64),
+    Restart,
+    Clock(i64),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Good,
+    Broken,
+    Crashes,
+}
+
+/// A small generator of numbers (splitmix64): the same seed gives the same ones.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut number = self.0;
+        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (number ^ (number >> 31)) % limit
+    }
+
+    fn next_move(&mut self) -> Move {
+        match self.below(12) {
+            0 => Move::Push(What::Good),
+            1 => Move::Push(What::Broken),
+            2 => Move::Push(What::Crashes),
+            3 => Move::PushTwice,
+            4 | 5 => Move::KillWorker(self.below(1500)),
+            6 => Move::KillEverything(self.below(1500)),
+            7 => Move::PowerFailure(self.below(1500)),
+            8 => Move::FullDisk(self.below(400)),
+            9 => Move::BrokenDisk(self.below(400)),
+            10 => Move::Cancel(self.below(1500)),
+            _ if self.below(2) == 0 => Move::Restart,
+            _ => Move::Clock(if self.below(2) == 0 { 3600 } else { -3600 }),
+        }
+    }
+}
+
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// What must hold: visitors get one of these versions.
+struct Model {
+    stage: Stage,
+    disk: FaultFs,
+    may_serve: Vec<String>,
+    boots: u32,
+}
+
+impl Model {
+    fn push(&mut self, what: What) -> Result<Running> {
+        let version = match what {
+            What::Good => self.stage.next_version()?,
+            What::Broken => self.stage.next_version_that("-broken")?,
+            What::Crashes => self.stage.next_version_that("-crashes")?,
+        };
+        if matches!(what, What::Good) {
+            self.may_serve.push(version);
+        }
+        self.disk.sync();
+        self.stage.start("push", "")
+    }
+
+    /// Makes a move, and waits for its end.
+    fn make(&mut self, next: Move) -> Result<()> {
+        let wait = |milliseconds| thread::sleep(Duration::from_millis(milliseconds));
+        match next {
+            Move::Push(what) => drop(self.push(what)?.end()?),
+            Move::PushTwice => {
+                let first = self.push(What::Good)?;
+                let second = self.push(What::Good)?;
+                first.end()?;
+                second.end()?;
+            }
+            Move::KillWorker(after) => {
+                let push = self.push(What::Good)?;
+                wait(after);
+                if let Some(worker) = self.stage.sandbox.worker() {
+                    // An error means that it has ended.
+                    _ = kill_process(worker, Signal::KILL);
+                }
+                push.end()?;
+            }
+            Move::KillEverything(after) => {
+                let push = self.push(What::Good)?;
+                wait(after);
+                self.stage.pull_the_plug()?;
+                push.end()?;
+                self.stage.boot()?;
+            }
+            Move::PowerFailure(after) => {
+                let push = self.push(What::Good)?;
+                wait(after);
+                self.stage.pull_the_plug()?;
+                push.end()?;
+                self.disk.crash();
+                self.boots += 1;
+                let boot = ("GATLING_BOOT".into(), self.boots.to_string().into());
+                self.stage.sandbox.add_variables([boot]);
+                self.stage.boot()?;
+            }
+            Move::FullDisk(writes) => self.push_on_a_bad_disk(writes, Errno::NOSPC)?,
+            Move::BrokenDisk(writes) => self.push_on_a_bad_disk(writes, Errno::IO)?,
+            Move::Cancel(after) => {
+                let push = self.push(What::Good)?;
+                wait(after);
+                self.stage.sandbox.run(&["cancel", "hello"])?;
+                push.end()?;
+            }
+            Move::Restart => drop(self.stage.sandbox.run(&["restart", "hello"])?),
+            Move::Clock(seconds) => {
+                // What a jump of the clock leaves: files whose times are in the future, or far in the past.
+                let time = SystemTime::now();
+                let shift = Duration::from_secs(seconds.unsigned_abs());
+                let time = if seconds > 0 { time + shift } else { time - shift };
+                let folder = self.stage.sandbox.home().join("hello");
+                for entry in fs::read_dir(folder)?.flatten().filter(|entry| entry.path().is_file()) {
+                    fs::File::open(entry.path())?.set_modified(time)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push_on_a_bad_disk(&mut self, writes: u64, error: Errno) -> Result<()> {
+        let version = self.stage.next_version()?;
+        self.may_serve.push(version);
+        self.disk.sync();
+        self.disk.fail_after(writes, error);
+        let pushed = self.stage.start("push", "");
+        let ended = pushed.and_then(Running::end);
+        self.disk.heal();
+        ended.map(drop)
+    }
+
+    /// Fails unless what must hold holds.
+    fn check(&mut self) -> Result<()> {
+        let may_serve: Vec<_> = self.may_serve.iter().map(String::as_str).collect();
+        self.stage.wait_for(&may_serve)?;
+        check_status(&self.stage).context("the status")?;
+        let served = self.stage.served().context("it serves")?;
+        self.may_serve = vec![served];
+        Ok(())
+    }
+
+    /// Fails unless the next push deploys and leaves nothing.
+    fn check_push(&mut self) -> Result<()> {
+        let next = self.stage.next_version()?;
+        self.disk.sync();
+        self.stage.hello().deploy().context("the next push")?;
+        self.stage.wait_for(&[&next])?;
+        self.may_serve = vec![next];
+        self.stage.expect_tidy()
+    }
+}
+
+#[test]
+fn whatever_happens_some_version_serves_and_the_next_push_works() {
+    if !FaultFs::is_available() {
+        println!("SKIPPED: no file system can be mounted here: that takes root and /dev/fuse");
+        return;
+    }
+    let number = |name: &str| env::var(name).ok().and_then(|text| text.parse().ok());
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let seed = number("GATLING_RANDOM_SEED").unwrap_or(now.as_secs());
+    let end = Instant::now() + Duration::from_secs(number("GATLING_RANDOM_SECONDS").unwrap_or(60));
+    println!("GATLING_RANDOM_SEED={seed}");
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FaultFs::mount_with(folder.path(), Durability::Ordered).unwrap();
+    let mut stage = Stage::below(folder.path()).unwrap();
+    let first = stage.next_version().unwrap();
+    stage.hello().deploy().unwrap();
+    let mut model = Model { stage, disk, may_serve: vec![first], boots: 0 };
+
+    let mut random = Random(seed);
+    let mut moves = Vec::new();
+    while Instant::now() < end {
+        let next = random.next_move();
+        moves.push(next);
+        let result = model.make(next).and_then(|()| model.check());
+        let result = match random.below(3) {
+            0 => result.and_then(|()| model.check_push()),
+            _ => result,
+        };
+        if let Err(error) = result {
+            model.stage.sandbox.keep();
+            let moves: Vec<_> = moves.iter().map(ToString::to_string).collect();
+            panic!("seed {seed}, after {} moves, the last {}: {error:#}", moves.len(), moves[moves.len().saturating_sub(5)..].join(", "));
+        }
+    }
+    model.check_push().unwrap();
+    println!("{} moves", moves.len());
+}

@@ -1,0 +1,250 @@
+//! A server on which a deployment takes less than a second: mix, Elixir and the app are stand-ins; git, nginx, the init
+//! script and everything else are real.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use gatling_tests::{Output, Project, Running, Sandbox, places, processes, waiting};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long visitors may get no answer after something was killed: what an init script may take that goes on.
+const OUTAGE: Duration = Duration::from_secs(10);
+
+/// Prints the facts about the project: it is what `elixir` is called for.
+const ELIXIR: &str = r#"#!/bin/sh
+fact() { printf '\ngatling-fact %s\n' "$*"; }
+fact elixir 1.18.4
+fact otp_release 27
+fact otp_root /usr
+fact app hello
+fact version "$(cat VERSION)"
+fact release hello
+fact release_path "$PWD/_build/prod/rel/hello"
+fact task compile
+fact end ''
+"#;
+
+/// Builds a release whose program is the stand-in for an app.
+const MIX: &str = r#"#!/bin/sh
+set -e
+version=$(cat VERSION)
+case $1:$version in
+compile:*-broken) exit 1 ;;
+release:*) ;;
+*) exit 0 ;;
+esac
+release=_build/prod/rel/hello
+mkdir -p "$release/bin" "$release/lib" "$release/releases/$version"
+echo "15.0 $version" >"$release/releases/start_erl.data"
+: >"$release/releases/$version/env.sh"
+case $version in
+*-crashes) echo '#!/bin/false' >"$release/bin/hello" ;;
+*) printf '#!/bin/sh\nexec "%s" "%s"\n' 'APP' "$version" >"$release/bin/hello" ;;
+esac
+chmod 755 "$release/bin/hello"
+"#;
+
+pub(crate) struct Stage {
+    pub(crate) sandbox: Sandbox,
+    /// The version that was pushed last.
+    version: u32,
+}
+
+impl Stage {
+    /// A server to which hello is not deployed yet.
+    pub(crate) fn new() -> Result<Self> {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// A server in this folder, to which hello is not deployed yet.
+    pub(crate) fn below(folder: &Path) -> Result<Self> {
+        let sandbox = Sandbox::below(folder, places::gatling()?)?;
+        let bin = sandbox.root().join("bin");
+        fs::create_dir(&bin)?;
+        let app = env!("CARGO_BIN_EXE_stand-in-app");
+        for (name, text) in [("elixir", ELIXIR.to_owned()), ("mix", MIX.replace("APP", app))] {
+            fs::write(bin.join(name), text)?;
+            fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755))?;
+        }
+        let operator = fs::read_to_string(sandbox.config())?;
+        fs::write(sandbox.config(), format!("path = [{bin:?}]\n{operator}"))?;
+        let hello = sandbox.empty_project("hello");
+        for (file, text) in [
+            ("mix.exs", "# The stand-in for mix does not read this.\n"),
+            ("domains", "www.example.com\n"),
+            ("gatling.toml", "[mix]\nsession = false\n[health]\nwatch = \"0s\"\n"),
+            ("VERSION", "0.0.0\n"),
+        ] {
+            hello.write(file, text)?;
+        }
+        hello.make_repository("An app")?;
+        drop(hello);
+        let stage = Self { sandbox, version: 0 };
+        stage.gatling(&["load", "hello"])?;
+        Ok(stage)
+    }
+
+    pub(crate) fn hello(&self) -> Project<'_> {
+        self.sandbox.empty_project("hello")
+    }
+
+    /// Commits the next version, and returns it.
+    pub(crate) fn next_version(&mut self) -> Result<String> {
+        self.next_version_that("")
+    }
+
+    /// Commits a next version whose build or app fails: `-broken` or `-crashes`.
+    pub(crate) fn next_version_that(&mut self, does: &str) -> Result<String> {
+        self.version += 1;
+        let version = format!("0.{}.0{does}", self.version);
+        let hello = self.hello();
+        hello.write("VERSION", &format!("{version}\n"))?;
+        hello.commit(&version)?;
+        Ok(version)
+    }
+
+    /// Runs gatling, which must succeed.
+    pub(crate) fn gatling(&self, args: &[&str]) -> Result<Output> {
+        let output = self.sandbox.run(args)?;
+        ensure!(output.status.success(), "gatling {}: {output:?}", args.join(" "));
+        Ok(output)
+    }
+
+    /// Starts a push, or a command of gatling, whose run has a fault.
+    pub(crate) fn start(&self, what: &str, fault: &str) -> Result<Running> {
+        let mut command = match what {
+            "push" => self.hello().push_command(&["+main"]),
+            command => self.sandbox.gatling(&[command, "hello"]),
+        };
+        self.sandbox.start(command.env("GATLING_FAULT", fault))
+    }
+
+    /// Starts a run, waits until it has come to a point, and kills everything.
+    pub(crate) fn stop_at(&self, what: &str, number: usize) -> Result<()> {
+        let root = self.sandbox.root();
+        let reached = root.join("reached");
+        _ = fs::remove_file(&reached);
+        let run = self.start(what, &format!("{number}:stop:{}", root.display()))?;
+        waiting::wait_for("the point", || reached.exists().then_some(()))?;
+        self.pull_the_plug()?;
+        run.end()?;
+        Ok(())
+    }
+
+    /// The version that visitors get, if they get one.
+    pub(crate) fn served(&self) -> Option<String> {
+        let (status, body) = self.sandbox.get("/").ok()?;
+        (status == 200).then(|| body.strip_prefix("hello ").map(|version| version.trim().to_owned()))?
+    }
+
+    /// Waits until visitors get one of these versions, as long as an outage may take.
+    pub(crate) fn wait_for(&self, versions: &[&str]) -> Result<String> {
+        let begun = Instant::now();
+        loop {
+            let served = self.served();
+            if let Some(served) = served.clone().filter(|served| versions.contains(&served.as_str())) {
+                return Ok(served);
+            }
+            if begun.elapsed() > OUTAGE {
+                bail!("visitors get {served:?}, not one of {versions:?}, after {} s", OUTAGE.as_secs());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn deploy_dir(&self) -> PathBuf {
+        self.sandbox.home().join("deployments/hello")
+    }
+
+    /// The release that the server boots with, if there is one.
+    pub(crate) fn current(&self) -> Option<String> {
+        let link = fs::read_link(self.deploy_dir().join("current")).ok()?;
+        Some(link.file_name()?.to_str()?.to_owned())
+    }
+
+    /// Kills everything that runs for the server at once, nginx too.
+    pub(crate) fn pull_the_plug(&self) -> Result<()> {
+        // nginx's workers don't show which nginx they belong to.
+        let nginx = fs::read_to_string(self.sandbox.nginx_pid_file()).unwrap_or_default();
+        let workers = fs::read_to_string(format!("/proc/{0}/task/{0}/children", nginx.trim())).unwrap_or_default();
+        let workers: Vec<_> = workers.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect();
+        let all = || {
+            let mut all = processes::of(self.sandbox.root());
+            all.extend(workers.iter().copied().filter(|pid| processes::arguments(*pid).concat().starts_with("nginx")));
+            all
+        };
+        waiting::wait_for("everything to be dead", || {
+            for pid in all() {
+                // An error means that it has ended.
+                _ = kill_process(pid, Signal::KILL);
+            }
+            all().is_empty().then_some(())
+        })
+    }
+
+    /// Does what a boot does: starts nginx and the service.
+    pub(crate) fn boot(&self) -> Result<()> {
+        // A boot begins without the files of /run.
+        _ = fs::remove_file(self.sandbox.nginx_pid_file());
+        let mut nginx = self.sandbox.command("nginx", self.sandbox.root());
+        let nginx = nginx.arg("-c").arg(self.sandbox.nginx_dir().join("nginx.conf"));
+        Output::of(nginx)?.expect_success().context("nginx does not start")?;
+        let script = self.sandbox.etc().join("hello");
+        if script.exists() && self.current().is_some() {
+            let start = Output::of(self.sandbox.command(script, "/".as_ref()).arg("start"))?;
+            ensure!(start.status.success(), "the service does not start: {start:?}");
+        }
+        Ok(())
+    }
+
+    /// Fails if something is left that a finished run does not leave: files, processes.
+    pub(crate) fn expect_tidy(&self) -> Result<()> {
+        let mut left = Vec::new();
+        find(self.sandbox.root(), &mut |path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let marks = [".gatling-new", ".partial", "gatling-trial", "current.new", "index.lock", ".tmp", ".old-"];
+            if marks.iter().any(|mark| name.contains(mark)) {
+                left.push(path.to_owned());
+            }
+        });
+        for release in fs::read_dir(self.deploy_dir().join("releases")).into_iter().flatten().flatten() {
+            if !release.path().join("hello").is_dir() {
+                left.push(release.path());
+            }
+        }
+        ensure!(left.is_empty(), "files are left: {left:?}");
+        // A guard ends a moment after its run.
+        let end = Instant::now() + OUTAGE;
+        loop {
+            let strange: Vec<_> = processes::of(self.sandbox.root()).into_iter().filter(|pid| !is_expected(*pid)).collect();
+            if strange.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                bail!("processes are left: {:?}", strange.iter().map(|pid| processes::arguments(*pid)).collect::<Vec<_>>());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Whether this is the app or nginx.
+fn is_expected(pid: Pid) -> bool {
+    let arguments = processes::arguments(pid);
+    let program = arguments.first().map(String::as_str).unwrap_or_default();
+    arguments.is_empty() || program.ends_with("stand-in-app") || program.starts_with("nginx: ")
+}
+
+fn find(folder: &Path, found: &mut dyn FnMut(&Path)) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        found(&entry.path());
+        // git's own objects, and the pushing user's files, are not the server's.
+        let skip = ["objects", "work", "bin"].iter().any(|name| entry.file_name() == *name);
+        if !skip && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            find(&entry.path(), found);
+        }
+    }
+}
