@@ -22,10 +22,12 @@ impl Sandbox {
         folders
     }
 
-    /// The events of a project's latest run.
+    /// The events of a project's latest run, but for the last one, which comes when the files are on the disk.
     pub fn events(&self, project: &str) -> Result<Vec<Value>> {
         let folders = self.run_folders(project);
-        events(&folders.last().context("there was no run")?.join("journal.jsonl"))
+        let mut events = events(&folders.last().context("there was no run")?.join("journal.jsonl"))?;
+        events.retain(|event| event["event"] != "synced");
+        Ok(events)
     }
 
     /// Summaries of a project's runs, the oldest first.

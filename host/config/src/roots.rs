@@ -258,9 +258,9 @@ impl ProjectPaths {
         self.build_dir().join(".git").join("hooks").join("post-update")
     }
 
-    /// The git hook that a strict project has too.
+    /// The git hook in the project's repository that git runs before it accepts a push.
     #[must_use]
-    pub fn strict_git_hook(&self) -> PathBuf {
+    pub fn pre_receive_hook(&self) -> PathBuf {
         self.build_dir().join(".git").join("hooks").join("pre-receive")
     }
 

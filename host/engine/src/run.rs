@@ -138,8 +138,11 @@ pub fn carry_out(request: &Request, interrupt: &Interrupt, events: &Events) -> O
         Err(error) => failure(request, run.goal, error, interrupt, begun),
     };
     let outcome = end(ended, events);
-    // Whoever follows the run need not wait for this. A power failure from now on leaves a build dir that can be used.
-    Repository::at(&request.paths.build_dir()).sync();
+    // Whoever follows the run need not wait for this.
+    if run.has_checked_out && Repository::at(&request.paths.build_dir()).sync().is_ok() {
+        events.emit(Event::Synced);
+        events.sync();
+    }
     outcome
 }
 
@@ -170,6 +173,8 @@ struct Run<'a> {
     /// Killed runs whose changed files have not been restored yet.
     killed: Vec<String>,
     waited: bool,
+    /// Whether it has checked out the commit.
+    has_checked_out: bool,
 }
 
 impl<'a> Run<'a> {
@@ -208,7 +213,7 @@ impl<'a> Run<'a> {
         for other in &killed {
             events.note(format!("the run {other} was killed before it ended"));
         }
-        Ok(Some(Self { request, interrupt, runs, lock, goal: request.goal, killed, waited }))
+        Ok(Some(Self { request, interrupt, runs, lock, goal: request.goal, killed, waited, has_checked_out: false }))
     }
 
     fn go(&mut self, events: &Events) -> Result<Done> {
@@ -252,11 +257,17 @@ impl<'a> Run<'a> {
             self.request.id
         ));
         repository.sync_from_now_on()?;
-        if self.killed.iter().any(|run| self.was_ended_by_a_power_failure(run)) {
+        let crashed = match (self.has_power_failed()?, self.killed.as_slice()) {
+            (true, _) => Some("the server went down during or shortly after the previous run,"),
+            (false, []) => None,
+            (false, _) => Some("the previous run was killed"),
+        };
+        if self.has_power_failed()? {
             repository.remove_builds(events)?;
         }
         let leftovers = self.runs.folder(&self.request.id).join("leftovers.patch");
-        repository.check_out(&tips, &commit, !self.killed.is_empty(), &leftovers, events)?;
+        repository.check_out(&tips, &commit, crashed, &leftovers, events)?;
+        self.has_checked_out = true;
         repository.remove_builds_from_the_future(events)?;
         self.note_recovery();
         if pipeline == Pipeline::Deploy {
@@ -336,9 +347,11 @@ impl<'a> Run<'a> {
         }))
     }
 
-    /// Whether a run that was killed began before the server's last boot.
-    fn was_ended_by_a_power_failure(&self, run: &str) -> bool {
-        self.runs.summary(run).is_ok_and(|run| run.boot.is_some() && run.boot != fault::boot_id())
+    /// Whether the server went down before the files that an earlier run checked out and built were on the disk.
+    fn has_power_failed(&self) -> Result<bool> {
+        let latest = self.runs.latest(LATEST_RUNS)?.into_iter().filter_map(|(_, run)| run.ok());
+        let mut unsynced = latest.take_while(|run| !run.synced);
+        Ok(unsynced.any(|run| run.boot.is_some() && run.boot != fault::boot_id()))
     }
 
     /// Whether another run has deployed something since this one was begun.

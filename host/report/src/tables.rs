@@ -185,6 +185,7 @@ mod tests {
             error: Vec::new(),
             at: Some("mix_compile".to_owned()),
             serving: None,
+            synced: true,
         }
     }
 

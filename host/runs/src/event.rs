@@ -200,6 +200,8 @@ pub enum Event {
         /// The id of that run.
         by: String,
     },
+    /// The files that the run checked out and built are on the disk: a power failure from now on does not damage them.
+    Synced,
     /// The run has ended.
     Ended {
         /// How.
@@ -263,6 +265,7 @@ impl Event {
             | Self::Changed { .. }
             | Self::Undone { .. }
             | Self::Recovered { .. }
+            | Self::Synced
             | Self::Unknown => {}
         }
         all.into_iter().for_each(|text| *text = change(text));

@@ -62,6 +62,7 @@ pub(crate) fn summary(dir: &Path, id: &str) -> io::Result<Summary> {
         error: record.error.into_iter().collect(),
         at: None,
         serving: None,
+        synced: false,
     })
 }
 

@@ -112,6 +112,8 @@ pub struct Summary {
     pub at: Option<String>,
     /// What served at its end.
     pub serving: Option<Serving>,
+    /// Whether the files that it checked out and built are on the disk.
+    pub synced: bool,
 }
 
 impl Summary {
@@ -165,6 +167,7 @@ impl Summary {
             error: Vec::new(),
             at: None,
             serving: None,
+            synced: false,
         })
     }
 
@@ -180,6 +183,7 @@ impl Summary {
                 self.commit = Some(commit.clone());
             }
             Event::Recovered { .. } => self.recovered = true,
+            Event::Synced => self.synced = true,
             Event::StepBegun { step } => self.at = Some(step.clone()),
             Event::HookBegun { hook, .. } if hook != ON_FAILURE => self.at = Some(hook.clone()),
             Event::Ended { outcome, seconds, error, serving, .. } => {

@@ -24,18 +24,19 @@ pub fn marker(project: &ProjectName) -> String {
 /// # Errors
 /// None in practice: only if the template itself were broken.
 pub fn post_update(paths: &ProjectPaths, gatling: &Path) -> Result<String> {
-    git_hook(include_str!("../templates/post-update.sh"), paths, gatling)
+    git_hook(include_str!("../templates/post-update.sh"), paths, gatling, false)
 }
 
-/// The pre-receive git hook of a project whose pushes are refused if their deployment fails.
+/// The pre-receive git hook, which removes what a killed git has left. If it is `strict`, it also deploys the push, which
+/// is refused if that fails.
 ///
 /// # Errors
 /// None in practice: only if the template itself were broken.
-pub fn pre_receive(paths: &ProjectPaths, gatling: &Path) -> Result<String> {
-    git_hook(include_str!("../templates/pre-receive.sh"), paths, gatling)
+pub fn pre_receive(paths: &ProjectPaths, gatling: &Path, strict: bool) -> Result<String> {
+    git_hook(include_str!("../templates/pre-receive.sh"), paths, gatling, strict)
 }
 
-fn git_hook(template: &'static str, paths: &ProjectPaths, gatling: &Path) -> Result<String> {
+fn git_hook(template: &'static str, paths: &ProjectPaths, gatling: &Path, strict: bool) -> Result<String> {
     // The environment of a push over ssh doesn't have these variables.
     let roots = paths.roots.variables().into_iter().filter(|(name, _)| std::env::var_os(name).is_some());
     let roots: Vec<_> = roots.map(|(name, path)| (name, text(path))).collect();
@@ -46,6 +47,7 @@ fn git_hook(template: &'static str, paths: &ProjectPaths, gatling: &Path) -> Res
             project => paths.name.as_str(),
             roots,
             gatling => text(gatling),
+            strict,
         },
     )
 }

@@ -3,6 +3,9 @@
 # git runs this during a push, before it updates any ref. If this fails, git refuses the push. Standard input has a line
 # "OLD NEW REF" for each ref.
 
+# A git that was killed leaves its locks, and no push gets past them. git holds these locks for a moment only.
+find . -path ./objects -prune -o -name '*.lock' ! -name index.lock -mmin +1 -exec rm -f {} +
+{% if strict -%}
 # git sets these to the repository of the push. Without this line, git commands that mix runs would use it too.
 quarantine=$GIT_QUARANTINE_PATH
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
@@ -12,3 +15,6 @@ export {{ name }}={{ value | sh }}
 gatling={{ gatling | sh }}
 [ -x "$gatling" ] || gatling=gatling
 exec "$gatling" receive --strict --quarantine "$quarantine" {{ project | sh }}
+{%- else -%}
+exit 0
+{%- endif %}

@@ -113,7 +113,7 @@ fn a_first_deployment_survives_a_fault_at_every_point() {
     let points = points(&stage, "push").unwrap();
 
     let failures = at_every_point(&points, |number, kind| {
-        stage.gatling(&["unload", "hello"])?;
+        stage.gatling(&["unload", "hello", "--yes"])?;
         stage.gatling(&["load", "hello"])?;
         stage.next_version()?;
         fail_at(&stage, "push", number, kind)?;
@@ -144,7 +144,7 @@ fn an_unload_survives_a_fault_at_every_point() {
         stage.hello().deploy().context("a deployment")?;
         fail_at(&stage, "unload", number, kind)?;
         if stage.sandbox.home().join("hello").exists() || stage.sandbox.home().join("deployments/hello").exists() {
-            stage.gatling(&["unload", "hello"]).context("the next unload")?;
+            stage.gatling(&["unload", "hello", "--yes"]).context("the next unload")?;
         }
         for left in ["home/hello", "home/deployments/hello", "etc/hello", "nginx/sites-enabled/hello"] {
             let left = stage.sandbox.root().join(left);

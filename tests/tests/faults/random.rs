@@ -125,6 +125,10 @@ impl Model {
                 wait(after);
                 self.stage.pull_the_plug()?;
                 push.end()?;
+                if self.stage.has_synced()? {
+                    // syncfs, which this file system does not notice.
+                    self.disk.sync();
+                }
                 self.disk.crash();
                 self.boots += 1;
                 let boot = ("GATLING_BOOT".into(), self.boots.to_string().into());

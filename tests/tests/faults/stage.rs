@@ -2,13 +2,14 @@
 //! script and everything else are real.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use gatling_tests::{Output, Project, Running, Sandbox, places, processes, waiting};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 /// How long visitors may get no answer after something was killed: what an init script may take that goes on.
 const OUTAGE: Duration = Duration::from_secs(10);
@@ -51,6 +52,8 @@ pub(crate) struct Stage {
     pub(crate) sandbox: Sandbox,
     /// The version that was pushed last.
     version: u32,
+    /// The pushing user's files, on another machine.
+    _work: TempDir,
 }
 
 impl Stage {
@@ -62,6 +65,9 @@ impl Stage {
     /// A server in this folder, to which hello is not deployed yet.
     pub(crate) fn below(folder: &Path) -> Result<Self> {
         let sandbox = Sandbox::below(folder, places::gatling()?)?;
+        let work = tempfile::tempdir()?;
+        fs::remove_dir(sandbox.root().join("work"))?;
+        symlink(work.path(), sandbox.root().join("work"))?;
         let bin = sandbox.root().join("bin");
         fs::create_dir(&bin)?;
         let app = env!("CARGO_BIN_EXE_stand-in-app");
@@ -82,7 +88,7 @@ impl Stage {
         }
         hello.make_repository("An app")?;
         drop(hello);
-        let stage = Self { sandbox, version: 0 };
+        let stage = Self { sandbox, version: 0, _work: work };
         stage.gatling(&["load", "hello"])?;
         Ok(stage)
     }
@@ -117,6 +123,7 @@ impl Stage {
     pub(crate) fn start(&self, what: &str, fault: &str) -> Result<Running> {
         let mut command = match what {
             "push" => self.hello().push_command(&["+main"]),
+            "unload" => self.sandbox.gatling(&["unload", "hello", "--yes"]),
             command => self.sandbox.gatling(&[command, "hello"]),
         };
         self.sandbox.start(command.env("GATLING_FAULT", fault))
@@ -132,6 +139,12 @@ impl Stage {
         self.pull_the_plug()?;
         run.end()?;
         Ok(())
+    }
+
+    /// Whether the latest run has synced the file system, at its end.
+    pub(crate) fn has_synced(&self) -> Result<bool> {
+        let folder = self.sandbox.run_folders("hello").pop().context("there was a run")?;
+        Ok(fs::read_to_string(folder.join("journal.jsonl")).unwrap_or_default().contains("\"event\":\"synced\""))
     }
 
     /// The version that visitors get, if they get one.
@@ -187,6 +200,13 @@ impl Stage {
 
     /// Does what a boot does: starts nginx and the service.
     pub(crate) fn boot(&self) -> Result<()> {
+        // A server that went down needs more than a minute to come back.
+        let before = SystemTime::now() - Duration::from_secs(90);
+        find(&self.sandbox.home(), &mut |path| {
+            if path.extension().is_some_and(|extension| extension == "lock") {
+                _ = fs::File::open(path).and_then(|file| file.set_modified(before));
+            }
+        });
         // A boot begins without the files of /run.
         _ = fs::remove_file(self.sandbox.nginx_pid_file());
         let mut nginx = self.sandbox.command("nginx", self.sandbox.root());

@@ -16,8 +16,8 @@ use gatling_runs::{Change, Events};
 use super::repository::{CHECKED_OUT, INCOMING, Repository, Tips};
 
 impl Repository {
-    /// Checks out `commit`. Files that were changed by hand are an error. Changes of a killed run (`after_kill`) are
-    /// saved to `leftovers` and undone.
+    /// Checks out `commit`. Files that were changed by hand are an error. If there is another reason why files may have
+    /// changed (`crashed`, as the beginning of a sentence), the changes are saved to `leftovers` and undone.
     ///
     /// # Errors
     /// If files were changed by hand or are in the way: the error names them, and says what to do.
@@ -25,11 +25,15 @@ impl Repository {
         &self,
         tips: &Tips,
         commit: &str,
-        after_kill: bool,
+        crashed: Option<&str>,
         leftovers: &Path,
         events: &Events,
     ) -> Result<()> {
-        if after_kill {
+        for name in [CHECKED_OUT, INCOMING] {
+            // A killed git leaves these files behind. Only the run that has the project's lock writes these refs.
+            _ = fs::remove_file(self.dir.join(".git").join(format!("{name}.lock")));
+        }
+        if crashed.is_some() {
             // A killed git leaves this file behind, and git refuses to work while it exists.
             _ = fs::remove_file(self.dir.join(".git").join("index.lock"));
         }
@@ -52,12 +56,12 @@ impl Repository {
                 self.git(["read-tree", commit])?;
                 return self.record(commit);
             }
-            if !changed.is_empty() && after_kill {
+            if let (false, Some(crashed)) = (changed.is_empty(), crashed) {
                 // git writes the file itself: text that passes through this program would not keep every byte.
                 let output = format!("--output={}", leftovers.display());
                 self.git(["diff", "--binary", "--no-ext-diff", "--no-textconv", &output, old])?;
                 events.note(format!(
-                    "the previous run was killed and left changed files: {}. They were restored; the changes are saved in {}",
+                    "{crashed} and left changed files: {}. They were restored; the changes are saved in {}",
                     changed.join(", "),
                     leftovers.display()
                 ));
@@ -243,9 +247,10 @@ mod tests {
         }
 
         fn check_out(&self, commit: &str, after_kill: bool) -> Result<()> {
+            let crashed = after_kill.then_some("the previous run was killed");
             let tips = self.repository.tips("main").expect("git works");
             let leftovers = self.folder.path().join("leftovers.patch");
-            self.repository.check_out(&tips, commit, after_kill, &leftovers, &Events::none())
+            self.repository.check_out(&tips, commit, crashed, &leftovers, &Events::none())
         }
     }
 

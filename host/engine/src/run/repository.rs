@@ -1,7 +1,7 @@
 //! The project's repository on the server, which users push to.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 
@@ -145,9 +145,11 @@ impl Repository {
     }
 
     /// Syncs the file system with the files that are checked out and built.
-    pub(super) fn sync(&self) {
-        // If this fails, the next run sees what is left of the files.
-        _ = fs::File::open(&self.dir).map(|folder| rustix::fs::syncfs(folder));
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(fs::File::open(&self.dir)?)?)
     }
 
     /// The commits of `branch` and of the checkout.

@@ -70,20 +70,18 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         repository.set_strict(strict)?;
     }
     let strict = repository.is_strict();
-    let strict_hook = paths.strict_git_hook();
-    let own = fs::read_to_string(&strict_hook).ok();
+    let pre_receive = paths.pre_receive_hook();
+    let own = fs::read_to_string(&pre_receive).ok();
     let is_ours = own.as_ref().is_none_or(|text| text.contains(&templates::marker(&paths.name)));
     if strict && !is_ours {
         return Err(UsageError(format!(
             "{} already exists and gatling did not write it: move it away to load the project with --strict",
-            strict_hook.display()
+            pre_receive.display()
         ))
         .into());
     }
-    if strict {
-        write_git_hook(&strict_hook, &templates::pre_receive(&paths, &gatling)?)?;
-    } else if own.is_some() && is_ours {
-        fs::remove_file(&strict_hook).with_context(|| format!("cannot remove {}", strict_hook.display()))?;
+    if is_ours {
+        write_git_hook(&pre_receive, &templates::pre_receive(&paths, &gatling, strict)?)?;
     }
     let deploy_dir = paths.deploy_dir();
     // Other users must not read the release's cookie and the app's log.
