@@ -122,6 +122,8 @@ pub fn carry_out(request: &Request, interrupt: &Interrupt, events: &Events) -> O
         pid: Some(std::process::id()),
         boot: fault::boot_id(),
     });
+    // So that the next run sees this one, if the power fails.
+    events.sync();
     let mut begun = Instant::now();
     let mut run = match Run::begin(request, interrupt, events) {
         Ok(Some(run)) => run,

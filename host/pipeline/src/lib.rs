@@ -16,6 +16,7 @@ pub use facts::{Facts, Source};
 pub use gatling_names::{Hook, HookPoint, Name};
 pub use pipeline::Pipeline;
 pub use plan::{Plan, PlannedStep};
+pub use steps::draft;
 pub use steps::release::{origins, release_environment};
 pub use steps::service::service;
 pub use table::Step;

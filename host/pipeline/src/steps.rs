@@ -30,7 +30,8 @@ fn copy(facts: &Facts, from: &Path, to: &Path, mode: &str) -> Command {
 }
 
 /// Where the new contents of a system file are copied first: a hidden file in the same folder.
-fn draft(path: &Path) -> PathBuf {
+#[must_use]
+pub fn draft(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{}.gatling-new", path.file_name().unwrap_or_default().display()))
 }
 

@@ -221,7 +221,11 @@ fn whatever_happens_some_version_serves_and_the_next_push_works() {
         if let Err(error) = result {
             model.stage.sandbox.keep();
             let moves: Vec<_> = moves.iter().map(ToString::to_string).collect();
-            panic!("seed {seed}, after {} moves, the last {}: {error:#}", moves.len(), moves[moves.len().saturating_sub(5)..].join(", "));
+            panic!(
+                "seed {seed}, after {} moves, the last {}: {error:#}",
+                moves.len(),
+                moves[moves.len().saturating_sub(5)..].join(", ")
+            );
         }
     }
     model.check_push().unwrap();

@@ -239,12 +239,16 @@ impl Stage {
         // A guard ends a moment after its run.
         let end = Instant::now() + OUTAGE;
         loop {
-            let strange: Vec<_> = processes::of(self.sandbox.root()).into_iter().filter(|pid| !is_expected(*pid)).collect();
+            let strange: Vec<_> =
+                processes::of(self.sandbox.root()).into_iter().filter(|pid| !is_expected(*pid)).collect();
             if strange.is_empty() {
                 return Ok(());
             }
             if Instant::now() > end {
-                bail!("processes are left: {:?}", strange.iter().map(|pid| processes::arguments(*pid)).collect::<Vec<_>>());
+                bail!(
+                    "processes are left: {:?}",
+                    strange.iter().map(|pid| processes::arguments(*pid)).collect::<Vec<_>>()
+                );
             }
             std::thread::sleep(Duration::from_millis(10));
         }

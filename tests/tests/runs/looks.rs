@@ -25,7 +25,8 @@ fn what_a_push_shows_is_what_the_log_shows_later() {
 fn as_json_the_log_is_the_journal() {
     let server = SERVER.lock();
     push(&server, "0.2.0");
-    waiting::wait_for("the end of the journal", || read(&journal(&server)).contains("\"synced\"").then_some(())).unwrap();
+    waiting::wait_for("the end of the journal", || read(&journal(&server)).contains("\"synced\"").then_some(()))
+        .unwrap();
     let lines = objects(server.sandbox, &["log", "hello", "--json"]);
     let written: Vec<serde_json::Value> =
         read(&journal(&server)).lines().map(|line| serde_json::from_str(line).unwrap()).collect();

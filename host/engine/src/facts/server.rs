@@ -24,6 +24,7 @@ pub fn gather(paths: &ProjectPaths, release_source: &Path) -> Result<ServerFacts
         logrotate: paths.logrotate_file().map(|path| logrotate(paths, path)).transpose()?,
         site: installed_site(paths),
         serving_port: serving_port(paths),
+        drafts: drafts(paths),
         incomplete_releases: incomplete_releases(paths),
         has_migrate_script: release_source.join("rel/overlays/bin/migrate").is_file(),
     })
@@ -52,6 +53,12 @@ fn installed_site(paths: &ProjectPaths) -> InstalledSite {
 pub(super) fn serving_port(paths: &ProjectPaths) -> Option<u16> {
     let settings = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
     settings.get("GATLING_PORT").and_then(|port| port.parse().ok())
+}
+
+fn drafts(paths: &ProjectPaths) -> Vec<PathBuf> {
+    let files = [Some(paths.init_script()), paths.logrotate_file(), Some(paths.nginx_available())];
+    let drafts = files.into_iter().flatten().map(|file| gatling_pipeline::draft(&file));
+    drafts.filter(|draft| draft.symlink_metadata().is_ok()).collect()
 }
 
 fn incomplete_releases(paths: &ProjectPaths) -> Vec<PathBuf> {

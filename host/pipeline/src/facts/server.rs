@@ -23,6 +23,8 @@ pub struct ServerFacts {
     pub site: InstalledSite,
     /// The port of the current release.
     pub serving_port: Option<u16>,
+    /// Copies of system files that an interrupted run has left beside them.
+    pub drafts: Vec<PathBuf>,
     /// Folders of releases that were never completed.
     pub incomplete_releases: Vec<PathBuf>,
     /// Whether the source of the release has a `bin/migrate`, as `mix phx.gen.release` writes it.
