@@ -1,6 +1,7 @@
 //! Pushes: what they deploy, and concurrent pushes.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime};
 
 use gatling_tests::{Output, Sandbox, places, waiting};
@@ -138,6 +139,30 @@ fn gatling_called_for_its_own_project_from_a_mix_task_is_refused_at_once() {
     let call = "IO.puts(elem(System.cmd(\"gatling\", [\"upgrade\", \"hello\"], stderr_to_stdout: true), 0))\n";
     hello.write("mix.exs", &format!("{call}{mix_exs}")).unwrap();
     hello.commit("A mix.exs that calls gatling").unwrap();
+
+    let output = hello.deploy().unwrap();
+
+    assert!(output.says("this command was started by a run of hello"), "{output:?}");
+    assert_eq!(sandbox.run_folders("hello").len(), 1);
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+}
+
+#[test]
+fn gatling_called_for_its_own_project_from_a_hook_is_refused_at_once() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    // The guest runs a program with this name.
+    let bin = sandbox.root().join("bin");
+    let program = bin.join("no-such-program");
+    fs::create_dir(&bin).unwrap();
+    let variables = sandbox.variables().map(|(name, value)| format!("export {name}='{}'\n", value.display())).concat();
+    fs::write(&program, format!("#!/bin/sh\n{variables}exec gatling upgrade hello\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let operator = fs::read_to_string(sandbox.config()).unwrap();
+    fs::write(sandbox.config(), format!("path = [{bin:?}]\n{operator}")).unwrap();
+    hello.copy_hooks(&places::guest("runner").unwrap(), "deploy.wasm").unwrap();
+    hello.replace("gatling.toml", "run = [\"sh\"]", "run = [\"sh\", \"no-such-program\"]").unwrap();
+    hello.commit("A hook that calls gatling").unwrap();
 
     let output = hello.deploy().unwrap();
 

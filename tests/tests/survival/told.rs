@@ -143,3 +143,20 @@ fn a_repository_without_its_objects_fails_with_a_message_and_the_app_serves() {
     fs::rename(sandbox.root().join("objects"), &objects).unwrap();
     assert!(sandbox.run(&["upgrade", "hello"]).unwrap().status.success());
 }
+
+#[test]
+fn the_locks_of_a_git_that_was_killed_stop_no_push() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    let git = sandbox.home().join("hello/.git");
+    for lock in ["refs/heads/main.lock", "refs/gatling/checkout.lock", "packed-refs.lock"] {
+        fs::write(git.join(lock), "").unwrap();
+    }
+    hello.set_version("0.2.0").unwrap();
+    hello.commit("0.2.0").unwrap();
+
+    hello.deploy().unwrap();
+
+    assert_eq!(sandbox.get("/").unwrap(), answer("0.2.0"));
+}
