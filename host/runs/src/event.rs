@@ -227,11 +227,12 @@ pub enum Event {
 }
 
 impl Event {
-    /// The name of its kind, as in the journal.
+    /// The name of its kind, as in the journal, and the step, hook or change that it is about.
     #[must_use]
-    pub fn kind(&self) -> String {
+    pub fn label(&self) -> String {
         let json = serde_json::to_value(self).unwrap_or_default();
-        json["event"].as_str().unwrap_or_default().to_owned()
+        let words = ["event", "step", "hook", "change"].into_iter().filter_map(|key| json[key].as_str());
+        words.collect::<Vec<_>>().join(" ")
     }
 
     /// Applies `change` to every text of the event that can come from outside, such as the output of programs, but not to

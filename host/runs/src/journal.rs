@@ -212,7 +212,7 @@ impl State {
             // What was written last may have no end.
             line.insert(0, b'\n');
         }
-        let point = fault::point(|| format!("event {}", event.kind()));
+        let point = fault::point(|| format!("event {}", event.label()));
         self.failed = point.and_then(|()| self.file.write_all(&line)).err().map(|error| error.kind());
     }
 }

@@ -81,7 +81,7 @@ impl Stage {
         for (file, text) in [
             ("mix.exs", "# The stand-in for mix does not read this.\n"),
             ("domains", "www.example.com\n"),
-            ("gatling.toml", "[mix]\nsession = false\n[health]\nwatch = \"0s\"\n"),
+            ("gatling.toml", "migrate = [\"true\"]\n[mix]\nsession = false\n[health]\nwatch = \"0s\"\n"),
             ("VERSION", "0.0.0\n"),
         ] {
             hello.write(file, text)?;
@@ -108,6 +108,8 @@ impl Stage {
         let version = format!("0.{}.0{does}", self.version);
         let hello = self.hello();
         hello.write("VERSION", &format!("{version}\n"))?;
+        // Each upgrade changes the site too.
+        hello.write("domains", &format!("www.example.com v{}.example.com\n", self.version))?;
         hello.commit(&version)?;
         Ok(version)
     }
