@@ -7,7 +7,7 @@ mod epmd;
 mod files;
 mod migration;
 mod release_proof;
-mod removal;
+pub(crate) mod removal;
 mod site;
 
 use anyhow::{Result, bail};

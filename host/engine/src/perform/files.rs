@@ -11,13 +11,13 @@ use gatling_config::roots::ProjectPaths;
 use gatling_pipeline::action::KEPT_RELEASES;
 
 use super::assets;
-use super::removal::{discard, remove_leftovers};
+use super::removal::{NEW, discard, remove_leftovers};
 
 /// Writes a file atomically: under another name in the same folder, then renames it.
 pub(super) fn write_file(path: &Path, contents: &str, mode: u32) -> Result<()> {
     let folder = path.parent().context("a file is in a folder")?;
     let write = || -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
         file.write_all(contents.as_bytes())?;
         file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
         // Otherwise the file could be empty after a power failure.
@@ -101,7 +101,6 @@ pub(super) fn keep_releases(paths: &ProjectPaths, serves: &str, needed: &[String
     served.push(serves.to_owned());
     let latest = served.split_off(served.len().saturating_sub(KEPT_RELEASES));
     write_file(&paths.served_file(), &(latest.join("\n") + "\n"), 0o644)?;
-    remove_leftovers(&paths.deploy_dir())?;
     for entry in fs::read_dir(paths.releases_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !latest.contains(&name) && !needed.contains(&name) {

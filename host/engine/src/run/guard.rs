@@ -4,7 +4,7 @@
 use std::os::unix::process::CommandExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus};
-use std::{env, io, thread};
+use std::{env, fs, io, thread};
 
 use anyhow::{Context as _, Result};
 use gatling_config::roots::ProjectPaths;
@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::processes::{RUN_VARIABLE, kill_all};
+use crate::perform::removal::remove_leftovers;
 
 /// Starts the worker of a run with these arguments, waits for it, and kills what it leaves. Returns its exit code; if a
 /// signal ended it, the same signal ends this process.
@@ -45,6 +46,11 @@ pub fn guard(paths: &ProjectPaths, run: &str, args: &[String]) -> Result<u8> {
     });
     let status = wait_for(worker).context("cannot wait for the worker")?;
     kill_all(paths);
+    let built = fs::read_dir(paths.build_dir().join("_build")).into_iter().flatten().flatten();
+    for folder in built.map(|env| env.path().join("rel")).chain([paths.deploy_dir()]) {
+        // What cannot be removed now is removed after the next run.
+        _ = remove_leftovers(&folder);
+    }
     if let Some(signal) = status.signal().and_then(Signal::from_named_raw) {
         _ = signal_hook::low_level::emulate_default_handler(signal.as_raw());
         _ = kill_process(rustix::process::getpid(), signal);
