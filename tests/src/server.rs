@@ -185,7 +185,10 @@ pub(crate) fn forget_other_releases(deploy_dir: &Path) -> Result<()> {
             fs::remove_dir_all(entry.path())?;
         }
     }
-    Ok(fs::write(deploy_dir.join("served"), format!("{VERSION}\n"))?)
+    for file in ["served", "names"] {
+        fs::write(deploy_dir.join(file), format!("{VERSION}\n"))?;
+    }
+    Ok(())
 }
 
 /// Restores the pushing repository and the build dir to `commit`, except ignored files.

@@ -213,6 +213,25 @@ impl ProjectPaths {
         served
     }
 
+    /// The file that records the names of all releases that were ever started, one per line. None is used again.
+    #[must_use]
+    pub fn names_file(&self) -> PathBuf {
+        self.deploy_dir().join("names")
+    }
+
+    /// The names of all releases that were ever started, as far as they are known.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.names_file()).unwrap_or_default();
+        let mut names: Vec<_> = text.lines().map(str::to_owned).collect();
+        for served in self.served() {
+            if !names.contains(&served) {
+                names.push(served);
+            }
+        }
+        names
+    }
+
     fn releases_by_time(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.releases_dir()).into_iter().flatten().flatten();
         let mut releases: Vec<_> = entries

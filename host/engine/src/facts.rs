@@ -173,12 +173,12 @@ fn or_default<T: Default>(tolerant: bool, result: Result<T>) -> Result<T> {
     if tolerant { Ok(result.unwrap_or_default()) } else { result }
 }
 
-/// The name of the new release: its version, with a number if there is a release of that name. A release's folder is
-/// never written again, because the release may have served.
+/// The name of the new release: its version, with a number if there is or was a release of that name. A release's folder
+/// is never written again, and its name never used again, because the release may have served.
 pub(crate) fn release_name(paths: &ProjectPaths, version: &str) -> String {
-    let served = paths.served();
+    let used = paths.names();
     let is_free =
-        |name: &String| !served.contains(name) && !paths.releases_dir().join(name).join(paths.name.as_str()).exists();
+        |name: &String| !used.contains(name) && !paths.releases_dir().join(name).join(paths.name.as_str()).exists();
     let numbered = (2..).map(|number| format!("{version}+{number}"));
     std::iter::once(version.to_owned()).chain(numbered).find(is_free).expect("there is always another number")
 }

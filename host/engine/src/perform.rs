@@ -62,7 +62,7 @@ impl<'a> Performer<'a> {
     /// If it cannot: the error says why.
     pub fn check_beforehand(self, action: &Action) -> Result<()> {
         match action {
-            Action::InstallSite(site) => site::check_beforehand(site, self.events),
+            Action::InstallSite(site) => site::check_beforehand(site, self),
             Action::Change(change) => change.actions.iter().try_for_each(|action| self.check_beforehand(action)),
             _ => Ok(()),
         }
@@ -138,8 +138,8 @@ impl<'a> Performer<'a> {
                 Some(visit) => bail!("visitors are not served: {visit}"),
                 None => Ok(()),
             },
-            Action::ProveSite(site) => site::check_in_use(site, events),
-            Action::InstallSite(site) => site::install(site, events),
+            Action::ProveSite(site) => site::check_in_use(site, self),
+            Action::InstallSite(site) => site::install(site, self),
         }
     }
 

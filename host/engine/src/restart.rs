@@ -56,11 +56,16 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
         ));
         copy(paths, &folder, &release, &environment, performer)?;
         performer.perform(&Action::SyncRelease { path: paths.releases_dir().join(&release) })?;
+        let mut names = paths.names();
+        names.push(release.clone());
+        let contents = names.join("\n") + "\n";
+        performer.perform(&Action::WriteFile { path: paths.names_file(), contents, mode: 0o644 })?;
         let switch = vec![service(["upgrade", &release]), proof];
         let undo = vec![gatling_pipeline::service(paths, sudo, ["upgrade", &current])];
         performer.perform(&Action::change(Change::Release, release.clone(), switch, undo))?;
         let needed = vec![release.clone(), current];
-        performer.perform(&Action::KeepReleases { paths: paths.clone(), serves: release, needed })?;
+        let keep = Action::KeepReleases { paths: paths.clone(), serves: release, needed };
+        performer.perform(&Action::change(Change::OldReleases, "the latest that served", vec![keep], Vec::new()))?;
     }
     Ok(serving::hosts(paths))
 }

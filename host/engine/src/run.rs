@@ -14,7 +14,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use gatling_config::dotenv::Dotenv;
@@ -52,6 +52,15 @@ pub struct Request {
     /// Whether exactly that commit is deployed, instead of the commit that the branch has when the run begins: the branch
     /// gets it only if the deployment succeeds.
     pub strict: bool,
+}
+
+impl Request {
+    /// A request for a new run, of the commit that the deploy branch has when the run begins.
+    #[must_use]
+    pub fn new(paths: ProjectPaths, goal: Goal, by: String) -> Self {
+        let id = Runs::below(&paths.state_dir()).new_id();
+        Self { paths, id, goal, by, pushed: None, strict: false }
+    }
 }
 
 /// What a run does.
@@ -186,19 +195,12 @@ impl<'a> Run<'a> {
         let runs = Runs::below(&request.paths.state_dir());
         let name = &request.paths.name;
         let mut waited = false;
-        let mut lock = loop {
-            match Lock::try_take(&lock_file(&request.paths))? {
-                Ok(lock) => break lock,
-                Err(holder) if !waited => {
-                    waited = true;
-                    events.emit(Event::Waiting { holder });
-                    compile_pushed_hooks(request);
-                }
-                Err(_) => {}
-            }
-            thread::sleep(WAIT);
-            interrupt.check()?;
+        let wait = |holder: &str| {
+            waited = true;
+            events.emit(Event::Waiting { holder: holder.to_owned() });
+            compile_pushed_hooks(request);
         };
+        let mut lock = Lock::take_while(&lock_file(&request.paths), wait, || Ok(interrupt.check()?))?;
         if waited {
             events.emit(Event::Waited);
             if let Some(newer) = newer_run(request, &runs)? {
@@ -379,19 +381,17 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A run that was begun later than this one, also deploys the latest commit, and has not ended.
+/// A run that was begun later than this one and deploys the latest commit: it waits, or has already begun to.
 fn newer_run(request: &Request, runs: &Runs) -> Result<Option<String>> {
     if !request.goal.deploys() || request.strict {
         return Ok(None);
     }
     let latest = runs.latest(LATEST_RUNS)?.into_iter().filter_map(|(_, run)| run.ok());
     let deploys = |run: &Summary| run.pipeline.as_deref().unwrap_or(Goal::PUSH).parse().is_ok_and(Goal::deploys);
-    let mut newer = latest.filter(|run| run.id > request.id && !run.state.is_over() && deploys(run));
+    let mut newer =
+        latest.filter(|run| run.id > request.id && deploys(run) && (!run.state.is_over() || run.commit.is_some()));
     Ok(newer.next().map(|run| run.id))
 }
-
-/// How often a run that waits looks whether it can begin.
-const WAIT: Duration = Duration::from_millis(50);
 
 /// How many of the latest runs are read.
 const LATEST_RUNS: usize = 20;

@@ -306,6 +306,10 @@ pub enum Change {
     Release,
     /// nginx's site.
     Site,
+    /// The digested assets that nginx serves. Those of other releases stay.
+    Assets,
+    /// Releases that are too old for a rollback, which are removed.
+    OldReleases,
     /// The project itself, which is taken off the server.
     Project,
 }

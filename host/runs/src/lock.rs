@@ -3,6 +3,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -12,7 +14,30 @@ pub struct Lock {
     file: File,
 }
 
+/// How often to look whether a lock is free.
+const WAIT: Duration = Duration::from_millis(50);
+
 impl Lock {
+    /// Takes the lock. While somebody holds it, calls `waiting` once, and then `keep_waiting` from time to time.
+    ///
+    /// # Errors
+    /// That of `keep_waiting`, which ends the wait; or when the lock cannot be taken.
+    pub fn take_while(path: &Path, waiting: impl FnOnce(&str), keep_waiting: impl Fn() -> Result<()>) -> Result<Self> {
+        let mut waiting = Some(waiting);
+        loop {
+            match Self::try_take(path)? {
+                Ok(lock) => return Ok(lock),
+                Err(owner) => {
+                    if let Some(waiting) = waiting.take() {
+                        waiting(&owner);
+                    }
+                }
+            }
+            thread::sleep(WAIT);
+            keep_waiting()?;
+        }
+    }
+
     /// Waits until nobody holds the lock of an existing file, which may be on a read-only file system. Calls `waiting` if
     /// somebody does.
     ///

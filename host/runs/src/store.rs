@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use gatling_process::Command;
-use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::event::{Change, Entry, Event};
 use crate::legacy;
@@ -71,6 +73,18 @@ impl Runs {
     #[must_use]
     pub fn guard_lock(&self, id: &str) -> PathBuf {
         self.folder(id).join("guard.lock")
+    }
+
+    /// An id for a new run. Ids sort by time, and a new one comes after all others, even if the clock was set back.
+    #[must_use]
+    pub fn new_id(&self) -> String {
+        let now = Timestamp::now();
+        let latest = self.ids().ok().and_then(|ids| time_of(ids.first()?));
+        let time = match latest {
+            Some(latest) if latest >= now => latest + SignedDuration::from_millis(1),
+            _ => now,
+        };
+        format!("{}-{}", time.strftime(ID_TIME), std::process::id())
     }
 
     /// Makes the folder of a new run, which only its owner can enter.
@@ -222,10 +236,15 @@ impl Runs {
 /// How many of the latest runs are searched for killed ones.
 const RECENT_RUNS: usize = 20;
 
-/// The id of a new run: its start time in milliseconds, and the id of this process. Ids sort by time.
-#[must_use]
-pub fn new_id() -> String {
-    format!("{}-{}", Timestamp::now().strftime("%Y%m%d-%H%M%S-%3f"), std::process::id())
+/// The format of the time in an id.
+const ID_TIME: &str = "%Y%m%d-%H%M%S-%3f";
+
+/// The time in an id.
+fn time_of(id: &str) -> Option<Timestamp> {
+    let (time, _process) = id.rsplit_once('-')?;
+    let (seconds, milliseconds) = time.rsplit_once('-')?;
+    let seconds = TimeZone::UTC.to_timestamp(DateTime::strptime("%Y%m%d-%H%M%S", seconds).ok()?).ok()?;
+    Some(seconds + SignedDuration::from_millis(milliseconds.parse().ok()?))
 }
 
 /// Whether a text has the form of a run's id, which is also the name of its folder.
@@ -271,6 +290,19 @@ mod tests {
         assert_eq!(ids, ["20260105-000000-000-1", "20260103-000000-000-1", "20260102-000000-000-1"]);
         assert!(matches!(latest[0].1, Err(JournalError::Missing(_))));
         assert_eq!(latest[1].1.as_ref().expect("it is whole").id, ids[1]);
+    }
+
+    #[test]
+    fn a_new_id_comes_after_all_others_even_if_the_clock_was_set_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runs = Runs::below(folder.path());
+        let first = runs.new_id();
+        assert!(is_id(&first) && time_of(&first).expect("a time") <= Timestamp::now(), "{first}");
+        runs.make_folder("29990101-000000-999-7").expect("a folder");
+        let next = runs.new_id();
+        assert!(next.starts_with("29990101-000001-000-"), "{next}");
+        runs.make_folder(&next).expect("a folder");
+        assert_eq!(runs.ids().expect("it can be read")[0], next);
     }
 
     #[test]

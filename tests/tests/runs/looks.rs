@@ -35,7 +35,7 @@ fn as_json_the_log_is_the_journal() {
     let kinds: Vec<_> = kinds.into_iter().filter(|kind| *kind != "synced").collect();
     assert_eq!((kinds[0], kinds[kinds.len() - 1]), ("begun", "ended"));
     let changes: Vec<_> = lines.iter().filter(|line| line["event"] == "changing").map(|line| &line["change"]).collect();
-    assert_eq!(changes, ["checkout", "release"]);
+    assert_eq!(changes, ["checkout", "assets", "release", "old_releases"]);
     let release = lines.iter().find(|line| line["change"] == "release").unwrap();
     assert!(release["undo"][0].to_string().contains("upgrade"), "{release}");
 

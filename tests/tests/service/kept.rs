@@ -45,4 +45,10 @@ fn the_last_five_releases_that_served_are_kept_and_failed_ones_are_not() {
     deploy(&hello, "0.6.0");
 
     assert_eq!(releases(), ["0.1.0+2", "0.3.0", "0.4.0", "0.5.0", "0.6.0"]);
+    // The names of releases that are gone are not used again, neither of one that served nor of one that only started.
+    for (version, release) in [("0.9.0", "0.9.0+2"), ("0.1.0", "0.1.0+3")] {
+        deploy(&hello, version);
+        let current = fs::read_link(sandbox.home().join("deployments/hello/current")).unwrap();
+        assert_eq!(current.file_name().unwrap(), release);
+    }
 }

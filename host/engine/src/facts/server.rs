@@ -24,6 +24,7 @@ pub fn gather(paths: &ProjectPaths, release_source: &Path) -> Result<ServerFacts
         logrotate: paths.logrotate_file().map(|path| logrotate(paths, path)).transpose()?,
         site: installed_site(paths),
         serving_port: serving_port(paths),
+        names: paths.names(),
         drafts: drafts(paths),
         incomplete_releases: incomplete_releases(paths),
         has_migrate_script: release_source.join("rel/overlays/bin/migrate").is_file(),

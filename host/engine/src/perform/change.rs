@@ -56,6 +56,8 @@ fn previous(change: Change) -> &'static str {
         Change::Database => "the previous database",
         Change::Release => "the previous release",
         Change::Site => "the previous site",
+        Change::Assets => "the previous assets",
+        Change::OldReleases => "the old releases",
         Change::Project => "the project",
     }
 }

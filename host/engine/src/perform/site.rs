@@ -15,10 +15,12 @@ use gatling_runs::lock::Lock;
 use gatling_runs::{Change, Event, Events};
 use gatling_templates as templates;
 
+use super::Performer;
 use super::command::{emit, report, run};
 use super::files::{sync, write_file};
 use crate::http;
 use crate::nginx::{self, trial, visitor};
+use crate::run::interrupt::Interrupt;
 
 /// How long nginx may take after a reload until it uses the new site.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,21 +30,21 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
 const WORKER_OVERLAP: Duration = Duration::from_millis(300);
 
 /// Tests a new site before anything is changed.
-pub(super) fn check_beforehand(site: &SiteInstallation, events: &Events) -> Result<()> {
-    Installer { site, events }.check_beforehand()
+pub(super) fn check_beforehand(site: &SiteInstallation, performer: Performer<'_>) -> Result<()> {
+    Installer::new(site, performer).check_beforehand()
 }
 
 /// Installs a site, and restores the previous one if nginx rejects it or visitors are not served.
-pub(super) fn install(site: &SiteInstallation, events: &Events) -> Result<()> {
-    Installer { site, events }.install()
+pub(super) fn install(site: &SiteInstallation, performer: Performer<'_>) -> Result<()> {
+    Installer::new(site, performer).install()
 }
 
 /// Fails unless visitors reach the app through the site that is in use.
-pub(super) fn check_in_use(site: &SiteInUse, events: &Events) -> Result<()> {
+pub(super) fn check_in_use(site: &SiteInUse, performer: Performer<'_>) -> Result<()> {
     match site {
         SiteInUse::None => Ok(()),
-        SiteInUse::InPlace(visits) => check_visits(visits, false, events),
-        SiteInUse::Moved(site) => install(site, events),
+        SiteInUse::InPlace(visits) => check_visits(visits, false, performer.events),
+        SiteInUse::Moved(site) => install(site, performer),
     }
 }
 
@@ -93,9 +95,14 @@ fn remedy(visit: &visitor::Visit) -> String {
 struct Installer<'a> {
     site: &'a SiteInstallation,
     events: &'a Events,
+    interrupt: Option<&'a Interrupt>,
 }
 
-impl Installer<'_> {
+impl<'a> Installer<'a> {
+    fn new(site: &'a SiteInstallation, performer: Performer<'a>) -> Self {
+        Self { site, events: performer.events, interrupt: performer.interrupt }
+    }
+
     /// Tests a new site before anything is changed: otherwise an error in it, or in nginx's current configuration,
     /// would only appear when the new release is running.
     ///
@@ -113,7 +120,9 @@ impl Installer<'_> {
 
     /// Locks nginx's configuration: nginx checks all of it, including the sites of other projects.
     fn lock_nginx(&self) -> Result<Lock> {
-        Lock::take(&self.site.lock, |_| self.events.note("waiting for nginx: another project is being configured"))
+        let waiting = |_: &str| self.events.note("waiting for nginx: another project is being configured");
+        let keep_waiting = || self.interrupt.map_or(Ok(()), |interrupt| Ok(interrupt.check()?));
+        Lock::take_while(&self.site.lock, waiting, keep_waiting)
     }
 
     fn install(&self) -> Result<()> {

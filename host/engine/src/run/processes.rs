@@ -18,19 +18,34 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Kills the descendants of this process, except the app and the init script.
 pub(super) fn kill_all(paths: &ProjectPaths) {
-    let lock = paths.service_lock();
-    let app = format!("GATLING_DEPLOY_DIR={}", paths.deploy_dir().display());
-    kill_descendants(|pid| has_open(pid.as_raw_pid().unsigned_abs(), &lock) || has_variable(pid, &app));
+    kill_descendants(|pid| is_spared(paths, pid));
 }
 
-/// Kills what a run that was killed has left, if its guard was killed too.
-pub(super) fn kill_leftovers(run: &str) {
+/// Whether a process is the app, or the init script while it works.
+fn is_spared(paths: &ProjectPaths, pid: Pid) -> bool {
+    let app = format!("GATLING_DEPLOY_DIR={}", paths.deploy_dir().display());
+    has_open(pid.as_raw_pid().unsigned_abs(), &paths.service_lock()) || has_variable(pid, &app)
+}
+
+/// The name of a run's scope, with systemd.
+pub(super) fn scope(paths: &ProjectPaths, run: &str) -> String {
+    format!("gatling-{}-{run}", paths.name)
+}
+
+/// Kills what a run that was killed has left, if its guard was killed too: what has its variable, or is in its scope.
+pub(super) fn kill_leftovers(paths: &ProjectPaths, run: &str) {
     let variable = format!("{RUN_VARIABLE}={run}");
+    let scope = format!("/{}.scope", scope(paths, run));
+    let is_in_scope = |pid: Pid| {
+        let groups = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_pid())).unwrap_or_default();
+        groups.lines().any(|line| line.ends_with(&scope)) && !is_spared(paths, pid)
+    };
     let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
-        let left: Vec<_> = pids.filter(|pid| *pid != getpid() && has_variable(*pid, &variable)).collect();
+        let left: Vec<_> =
+            pids.filter(|pid| *pid != getpid() && (has_variable(*pid, &variable) || is_in_scope(*pid))).collect();
         if left.is_empty() {
             return;
         }

@@ -32,7 +32,7 @@ pub(super) fn recover(paths: &ProjectPaths, runs: &Runs, killed: &[String], even
         _ = Lock::take(&runs.guard_lock(run), |_| {
             events.note(format!("waiting for processes of the run {run} to end"))
         });
-        kill_leftovers(run);
+        kill_leftovers(paths, run);
     }
     wait_for_service(paths, events)?;
     for run in killed {
@@ -102,6 +102,8 @@ fn name(change: Change) -> &'static str {
         Change::Checkout => "the checkout",
         Change::Service => "the init script",
         Change::Database => "the database",
+        Change::Assets => "the assets",
+        Change::OldReleases => "the old releases",
         Change::Project => "the project",
     }
 }

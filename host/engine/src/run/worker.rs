@@ -22,7 +22,7 @@ use gatling_runs::{Entry, Event, Level, Outcome, Runs, Summary};
 use rustix::process::Pid;
 
 use super::follow::{Follower, Show};
-use super::processes::{RUN_VARIABLE, has_open, has_variable};
+use super::processes::{RUN_VARIABLE, has_open, has_variable, scope};
 use super::{Request, lock_file};
 use crate::{serving, toolchain};
 
@@ -149,7 +149,7 @@ fn command_in_scope(request: &Request, program: &Path) -> Command {
     if !user.is_root() {
         command.arg("--user").env("XDG_RUNTIME_DIR", &runtime_dir);
     }
-    let unit = format!("--unit=gatling-{}-{}", request.paths.name, request.id);
+    let unit = format!("--unit={}", scope(&request.paths, &request.id));
     command.args(["--scope", "--collect", "--quiet", &unit, "--"]).arg(program);
     command
 }

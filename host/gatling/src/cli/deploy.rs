@@ -5,7 +5,6 @@ use gatling_config::project::ProjectName;
 use gatling_engine::run::repository::Repository;
 use gatling_engine::run::{Goal, Request, worker};
 use gatling_pipeline::Pipeline;
-use gatling_runs::store::new_id;
 
 use super::show::ShowArgs;
 use super::{caller, loaded_for};
@@ -47,6 +46,6 @@ pub(super) fn upgrade(args: &UpgradeArgs) -> Result<u8> {
 pub(super) fn submit(project: &ProjectName, goal: Goal, show: ShowArgs) -> Result<u8> {
     let paths = loaded_for(project, goal.is(Pipeline::Unload))?;
     let pushed = goal.deploys().then(|| Repository::at(&paths.build_dir()).latest()).flatten();
-    let request = Request { paths, id: new_id(), goal, by: caller(), pushed, strict: false };
+    let request = Request { pushed, ..Request::new(paths, goal, caller()) };
     worker::submit(&request, &mut *show.on_stdout())
 }

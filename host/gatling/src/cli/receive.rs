@@ -11,7 +11,6 @@ use gatling_engine::run::repository::Repository;
 use gatling_engine::run::{Goal, Request, worker};
 use gatling_engine::{serving, status};
 use gatling_report::text::short;
-use gatling_runs::store::new_id;
 
 use super::show::ShowArgs;
 use super::{caller, loaded, say};
@@ -117,7 +116,6 @@ fn before_update(args: &Args, paths: ProjectPaths, repository: &Repository, depl
 }
 
 fn submit(args: &Args, paths: ProjectPaths, commit: String) -> Result<u8> {
-    let request =
-        Request { paths, id: new_id(), goal: Goal::Push, by: caller(), pushed: Some(commit), strict: args.strict };
+    let request = Request { pushed: Some(commit), strict: args.strict, ..Request::new(paths, Goal::Push, caller()) };
     worker::submit(&request, &mut *args.show.on_stdout())
 }

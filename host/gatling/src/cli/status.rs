@@ -12,7 +12,6 @@ use gatling_engine::run::{Goal, Request, recovery, worker};
 use gatling_engine::status::{self, Deployment};
 use gatling_report::tables;
 use gatling_report::text::short;
-use gatling_runs::store::new_id;
 use gatling_runs::{Entry, Event, JournalError, Level};
 use jiff::Timestamp;
 
@@ -97,8 +96,7 @@ fn wait(paths: &ProjectPaths, commit: &str) -> Result<u8> {
 
 /// Completes or undoes what a run was changing when it was killed.
 fn recover(paths: &ProjectPaths) -> Result<()> {
-    let request =
-        Request { paths: paths.clone(), id: new_id(), goal: Goal::Recover, by: caller(), pushed: None, strict: false };
+    let request = Request::new(paths.clone(), Goal::Recover, caller());
     worker::submit(&request, &mut Notes).map(drop)
 }
 

@@ -23,6 +23,8 @@ pub struct ServerFacts {
     pub site: InstalledSite,
     /// The port of the current release.
     pub serving_port: Option<u16>,
+    /// The names of all releases that were ever started.
+    pub names: Vec<String>,
     /// Copies of system files that an interrupted run has left beside them.
     pub drafts: Vec<PathBuf>,
     /// Folders of releases that were never completed.

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::system_command;
 use crate::action::{Action, Publish};
 use crate::facts::Facts;
+use gatling_runs::Change;
 
 /// Makes the folder that nginx reads, if it does not exist.
 pub(super) fn make_folder(facts: &Facts) -> Option<Action> {
@@ -18,7 +19,8 @@ pub(super) fn make_folder(facts: &Facts) -> Option<Action> {
 /// Publishes the assets of a release.
 pub(super) fn publish(facts: &Facts, release: &Path) -> Option<Action> {
     let to = facts.paths.assets_dir()?;
-    Some(Action::PublishAssets(Publish { release: release.to_owned(), to }))
+    let publish = Action::PublishAssets(Publish { release: release.to_owned(), to });
+    Some(Action::change(Change::Assets, facts.release(), vec![publish], Vec::new()))
 }
 
 /// Removes the folder that [`make_folder`] made.

@@ -3,6 +3,7 @@
 use super::{install_file, system_command};
 use crate::action::Action;
 use crate::facts::Facts;
+use gatling_runs::Change;
 
 /// Makes logrotate rotate the log. Does nothing if services are not installed for the system.
 pub(super) fn install(facts: &Facts) -> Vec<Action> {
@@ -20,9 +21,11 @@ pub(super) fn install(facts: &Facts) -> Vec<Action> {
     }
     let staged = facts.deploy_dir.join("logrotate");
     let contents = logrotate.wanted.clone();
-    let mut actions = vec![Action::WriteFile { path: staged.clone(), contents, mode: 0o644 }];
-    actions.extend(install_file(facts, &staged, &logrotate.path, "644"));
-    actions
+    let install = install_file(facts, &staged, &logrotate.path, "644");
+    vec![
+        Action::WriteFile { path: staged, contents, mode: 0o644 },
+        Action::change(Change::Service, logrotate.path.display().to_string(), install, Vec::new()),
+    ]
 }
 
 /// Removes the file that [`install`] wrote.

@@ -65,7 +65,9 @@ pub(crate) fn install(facts: &Facts) -> Result<Vec<Action>> {
 pub(crate) fn start(facts: &Facts) -> Result<Vec<Action>> {
     if facts.previous_version.is_some() {
         // The first deployment failed after it had started the app.
-        return Ok(vec![sync_release(facts), switch(facts)?, keep_releases(facts)]);
+        let mut actions = commit_release(facts);
+        actions.extend([switch(facts)?, keep_releases(facts)]);
+        return Ok(actions);
     }
     let marker = facts.paths.deployed_marker();
     let release = facts.release();
@@ -75,7 +77,9 @@ pub(crate) fn start(facts: &Facts) -> Result<Vec<Action>> {
         Action::ProveServing(Box::new(proof(facts))),
         Action::WriteFile { path: marker, contents: format!("{}\n", facts.version), mode: 0o644 },
     ];
-    Ok(vec![sync_release(facts), Action::change(Change::Release, release, start, Vec::new()), keep_releases(facts)])
+    let mut actions = commit_release(facts);
+    actions.extend([Action::change(Change::Release, release, start, Vec::new()), keep_releases(facts)]);
+    Ok(actions)
 }
 
 pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
@@ -88,13 +92,20 @@ pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
     }
     actions.extend(logs::install(facts));
     actions.extend(migrate::from_release(facts));
-    actions.extend([sync_release(facts), switch(facts)?, keep_releases(facts)]);
+    actions.extend(commit_release(facts));
+    actions.extend([switch(facts)?, keep_releases(facts)]);
     Ok(actions)
 }
 
-/// Makes sure that the release is still there, whole, if the power fails after the switch.
-fn sync_release(facts: &Facts) -> Action {
-    Action::SyncRelease { path: facts.upgrade_dir.clone() }
+/// Makes sure that the release is still there, whole, if the power fails after the switch, and that its name is not used
+/// again.
+fn commit_release(facts: &Facts) -> Vec<Action> {
+    let mut names = facts.server.names.clone();
+    names.push(facts.release());
+    vec![
+        Action::SyncRelease { path: facts.upgrade_dir.clone() },
+        Action::WriteFile { path: facts.paths.names_file(), contents: names.join("\n") + "\n", mode: 0o644 },
+    ]
 }
 
 /// Replaces the release that serves with the new one, or puts it back if the new one does not serve.
@@ -113,7 +124,8 @@ fn switch(facts: &Facts) -> Result<Action> {
 /// Keeps the latest releases that served, for a rollback, and removes the others, which would fill the disk.
 fn keep_releases(facts: &Facts) -> Action {
     let needed = [Some(facts.release()), facts.previous_version.clone()].into_iter().flatten().collect();
-    Action::KeepReleases { paths: facts.paths.clone(), serves: facts.release(), needed }
+    let keep = Action::KeepReleases { paths: facts.paths.clone(), serves: facts.release(), needed };
+    Action::change(Change::OldReleases, "the latest that served", vec![keep], Vec::new())
 }
 
 pub(crate) fn stop(facts: &Facts) -> Result<Vec<Action>> {

@@ -137,18 +137,22 @@ fn the_init_script_is_called_the_way_service_calls_it() {
     facts.server.init_script = Some(facts.script_template.clone());
     let upgrade = service::upgrade(&facts).expect("it can be planned");
     assert_eq!(
-        texts(Ok(upgrade.clone()), &facts)[..2],
-        ["sync ~/deployments/hello/releases/0.2.0 to the disk", "$ ~/init.d/hello upgrade 0.2.0"]
+        texts(Ok(upgrade.clone()), &facts)[..3],
+        [
+            "sync ~/deployments/hello/releases/0.2.0 to the disk",
+            "write ~/deployments/hello/names",
+            "$ ~/init.d/hello upgrade 0.2.0"
+        ]
     );
-    let command = upgrade[1].commands()[0];
+    let command = upgrade[2].commands()[0];
     assert_eq!(command.environment, Environment::only(["LANG", "PATH", "TERM"]));
     assert_eq!(command.dir, PathBuf::from("/"));
     assert!(command.outlives_gatling, "a kill between stop and start must not leave nothing running");
 
     facts.paths.roots.etc_dir = "/etc/init.d".into();
-    assert_eq!(texts(service::upgrade(&facts), &facts)[1], "$ service hello upgrade 0.2.0");
+    assert_eq!(texts(service::upgrade(&facts), &facts)[2], "$ service hello upgrade 0.2.0");
     facts.server.sudo = true;
-    assert_eq!(texts(service::upgrade(&facts), &facts)[1], "$ sudo -n service hello upgrade 0.2.0");
+    assert_eq!(texts(service::upgrade(&facts), &facts)[2], "$ sudo -n service hello upgrade 0.2.0");
 }
 
 /// How an init script is replaced, whole or not at all.
@@ -175,12 +179,12 @@ fn an_upgrade_reinstalls_an_init_script_that_is_missing_or_outdated() {
     let mut facts = facts();
     let shown = texts(service::upgrade(&facts), &facts);
     assert_eq!(shown[..6], REPLACE_SCRIPT);
-    assert_eq!(shown[7], "$ ~/init.d/hello upgrade 0.2.0");
+    assert_eq!(shown[8], "$ ~/init.d/hello upgrade 0.2.0");
     let older = format!("#!/bin/sh\n# {}\n", templates::marker(&facts.paths.name));
     facts.server.init_script = Some(older);
     assert_eq!(texts(service::upgrade(&facts), &facts), shown);
     facts.server.init_script = Some("#!/bin/sh\n# the operator's own\n".to_owned());
-    assert_eq!(texts(service::upgrade(&facts), &facts)[1], "$ ~/init.d/hello upgrade 0.2.0", "it must not be replaced");
+    assert_eq!(texts(service::upgrade(&facts), &facts)[2], "$ ~/init.d/hello upgrade 0.2.0", "it must not be replaced");
 }
 
 #[test]
