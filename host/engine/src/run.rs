@@ -79,7 +79,8 @@ pub enum Goal {
 impl Goal {
     const PUSH: &str = "push";
     const RESTART: &str = "restart";
-    const RECOVER: &str = "recover";
+    /// The name of [`Goal::Recover`].
+    pub const RECOVER: &str = "recover";
 
     /// Its name: that of the pipeline, `push`, `restart` or `recover`.
     #[must_use]
@@ -467,7 +468,8 @@ fn failure(request: &Request, goal: Goal, error: &anyhow::Error, interrupt: &Int
         seconds: begun.elapsed().as_secs_f64(),
         error: error.chain().map(ToString::to_string).collect(),
         serving: Some(serving::look(&request.paths)),
-        again: Some(again(request, goal)),
+        // What a strict push does not deploy is not in the branch.
+        again: (!request.strict).then(|| again(request, goal)),
         places: Vec::new(),
     }
 }

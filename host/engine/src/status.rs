@@ -9,8 +9,8 @@ use gatling_report::tables::Status;
 use gatling_runs::{Runs, Serving, State, Summary};
 use jiff::Timestamp;
 
-use crate::run::deploy_command;
 use crate::run::repository::Repository;
+use crate::run::{Goal, deploy_command};
 use crate::serving;
 
 /// How many of the latest runs are searched for those in progress and the last finished one.
@@ -31,7 +31,9 @@ pub fn look(paths: &ProjectPaths) -> Result<Status> {
     let pushed = Repository::at(&paths.build_dir()).latest();
     let deployed = deployed_commit(paths, &serving);
     let is_idle = runs.iter().all(|run| run.state.is_over());
-    let is_behind = pushed.is_some() && pushed != deployed && is_idle;
+    // Releases that an older Gatling has deployed don't name their commit.
+    let is_known = deployed.is_some() || serving == Serving::NotDeployed;
+    let is_behind = pushed.is_some() && pushed != deployed && is_known && is_idle;
     let current = fs::symlink_metadata(paths.current_link()).and_then(|link| link.modified()).ok();
     Ok(Status {
         project: paths.name.to_string(),
@@ -43,7 +45,7 @@ pub fn look(paths: &ProjectPaths) -> Result<Status> {
         to_deploy: is_behind.then(|| deploy_command(paths)),
         pushed,
         deployed,
-        last: runs.iter().find(|run| run.state.is_over()).cloned(),
+        last: runs.iter().find(|run| run.state.is_over() && run.pipeline.as_deref() != Some(Goal::RECOVER)).cloned(),
         under_way: runs.into_iter().filter(|run| !run.state.is_over()).collect(),
         serving,
     })

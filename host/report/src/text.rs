@@ -367,8 +367,13 @@ impl<W: Write> Renderer<W> {
                 if let Some(serving) = serving {
                     self.write("  ", &describe_serving(&project, serving))?;
                 }
-                if let Some(again) = again {
-                    self.advice(again)?;
+                match again {
+                    Some(again) if *outcome == Outcome::Cancelled => {
+                        self.write("  ", &format!("To run it again: `{}`", escape_line(again)))?;
+                    }
+                    Some(again) => self.advice(again)?,
+                    // The branch does not have the commit.
+                    None => self.write("  ", "Fix it and push again.")?,
                 }
                 let run = self.run.clone();
                 self.write("  ", &format!("Full log: `gatling log {project} {run}`"))

@@ -24,7 +24,10 @@ fn a_cancelled_build_ends_with_everything_it_has_started_and_the_old_version_ser
     let output = push.end().unwrap();
     assert!(output.says("upgrade of hello was cancelled: the step mix_digest"), "{output:?}");
     assert!(output.says("because it was stopped by "), "{output:?}");
-    assert!(output.says("hello 0.1.0 is serving"), "{output:?}");
+    assert!(
+        output.says("hello 0.1.0 is serving") && output.says("To run it again: `gatling upgrade hello`"),
+        "{output:?}"
+    );
     assert_eq!(outcomes(&sandbox), ["succeeded", "cancelled"]);
     assert_eq!(processes::of(&sandbox.home().join("hello")), [], "processes are left");
     assert_eq!(sandbox.get("/").unwrap(), answer("0.1.0"));

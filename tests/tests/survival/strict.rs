@@ -27,6 +27,7 @@ fn a_failed_deployment_refuses_the_push_and_the_branch_stays() {
     for words in ["the step mix_compile", "pre-receive hook declined", "hello 0.1.0 is serving"] {
         assert!(broken.says(words), "{words:?} is not in {broken:?}");
     }
+    assert!(broken.says("Fix it and push again.") && !broken.says("gatling upgrade"), "{broken:?}");
     assert_eq!((branch(), sandbox.get("/").unwrap()), (deployed.clone(), answer("0.1.0")));
     // The same push is tried again, with the same result.
     assert!(!hello.push().unwrap().status.success());

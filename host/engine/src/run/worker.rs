@@ -208,7 +208,7 @@ fn death(request: &Request, status: ExitStatus, errors: &Path) -> Event {
         seconds: 0.0,
         error,
         serving: Some(serving::look(&request.paths)),
-        again: Some(super::again(request, request.goal)),
+        again: (!request.strict).then(|| super::again(request, request.goal)),
         places: Vec::new(),
     }
 }
