@@ -201,7 +201,7 @@ impl Sandbox {
     /// Starts `command` in the background.
     pub fn start(&self, command: &mut Command) -> Result<Running> {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        Running::start(command, self.root().join(format!("output-{number}")))
+        Running::start(command, self.root().join("work").join(format!("output-{number}")))
     }
 
     /// Runs git with `args` in `folder`. Fails if git fails.
