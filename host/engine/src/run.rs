@@ -10,11 +10,11 @@ pub mod recovery;
 pub mod repository;
 pub mod worker;
 
-use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::thread;
 use std::time::Instant;
+use std::{fs, io};
 
 use anyhow::{Result, bail};
 use gatling_config::dotenv::Dotenv;
@@ -26,7 +26,7 @@ use gatling_pipeline::{Pipeline, Source};
 use gatling_report::tables::when;
 use gatling_report::text::short;
 use gatling_runs::lock::Lock;
-use gatling_runs::{Event, Events, Outcome, Redactor, Runs, State, Summary, fault};
+use gatling_runs::{Event, Events, Outcome, Redactor, Runs, State, Summary, boot};
 use jiff::Timestamp;
 
 use crate::facts::gather;
@@ -49,9 +49,9 @@ pub struct Request {
     pub by: String,
     /// The commit that the deploy branch had when this was asked.
     pub pushed: Option<String>,
-    /// Whether exactly that commit is deployed, instead of the commit that the branch has when the run begins: the branch
-    /// gets it only if the deployment succeeds.
-    pub strict: bool,
+    /// For a strict push: the commit that the branch has. The pushed commit is deployed, and the branch gets it only if
+    /// this succeeds.
+    pub strict: Option<String>,
 }
 
 impl Request {
@@ -59,7 +59,7 @@ impl Request {
     #[must_use]
     pub fn new(paths: ProjectPaths, goal: Goal, by: String) -> Self {
         let id = Runs::below(&paths.state_dir()).new_id();
-        Self { paths, id, goal, by, pushed: None, strict: false }
+        Self { paths, id, goal, by, pushed: None, strict: None }
     }
 }
 
@@ -129,14 +129,16 @@ pub fn carry_out(request: &Request, interrupt: &Interrupt, events: &Events) -> O
         by: request.by.clone(),
         gatling: env!("CARGO_PKG_VERSION").to_owned(),
         pushed: request.pushed.clone(),
+        strict: request.strict.is_some(),
         pid: Some(std::process::id()),
-        boot: fault::boot_id(),
+        boot: boot::id(),
     });
     // So that the next run sees this one, if the power fails.
     events.sync();
     let mut begun = Instant::now();
     let mut run = match Run::begin(request, interrupt, events) {
         Ok(Some(run)) => run,
+        Ok(None) if request.goal == Goal::Recover => return end(success(&Done::Unchanged, begun), events),
         Ok(None) => return end(success(&Done::Superseded, begun), events),
         Err(error) => return end(failure(request, request.goal, &error, interrupt, begun), events),
     };
@@ -151,11 +153,16 @@ pub fn carry_out(request: &Request, interrupt: &Interrupt, events: &Events) -> O
     };
     let outcome = end(ended, events);
     // Whoever follows the run need not wait for this.
-    if run.has_checked_out && Repository::at(&request.paths.build_dir()).sync().is_ok() {
+    if run.changes_files && sync(&request.paths).is_ok() {
         events.emit(Event::Synced);
         events.sync();
     }
     outcome
+}
+
+/// Syncs the file system of the project.
+fn sync(paths: &ProjectPaths) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(fs::File::open(&paths.roots.home)?)?)
 }
 
 /// Emits the last event of a run, and returns its outcome.
@@ -185,8 +192,8 @@ struct Run<'a> {
     /// Killed runs whose changed files have not been restored yet.
     killed: Vec<String>,
     waited: bool,
-    /// Whether it has checked out the commit.
-    has_checked_out: bool,
+    /// Whether it has checked out or removed the project's files.
+    changes_files: bool,
 }
 
 impl<'a> Run<'a> {
@@ -201,6 +208,10 @@ impl<'a> Run<'a> {
             events.emit(Event::Waiting { holder: holder.to_owned() });
             compile_pushed_hooks(request);
         };
+        if request.goal == Goal::Recover && Lock::try_take(&lock_file(&request.paths))?.is_err() {
+            // The run in progress has recovered already.
+            return Ok(None);
+        }
         let mut lock = Lock::take_while(&lock_file(&request.paths), wait, || Ok(interrupt.check()?))?;
         if waited {
             events.emit(Event::Waited);
@@ -214,11 +225,12 @@ impl<'a> Run<'a> {
             hide_secrets(&request.paths, events);
         }
         lock.announce(&format!("run {} of {name}, begun by {} at {}", request.id, request.by, when(Timestamp::now())));
+        recovery::wait_for_guards(&runs, &request.id, events)?;
         let killed = runs.killed(&request.id)?;
         for other in &killed {
             events.note(format!("the run {other} was killed before it ended"));
         }
-        Ok(Some(Self { request, interrupt, runs, lock, goal: request.goal, killed, waited, has_checked_out: false }))
+        Ok(Some(Self { request, interrupt, runs, lock, goal: request.goal, killed, waited, changes_files: false }))
     }
 
     fn go(&mut self, events: &Events) -> Result<Done> {
@@ -238,7 +250,8 @@ impl<'a> Run<'a> {
         }
 
         let tips = repository.tips(&branch)?;
-        let wanted = if self.request.strict { self.request.pushed.clone() } else { tips.branch.clone() };
+        let is_strict = self.request.strict.is_some();
+        let wanted = if is_strict { self.request.pushed.clone() } else { tips.branch.clone() };
         let Some(commit) = wanted else {
             bail!(
                 "nothing was pushed to the branch {branch} yet: push to it with `git push SERVER HEAD:{branch}`, or deploy \
@@ -246,12 +259,14 @@ impl<'a> Run<'a> {
                 paths.name
             );
         };
-        if self.request.goal == Goal::Push && self.is_deployed(&commit)? {
+        if self.request.goal == Goal::Push && pipeline == Pipeline::Upgrade && self.is_deployed(&commit)? {
             events.note(format!("nothing to do: {branch} {} is already serving", short(&commit)));
             return Ok(Done::Unchanged);
         }
-        if self.request.strict && self.waited && self.was_overtaken()? {
-            bail!("another push was deployed while this one waited: fetch it, and push again");
+        // git does not accept the push if the branch has moved. It moves a moment after the run of the push has ended.
+        let has_moved = self.request.strict.as_ref().is_some_and(|old| *old != tips.branch.clone().unwrap_or_default());
+        if has_moved || is_strict && self.waited && self.was_overtaken()? {
+            bail!("another push was deployed in the meantime: fetch it, and push again");
         }
         self.lock.announce(&format!(
             "{pipeline} of {} to {branch} {}, begun by {} at {} (run {})",
@@ -262,17 +277,18 @@ impl<'a> Run<'a> {
             self.request.id
         ));
         repository.sync_from_now_on()?;
-        let crashed = match (self.has_power_failed()?, self.killed.as_slice()) {
+        let has_power_failed = self.has_power_failed()?;
+        let crashed = match (has_power_failed, self.killed.as_slice()) {
             (true, _) => Some("the server went down during or shortly after the previous run,"),
             (false, []) => None,
             (false, _) => Some("the previous run was killed"),
         };
-        if self.has_power_failed()? {
+        if has_power_failed {
             repository.remove_builds(events)?;
         }
         let leftovers = self.runs.folder(&self.request.id).join("leftovers.patch");
         repository.check_out(&tips, &commit, crashed, &leftovers, events)?;
-        self.has_checked_out = true;
+        self.changes_files = true;
         repository.remove_builds_from_the_future(events)?;
         self.note_recovery();
         if pipeline == Pipeline::Deploy {
@@ -282,6 +298,10 @@ impl<'a> Run<'a> {
         // Prepared while mix is asked about the project, and during the first steps.
         let preload = hooks::prepare(paths, pipeline);
         let result = self.run_pipeline(pipeline, &source, preload, events);
+        if result.is_err() {
+            // What comes now is not stopped.
+            self.interrupt.take();
+        }
         if let Err(error) = repository.revert_build_changes(&commit, events) {
             events.warn(format!("cannot revert the files that the build changed: {error:#}"));
         }
@@ -319,6 +339,7 @@ impl<'a> Run<'a> {
 
     fn unload(&mut self, repository: &Repository, events: &Events) -> Result<Done> {
         self.note_recovery();
+        self.changes_files = true;
         let source = repository.checked_out().unwrap_or_default();
         let paths = &self.request.paths;
         let preload = hooks::prepare(paths, Pipeline::Unload);
@@ -355,15 +376,18 @@ impl<'a> Run<'a> {
     /// Whether the server went down before the files that an earlier run checked out and built were on the disk.
     fn has_power_failed(&self) -> Result<bool> {
         let latest = self.runs.latest(LATEST_RUNS)?.into_iter().filter_map(|(_, run)| run.ok());
-        let mut unsynced = latest.take_while(|run| !run.synced);
-        Ok(unsynced.any(|run| run.boot.is_some() && run.boot != fault::boot_id()))
+        let others = latest.filter(|run| run.id != self.request.id);
+        let mut unsynced = others.take_while(|run| !run.synced);
+        // Other runs have not come to the checkout.
+        let has_files = |run: &Summary| run.state == State::Killed || has_commit(run);
+        Ok(unsynced.any(|run| has_files(&run) && run.boot.is_some() && run.boot != boot::id()))
     }
 
     /// Whether another run has deployed something since this one was begun.
     fn was_overtaken(&self) -> Result<bool> {
         let begun = self.runs.summary(&self.request.id)?.started_at;
         let latest = self.runs.latest(LATEST_RUNS)?.into_iter().filter_map(|(_, run)| run.ok());
-        let mut deployed = latest.filter(|run| run.state == State::Succeeded && run.commit.is_some());
+        let mut deployed = latest.filter(|run| run.state == State::Succeeded && has_commit(run));
         Ok(deployed.any(|run| run.finished_at.is_some_and(|end| end > begun)))
     }
 
@@ -375,23 +399,31 @@ impl<'a> Run<'a> {
         }
         let latest = self.runs.latest(LATEST_RUNS)?;
         let others = latest.into_iter().filter(|(id, _)| *id != self.request.id).filter_map(|(_, run)| run.ok());
-        // Runs that had nothing to do, and restarts, have no commit.
-        let has_commit = |other: &Summary| other.commit.as_ref().is_some_and(|commit| !commit.is_empty());
         let latest = others.filter(has_commit).max_by_key(|other| other.finished_at);
         Ok(latest.is_some_and(|latest| latest.state == State::Succeeded && latest.commit.as_deref() == Some(commit)))
     }
 }
 
-/// A run that was begun later than this one and deploys the latest commit: it waits, or has already begun to.
+/// A run that was begun later than this one and deploys the latest commit: it waits, is in progress, or has succeeded.
 fn newer_run(request: &Request, runs: &Runs) -> Result<Option<String>> {
-    if !request.goal.deploys() || request.strict {
+    if !request.goal.deploys() || request.strict.is_some() {
         return Ok(None);
     }
+    let is_complete = request.paths.is_deployment_complete();
+    let deploys = |run: &Summary| match run.pipeline.as_deref().unwrap_or(Goal::PUSH).parse() {
+        // It is refused if the project is deployed.
+        Ok(Goal::Pipeline(Pipeline::Deploy)) => !is_complete,
+        goal => goal.is_ok_and(Goal::deploys) && !run.strict,
+    };
     let latest = runs.latest(LATEST_RUNS)?.into_iter().filter_map(|(_, run)| run.ok());
-    let deploys = |run: &Summary| run.pipeline.as_deref().unwrap_or(Goal::PUSH).parse().is_ok_and(Goal::deploys);
-    let mut newer =
-        latest.filter(|run| run.id > request.id && deploys(run) && (!run.state.is_over() || run.commit.is_some()));
+    let does = |run: &Summary| !run.state.is_over() || run.state == State::Succeeded && has_commit(run);
+    let mut newer = latest.filter(|run| run.id > request.id && deploys(run) && does(run));
     Ok(newer.next().map(|run| run.id))
+}
+
+/// Whether a run knew what to deploy. Runs that had nothing to do, and restarts, have no commit.
+fn has_commit(run: &Summary) -> bool {
+    run.commit.as_ref().is_some_and(|commit| !commit.is_empty())
 }
 
 /// How many of the latest runs are read.
@@ -469,7 +501,7 @@ fn failure(request: &Request, goal: Goal, error: &anyhow::Error, interrupt: &Int
         error: error.chain().map(ToString::to_string).collect(),
         serving: Some(serving::look(&request.paths)),
         // What a strict push does not deploy is not in the branch.
-        again: (!request.strict).then(|| again(request, goal)),
+        again: request.strict.is_none().then(|| again(request, goal)),
         places: Vec::new(),
     }
 }

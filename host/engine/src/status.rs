@@ -84,13 +84,13 @@ pub enum Deployment {
     /// No run has tried it.
     Unknown,
     /// A run is in progress or waits.
-    UnderWay(String),
+    UnderWay,
     /// It serves.
     Serves,
     /// The run with this id has not deployed it, or it does not serve.
     Failed(String),
-    /// A newer commit was deployed instead, or serves now: the id of the run.
-    Superseded(String),
+    /// A newer commit was to be deployed instead, or serves now.
+    Superseded,
 }
 
 /// How the deployment of a commit, given by its full id, went.
@@ -103,15 +103,16 @@ pub fn deployment(paths: &ProjectPaths, commit: &str) -> Result<Deployment> {
     let Some(run) = runs.iter().find(|run| is_of(run, commit)) else {
         return Ok(if serving::serves_commit(paths, commit) { Deployment::Serves } else { Deployment::Unknown });
     };
-    let id = run.id.clone();
+    let newer_is_under_way = runs.iter().any(|other| other.id > run.id && !other.state.is_over());
     Ok(match run.state {
-        State::Running | State::Waiting => Deployment::UnderWay(id),
-        State::Superseded => Deployment::Superseded(id),
-        State::Failed | State::Cancelled | State::Killed => Deployment::Failed(id),
+        State::Running | State::Waiting => Deployment::UnderWay,
+        State::Superseded if newer_is_under_way => Deployment::UnderWay,
+        _ if serving::serves_commit(paths, commit) => Deployment::Serves,
+        State::Superseded => Deployment::Superseded,
+        State::Failed | State::Cancelled | State::Killed => Deployment::Failed(run.id.clone()),
         State::Succeeded | State::Unchanged => match serving::look(paths) {
-            Serving::Serving { .. } if serving::serves_commit(paths, commit) => Deployment::Serves,
-            Serving::Serving { .. } => Deployment::Superseded(id),
-            _ => Deployment::Failed(id),
+            Serving::Serving { .. } => Deployment::Superseded,
+            _ => Deployment::Failed(run.id.clone()),
         },
     })
 }

@@ -35,6 +35,12 @@ pub fn draft(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{}.gatling-new", path.file_name().unwrap_or_default().display()))
 }
 
+/// Removes the copies that an interrupted run has left beside system files.
+fn remove_drafts(facts: &Facts) -> Vec<Action> {
+    let drafts = facts.server.drafts.iter().map(|draft| draft.display().to_string());
+    drafts.map(|draft| Action::run(system_command(facts, "rm", ["-f", &draft]))).collect()
+}
+
 /// Puts a file, which is in the same folder, in the place of another: the other is replaced whole or not at all, because
 /// `ln -f` makes a link of another name and renames it.
 fn replace(facts: &Facts, new: &Path, path: &Path) -> [Command; 2] {

@@ -31,7 +31,7 @@ pub struct Status {
     pub hosts: Vec<String>,
     /// The latest commit of the deploy branch, if it was pushed.
     pub pushed: Option<String>,
-    /// The commit that serves, if it is known.
+    /// The commit of the release that runs, or of the current one if none runs, if it is known.
     pub deployed: Option<String>,
     /// The command that deploys the pushed commit, if it does not serve and no run is in progress.
     pub to_deploy: Option<String>,
@@ -176,6 +176,7 @@ mod tests {
             branch: Some("main".to_owned()),
             commit: Some("d87fa59d87fa59".to_owned()),
             pushed: None,
+            strict: false,
             pid: None,
             boot: None,
             by: "deploy\u{1b}[2J".to_owned(),

@@ -47,6 +47,9 @@ pub enum Event {
         /// The commit that the deploy branch had when the run was begun; none for an unload, a restart or a recovery.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pushed: Option<String>,
+        /// Whether exactly that commit is deployed, before the branch has it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        strict: bool,
         /// The id of the process that carries out the run.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pid: Option<u32>,
@@ -312,6 +315,23 @@ pub enum Change {
     OldReleases,
     /// The project itself, which is taken off the server.
     Project,
+}
+
+impl Change {
+    /// What is changed, for users.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Checkout => "the checkout",
+            Self::Service => "the init script",
+            Self::Database => "the database",
+            Self::Release => "the release",
+            Self::Site => "the site",
+            Self::Assets => "the assets",
+            Self::OldReleases => "the old releases",
+            Self::Project => "the project",
+        }
+    }
 }
 
 /// How a run ended.

@@ -26,16 +26,6 @@ pub fn point(name: impl FnOnce() -> String) -> io::Result<()> {
     injection::FAULT.as_ref().map_or(Ok(()), |fault| fault.pass(name))
 }
 
-/// The id that the kernel gave to the server's boot. In debug builds, `GATLING_BOOT` replaces it.
-#[must_use]
-pub fn boot_id() -> Option<String> {
-    #[cfg(debug_assertions)]
-    if let Ok(id) = std::env::var("GATLING_BOOT") {
-        return Some(id);
-    }
-    Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
-}
-
 #[cfg(debug_assertions)]
 mod injection {
     use std::fs::OpenOptions;

@@ -53,6 +53,7 @@ pub(crate) fn summary(dir: &Path, id: &str) -> io::Result<Summary> {
         branch: None,
         commit: Some(record.commit).filter(|commit| !commit.is_empty()),
         pushed: None,
+        strict: false,
         pid: None,
         boot: None,
         by: record.by,

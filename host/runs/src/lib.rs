@@ -3,6 +3,7 @@
 //! A run is its events. The process that carries out a run appends each of them to the run's journal, and everything
 //! that users see of the run comes from that journal.
 
+pub mod boot;
 pub mod event;
 pub mod fault;
 pub mod journal;

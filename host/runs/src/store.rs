@@ -16,7 +16,6 @@ use crate::legacy;
 use crate::reader::{JournalError, Reader};
 use crate::summary::{State, Summary};
 
-/// The folder of a project's runs, below its state dir.
 /// A change that a run has begun, and neither completed nor undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenChange {
@@ -28,6 +27,7 @@ pub struct OpenChange {
     pub undo: Vec<Command>,
 }
 
+/// The folder of a project's runs, below its state dir.
 const RUNS: &str = "runs";
 /// The name of a run's journal in its folder.
 const JOURNAL: &str = "journal.jsonl";
@@ -234,7 +234,7 @@ impl Runs {
 }
 
 /// How many of the latest runs are searched for killed ones.
-const RECENT_RUNS: usize = 20;
+const RECENT_RUNS: usize = 50;
 
 /// The format of the time in an id.
 const ID_TIME: &str = "%Y%m%d-%H%M%S-%3f";
@@ -268,6 +268,7 @@ mod tests {
             by: "deploy".to_owned(),
             gatling: "0.1.0".to_owned(),
             pushed: None,
+            strict: false,
             pid: None,
             boot: None,
         });

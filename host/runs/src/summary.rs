@@ -94,6 +94,8 @@ pub struct Summary {
     pub commit: Option<String>,
     /// The commit that the deploy branch had when the run was begun.
     pub pushed: Option<String>,
+    /// Whether exactly that commit is deployed, before the branch has it.
+    pub strict: bool,
     /// The id of the process that carries out the run, or did.
     pub pid: Option<u32>,
     /// The id that the kernel gave to the boot of the server during which the run was begun.
@@ -146,7 +148,9 @@ impl Summary {
     }
 
     fn begun(entry: Entry) -> Option<Self> {
-        let Event::Begun { run, project, pipeline, by, pushed, pid, boot, .. } = entry.event else { return None };
+        let Event::Begun { run, project, pipeline, by, pushed, strict, pid, boot, .. } = entry.event else {
+            return None;
+        };
         Some(Self {
             id: run,
             project,
@@ -158,6 +162,7 @@ impl Summary {
             branch: None,
             commit: None,
             pushed,
+            strict,
             pid,
             boot,
             by,
@@ -226,6 +231,7 @@ mod tests {
             by: "deploy".to_owned(),
             gatling: "0.1.0".to_owned(),
             pushed: None,
+            strict: false,
             pid: None,
             boot: None,
         }

@@ -216,9 +216,11 @@ show_log() {
   fi
 }
 
-# serve RELEASE: makes it the current release. The rename is atomic, so a current release always exists.
-serve() {
-  ln -sfn "$1" "$current.new" && mv -T "$current.new" "$current" && sync "$deploy_dir"
+# make_current RELEASE: makes it the current release. The rename is atomic, so a current release always exists.
+make_current() {
+  ln -sfn "$1" "$current.new" && mv -T "$current.new" "$current" && sync "$deploy_dir" && return
+  why="answers, but cannot become the current release: is the disk full? See: df -h $deploy_dir"
+  return 1
 }
 
 start() {
@@ -244,9 +246,12 @@ upgrade() {
   new=$deploy_dir/releases/$1
   case $1 in */* | .*) new=/nonexistent ;; esac
   [ -f "$new/service.env" ] || fail "there is no release $1. The releases in $deploy_dir/releases are: $(ls "$deploy_dir/releases" | tr '\n' ' ')"
-  # From here on, ignore signals: once the old release is stopped, this must run until one of the two serves.
-  trap : HUP INT TERM PIPE
   old=$(readlink "$current")
+  if [ "$old" = "releases/$1" ]; then
+    stop_release
+    start
+    return
+  fi
   # Without a current release, what runs was never proven: an interrupted first deployment has left it.
   [ -n "$old" ] || stop_release
   new_port=$(setting "$new" PORT)
@@ -255,9 +260,8 @@ upgrade() {
       fail "another program listens on port $new_port; nothing was changed. Stop it, or choose another port: gatling config set $project PORT=NUMBER"
   fi
   stop_release
-  if start_release "$new"; then
-    # Only a release that has answered is started at boot.
-    serve "releases/$1"
+  # Only a release that has answered is started at boot.
+  if start_release "$new" && make_current "releases/$1"; then
     say "$1 answers on port $port"
     return 0
   fi
@@ -285,6 +289,11 @@ start | stop | restart | force-reload | upgrade)
   ;;
 esac
 
+# Once a release is stopped, this must run until one serves: a signal must not end it.
+case $1 in
+restart | force-reload | upgrade) trap : HUP INT TERM PIPE ;;
+esac
+
 case $1 in
 start) start ;;
 stop) stop_release; say "stopped" ;;
@@ -303,7 +312,9 @@ ping)
   ;;
 status)
   if pid=$(running_pid); then
-    say "$(basename "$(realpath "$current")") runs, pid $pid, port $(setting "$(realpath "$current")" PORT)"
+    release=$(tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^GATLING_RELEASE=//p')
+    release=${release:-$(basename "$(realpath "$current")")}
+    say "$release runs, pid $pid, port $(setting "$deploy_dir/releases/$release" PORT)"
   else
     say "stopped"
     exit 3

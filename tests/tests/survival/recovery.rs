@@ -156,7 +156,7 @@ fn a_site_that_was_killed_in_the_middle_is_restored_by_the_next_run() {
     hello.commit("0.2.0").unwrap();
     let output = hello.deploy().unwrap();
 
-    assert!(output.says("was killed while it changed nginx's site"), "{output:?}");
+    assert!(output.says("was killed while it changed the site"), "{output:?}");
     assert_eq!(sandbox.get("/").unwrap(), answer("0.2.0"));
 }
 

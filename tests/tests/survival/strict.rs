@@ -76,10 +76,7 @@ fn a_push_that_waited_for_one_that_was_deployed_is_refused() {
 
     assert!(first.end().unwrap().status.success());
     let refused = second.end().unwrap();
-    assert!(
-        !refused.status.success() && refused.says("another push was deployed while this one waited"),
-        "{refused:?}"
-    );
+    assert!(!refused.status.success() && refused.says("another push was deployed in the meantime"), "{refused:?}");
     assert_eq!(sandbox.get("/").unwrap(), answer("0.1.0"));
     assert!(colleague.push().unwrap().status.success());
     assert_eq!(sandbox.get("/").unwrap(), answer("0.2.0"));

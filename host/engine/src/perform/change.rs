@@ -38,27 +38,13 @@ fn make(recorded: &RecordedChange, performer: Performer<'_>) -> Result<()> {
     if let Some(interrupt) = performer.interrupt {
         interrupt.take();
     }
-    let previous = previous(*change);
+    let previous = format!("the previous {}", change.name().trim_start_matches("the "));
     events.note(format!("restoring {previous}"));
     let undone = undo.iter().try_for_each(|command| performer.run(command));
     events.emit(Event::Undone { change: *change, ok: undone.is_ok() });
     match undone {
         Ok(()) => Err(error).context(format!("{previous} was restored")),
         Err(failed) => Err(error).context(format!("{previous} could not be restored: {failed:#}")),
-    }
-}
-
-/// The state before a change.
-fn previous(change: Change) -> &'static str {
-    match change {
-        Change::Checkout => "the previous checkout",
-        Change::Service => "the previous init script",
-        Change::Database => "the previous database",
-        Change::Release => "the previous release",
-        Change::Site => "the previous site",
-        Change::Assets => "the previous assets",
-        Change::OldReleases => "the old releases",
-        Change::Project => "the project",
     }
 }
 

@@ -148,6 +148,10 @@ impl<'a> Installer<'a> {
             self.events.changed(Change::Site);
             return Ok(());
         };
+        if let Some(interrupt) = self.interrupt {
+            // If the run was stopped, it ends once the site is restored.
+            interrupt.take();
+        }
         let restored = disable.into_iter().chain(restore).try_for_each(|command| run(command, self.events));
         self.events.emit(Event::Undone { change: Change::Site, ok: restored.is_ok() });
         // If nginx rejected the new site, it still uses the previous one; otherwise it must be reloaded again. The

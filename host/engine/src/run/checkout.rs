@@ -29,14 +29,7 @@ impl Repository {
         leftovers: &Path,
         events: &Events,
     ) -> Result<()> {
-        for name in [CHECKED_OUT, INCOMING] {
-            // A killed git leaves these files behind. Only the run that has the project's lock writes these refs.
-            _ = fs::remove_file(self.dir.join(".git").join(format!("{name}.lock")));
-        }
-        if crashed.is_some() {
-            // A killed git leaves this file behind, and git refuses to work while it exists.
-            _ = fs::remove_file(self.dir.join(".git").join("index.lock"));
-        }
+        self.remove_dead_locks();
         let mut checked_out = tips.checked_out.clone();
         if let Some(incoming) = &tips.incoming {
             // A run was killed during this checkout. The files are its own incomplete work: it would not have started
@@ -159,6 +152,28 @@ impl Repository {
             ));
         }
         Ok(())
+    }
+
+    /// Removes the locks that a killed git has left in the checkout, or in a dependency that mix was fetching: git refuses
+    /// to work while they exist. Only the run that has the project's lock works there.
+    fn remove_dead_locks(&self) {
+        let git = self.dir.join(".git");
+        for name in [CHECKED_OUT, INCOMING, "index"] {
+            // Usually there is none.
+            _ = fs::remove_file(git.join(format!("{name}.lock")));
+        }
+        let dependencies = fs::read_dir(self.dir.join("deps")).into_iter().flatten().flatten();
+        let mut folders: Vec<_> = dependencies.map(|dependency| dependency.path().join(".git")).collect();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                if is_folder && entry.file_name() != "objects" {
+                    folders.push(entry.path());
+                } else if entry.path().extension().is_some_and(|extension| extension == "lock") {
+                    _ = fs::remove_file(entry.path());
+                }
+            }
+        }
     }
 
     /// Removes everything that mix has built and fetched: after a power failure during a build, any of these files can be

@@ -166,8 +166,7 @@ impl<'a> Execution<'a> {
     }
 }
 
-/// Whether the new release has replaced the old one: it is the current release, and its name is new. The first release
-/// is the current one before it is started; the deployed marker says whether it was.
+/// Whether the new release has replaced the old one: it is the current release, and its name is new.
 fn has_traffic_moved(facts: &Facts) -> bool {
     facts.paths.is_deployed() && facts.paths.current_release() == Some(facts.release())
 }

@@ -105,7 +105,7 @@ impl Interrupt {
                 state.reason = Some(Reason::Cancelled { by: who() });
             } else {
                 events.warn(format!(
-                    "{} cancelled the run too late: what serves is being changed, so it is finished",
+                    "{} cancelled the run too late: what serves is being changed, so the run continues to its end",
                     who()
                 ));
             }

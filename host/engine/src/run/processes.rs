@@ -21,10 +21,10 @@ pub(super) fn kill_all(paths: &ProjectPaths) {
     kill_descendants(|pid| is_spared(paths, pid));
 }
 
-/// Whether a process is the app, or the init script while it works.
+/// Whether a process is an app, of this or another project, or the init script while it works.
 fn is_spared(paths: &ProjectPaths, pid: Pid) -> bool {
-    let app = format!("GATLING_DEPLOY_DIR={}", paths.deploy_dir().display());
-    has_open(pid.as_raw_pid().unsigned_abs(), &paths.service_lock()) || has_variable(pid, &app)
+    let is_app = any_variable(pid, |variable| variable.starts_with(b"GATLING_DEPLOY_DIR="));
+    is_app || has_open(pid.as_raw_pid().unsigned_abs(), &paths.service_lock())
 }
 
 /// The name of a run's scope, with systemd.
@@ -38,14 +38,14 @@ pub(super) fn kill_leftovers(paths: &ProjectPaths, run: &str) {
     let scope = format!("/{}.scope", scope(paths, run));
     let is_in_scope = |pid: Pid| {
         let groups = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_pid())).unwrap_or_default();
-        groups.lines().any(|line| line.ends_with(&scope)) && !is_spared(paths, pid)
+        groups.lines().any(|line| line.ends_with(&scope))
     };
+    let is_left = |pid: Pid| (has_variable(pid, &variable) || is_in_scope(pid)) && !is_spared(paths, pid);
     let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
-        let left: Vec<_> =
-            pids.filter(|pid| *pid != getpid() && (has_variable(*pid, &variable) || is_in_scope(*pid))).collect();
+        let left: Vec<_> = pids.filter(|pid| *pid != getpid() && is_left(*pid)).collect();
         if left.is_empty() {
             return;
         }
@@ -69,6 +69,10 @@ pub(super) fn has_open(pid: u32, file: &Path) -> bool {
 
 /// Whether a process was started with this variable in its environment.
 pub(super) fn has_variable(pid: Pid, variable: &str) -> bool {
+    any_variable(pid, |own| own == variable.as_bytes())
+}
+
+fn any_variable(pid: Pid, is_meant: impl Fn(&[u8]) -> bool) -> bool {
     let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_pid())).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|own| own == variable.as_bytes())
+    environment.split(|byte| *byte == 0).any(is_meant)
 }

@@ -7,10 +7,11 @@ use gatling_config::roots::ProjectPaths;
 use gatling_process::Command;
 use gatling_runs::lock::Lock;
 use gatling_runs::store::OpenChange;
-use gatling_runs::{Change, Event, Events, Runs, Serving};
+use gatling_runs::{Change, Event, Events, Runs, Serving, Summary};
 
-use super::lock_file;
 use super::processes::kill_leftovers;
+use super::{Goal, lock_file};
+use crate::facts::server::needs_sudo;
 use crate::perform::Performer;
 use crate::serving;
 
@@ -18,8 +19,31 @@ use crate::serving;
 #[must_use]
 pub fn is_needed(paths: &ProjectPaths) -> bool {
     let runs = Runs::below(&paths.state_dir());
-    let mut killed = runs.killed("").unwrap_or_default().into_iter();
-    killed.any(|run| !open_changes(&runs, &run).is_empty()) && matches!(Lock::try_take(&lock_file(paths)), Ok(Ok(_)))
+    let latest = runs.latest(GUARDED_RUNS).unwrap_or_default();
+    // If that could not undo it, the next push tries again.
+    let is_recovery = |run: &Summary| run.pipeline.as_deref() == Some(Goal::RECOVER) && run.state.is_over();
+    let tried = latest.into_iter().find(|(_, run)| run.as_ref().is_ok_and(is_recovery)).map(|(id, _)| id);
+    let killed = runs.killed("").unwrap_or_default();
+    let mut killed = killed.iter().filter(|run| tried.as_ref().is_none_or(|tried| *run > tried));
+    killed.any(|run| !open_changes(&runs, run).is_empty()) && matches!(Lock::try_take(&lock_file(paths)), Ok(Ok(_)))
+}
+
+/// How many of the latest runs may still have a guard.
+const GUARDED_RUNS: usize = 10;
+
+/// Waits until the guards of earlier runs have ended what these runs have left.
+///
+/// # Errors
+/// If the runs cannot be read.
+pub(super) fn wait_for_guards(runs: &Runs, own: &str, events: &Events) -> Result<()> {
+    for (id, run) in runs.latest(GUARDED_RUNS)? {
+        let lock = runs.guard_lock(&id);
+        // The guard of a run that waits has its lock too.
+        if id != own && run.is_ok_and(|run| run.state.is_over()) && lock.exists() {
+            Lock::wait(&lock, || events.debug(format!("waiting for processes of the run {id} to end")))?;
+        }
+    }
+    Ok(())
 }
 
 /// Completes or undoes what these runs were changing when they were killed. The caller holds the project's lock.
@@ -28,10 +52,6 @@ pub fn is_needed(paths: &ProjectPaths) -> bool {
 /// If it is not known whether something of them still runs.
 pub(super) fn recover(paths: &ProjectPaths, runs: &Runs, killed: &[String], events: &Events) -> Result<()> {
     for run in killed {
-        // The run's guard ends what the run has left.
-        _ = Lock::take(&runs.guard_lock(run), |_| {
-            events.note(format!("waiting for processes of the run {run} to end"))
-        });
         kill_leftovers(paths, run);
     }
     wait_for_service(paths, events)?;
@@ -39,6 +59,8 @@ pub(super) fn recover(paths: &ProjectPaths, runs: &Runs, killed: &[String], even
         for open in open_changes(runs, run) {
             let outcome = match open.change {
                 Change::Release => settle_release(paths, run, &open, events),
+                // The next run sees whether nginx uses the site.
+                _ if matches!(serving::look(paths), Serving::Serving { .. }) => Event::Changed { change: open.change },
                 _ => undo(run, &open, events),
             };
             // If it cannot be noted, the next run looks again.
@@ -72,6 +94,11 @@ fn settle_release(paths: &ProjectPaths, run: &str, open: &OpenChange, events: &E
             events.note(format!("the run {run} was killed while it switched to {}: {release} serves", open.to));
             if release == open.to { Event::Changed { change } } else { Event::Undone { change, ok: true } }
         }
+        // A restart of the current release.
+        _ if open.undo.is_empty() && paths.is_deployed() => {
+            let start = gatling_pipeline::service(paths, needs_sudo(paths), ["start"]);
+            undo(run, &OpenChange { undo: vec![start], ..open.clone() }, events)
+        }
         _ => undo(run, open, events),
     }
 }
@@ -82,7 +109,7 @@ fn undo(run: &str, open: &OpenChange, events: &Events) -> Event {
         // A first deployment, which the next push repeats.
         return Event::Undone { change: *change, ok: true };
     }
-    events.note(format!("the run {run} was killed while it changed {} to {to}: undoing this", name(*change)));
+    events.note(format!("the run {run} was killed while it changed {} to {to}: undoing this", change.name()));
     let result = run_all(undo, events);
     if let Err(error) = &result {
         events.warn(format!("this could not be undone: {error:#}"));
@@ -93,17 +120,4 @@ fn undo(run: &str, open: &OpenChange, events: &Events) -> Event {
 fn run_all(commands: &[Command], events: &Events) -> Result<()> {
     let performer = Performer::new(events);
     commands.iter().try_for_each(|command| performer.run(command)).context("a command failed")
-}
-
-fn name(change: Change) -> &'static str {
-    match change {
-        Change::Release => "the release",
-        Change::Site => "nginx's site",
-        Change::Checkout => "the checkout",
-        Change::Service => "the init script",
-        Change::Database => "the database",
-        Change::Assets => "the assets",
-        Change::OldReleases => "the old releases",
-        Change::Project => "the project",
-    }
 }

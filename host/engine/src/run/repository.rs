@@ -1,7 +1,7 @@
 //! The project's repository on the server, which users push to.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 
@@ -142,14 +142,6 @@ impl Repository {
         const KEY: &str = "core.fsync";
         let is_set = self.git(["config", KEY]).is_ok();
         if is_set { Ok(()) } else { self.git(["config", KEY, "all"]).map(drop) }
-    }
-
-    /// Syncs the file system with the files that are checked out and built.
-    ///
-    /// # Errors
-    /// If they cannot be written.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(fs::File::open(&self.dir)?)?)
     }
 
     /// The commits of `branch` and of the checkout.

@@ -65,7 +65,7 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
     command
         .args(["guard", paths.name.as_str(), "--run", &request.id, "--by", &request.by, "--goal", &request.goal.name()])
         .args(request.pushed.iter().flat_map(|commit| ["--pushed", commit]))
-        .args(request.strict.then_some("--strict"))
+        .args(request.strict.iter().flat_map(|old| ["--strict", old]))
         .envs(environment(paths, &operator))
         .current_dir("/")
         .stdin(Stdio::null())
@@ -208,7 +208,7 @@ fn death(request: &Request, status: ExitStatus, errors: &Path) -> Event {
         seconds: 0.0,
         error,
         serving: Some(serving::look(&request.paths)),
-        again: (!request.strict).then(|| super::again(request, request.goal)),
+        again: request.strict.is_none().then(|| super::again(request, request.goal)),
         places: Vec::new(),
     }
 }

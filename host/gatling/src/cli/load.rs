@@ -66,10 +66,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     repository.initialise(&branch)?;
     let gatling = std::env::current_exe().context("cannot find the gatling program itself")?;
     write_git_hook(&paths.git_hook(), &templates::post_update(&paths, &gatling)?)?;
-    if let Some(strict) = args.strict {
-        repository.set_strict(strict)?;
-    }
-    let strict = repository.is_strict();
+    let strict = args.strict.unwrap_or_else(|| repository.is_strict());
     let pre_receive = paths.pre_receive_hook();
     let own = fs::read_to_string(&pre_receive).ok();
     let is_ours = own.as_ref().is_none_or(|text| text.contains(&templates::marker(&paths.name)));
@@ -80,6 +77,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         ))
         .into());
     }
+    repository.set_strict(strict)?;
     if is_ours {
         write_git_hook(&pre_receive, &templates::pre_receive(&paths, &gatling, strict)?)?;
     }

@@ -62,18 +62,15 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         }
         return Ok(0);
     };
-    if repository.is_strict() && serving::serves_commit(&paths, &commit) {
-        // It was deployed before git accepted it.
-        return Ok(0);
-    }
-    if !is_pushed {
-        if !status::was_never_tried(&paths, &commit)? {
+    // What is pushed to a strict project was deployed before git accepted it.
+    if !is_pushed || repository.is_strict() {
+        if !status::was_never_tried(&paths, &commit)? || serving::serves_commit(&paths, &commit) {
             return Ok(0);
         }
         let commit = short(&commit);
         say(&format!("gatling: {branch} {commit} was pushed before, and no run has deployed it: deploying it now\n"))?;
     }
-    submit(args, paths, commit)
+    submit(args, paths, commit, None)
 }
 
 /// Names the refs that are not deployed.
@@ -102,20 +99,26 @@ fn before_update(args: &Args, paths: ProjectPaths, repository: &Repository, depl
     for line in io::stdin().lock().split(b'\n') {
         let line = line.context("cannot read which refs were pushed")?;
         let mut words = line.splitn(3, |byte| *byte == b' ');
-        let (_old, new, name) = (words.next(), words.next(), words.next());
-        if let Some(new) = new.filter(|_| name == Some(deploy_ref.as_bytes())) {
-            pushed = Some(String::from_utf8_lossy(new).into_owned());
+        let (old, new, name) = (words.next(), words.next(), words.next());
+        if let (Some(old), Some(new)) = (old, new.filter(|_| name == Some(deploy_ref.as_bytes()))) {
+            pushed = Some((commit_of(old), commit_of(new)));
         }
     }
-    // A deleted branch has the id 0.
-    let Some(commit) = pushed.filter(|commit| commit.bytes().any(|byte| byte != b'0')) else { return Ok(0) };
+    // The branch may be deleted.
+    let Some((old, Some(commit))) = pushed else { return Ok(0) };
     if let Some(quarantine) = &args.quarantine {
         repository.adopt(&commit, quarantine).context("cannot copy the pushed commit into the repository")?;
     }
-    submit(args, paths, commit)
+    submit(args, paths, commit, Some(old.unwrap_or_default()))
 }
 
-fn submit(args: &Args, paths: ProjectPaths, commit: String) -> Result<u8> {
-    let request = Request { pushed: Some(commit), strict: args.strict, ..Request::new(paths, Goal::Push, caller()) };
+/// A commit that git names, unless it is the id 0, which stands for none.
+fn commit_of(id: &[u8]) -> Option<String> {
+    let id = String::from_utf8_lossy(id).into_owned();
+    id.bytes().any(|byte| byte != b'0').then_some(id)
+}
+
+fn submit(args: &Args, paths: ProjectPaths, commit: String, strict: Option<String>) -> Result<u8> {
+    let request = Request { pushed: Some(commit), strict, ..Request::new(paths, Goal::Push, caller()) };
     worker::submit(&request, &mut *args.show.on_stdout())
 }

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use super::{FAILED, SUPERSEDED, caller, loaded, print_json_line, say};
 
 /// How often to check whether the deployment of a commit has ended.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How long after a push its run may take to begin.
 const RUN_BEGINS: Duration = Duration::from_secs(10);
 
@@ -58,7 +58,10 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let mut all_healthy = true;
     for paths in &projects {
         if recovery::is_needed(paths) {
-            recover(paths)?;
+            // What serves can be told all the same.
+            if let Err(error) = recover(paths) {
+                say_aside(&format!("{error:#}"));
+            }
         }
         let status = status::look(paths)?;
         all_healthy &= status.healthy;
@@ -77,14 +80,14 @@ fn wait(paths: &ProjectPaths, commit: &str) -> Result<u8> {
     let begun = Instant::now();
     loop {
         let (code, said) = match status::deployment(paths, &commit)? {
-            Deployment::UnderWay(_) => (None, String::new()),
+            Deployment::UnderWay => (None, String::new()),
             Deployment::Unknown if begun.elapsed() < RUN_BEGINS => (None, String::new()),
             Deployment::Unknown => (Some(FAILED), "no run has tried to deploy it".to_owned()),
             Deployment::Serves => (Some(0), "it serves".to_owned()),
             Deployment::Failed(run) => {
                 (Some(FAILED), format!("it does not serve: see `gatling log {} {run}`", paths.name))
             }
-            Deployment::Superseded(_) => (Some(SUPERSEDED), "a newer commit was deployed instead".to_owned()),
+            Deployment::Superseded => (Some(SUPERSEDED), "a newer commit was pushed or deployed instead".to_owned()),
         };
         if let Some(code) = code {
             eprintln!("gatling: {} {}: {said}", paths.name, short(&commit));

@@ -29,9 +29,9 @@ pub(super) struct Args {
     /// The commit that the deploy branch has, or will have with --strict
     #[arg(long)]
     pushed: Option<String>,
-    /// Deploy exactly that commit
+    /// Deploy exactly that commit: the deploy branch has this one, or none if this is empty
     #[arg(long)]
-    strict: bool,
+    strict: Option<String>,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
@@ -41,7 +41,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         goal: args.goal,
         by: args.by.clone(),
         pushed: args.pushed.clone(),
-        strict: args.strict,
+        strict: args.strict.clone(),
     };
     let runs = Runs::below(&request.paths.state_dir());
     let operator = OperatorSettings::read(&request.paths.roots.config)?;

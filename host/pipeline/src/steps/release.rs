@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{assets, system_command};
+use super::assets;
 use crate::action::Action;
 use crate::facts::Facts;
 use crate::facts::mix::{Listening, RuntimeConfig};
@@ -35,8 +35,7 @@ pub(crate) fn make_upgrade_dir(facts: &Facts) -> Result<Vec<Action>> {
     let incomplete = facts.server.incomplete_releases.iter().filter(|folder| **folder != facts.upgrade_dir);
     // Failed runs left these folders; the current release is in none of them.
     let mut actions: Vec<_> = incomplete.cloned().map(|path| Action::Clear { path }).collect();
-    let drafts = facts.server.drafts.iter().map(|draft| draft.display().to_string());
-    actions.extend(drafts.map(|draft| Action::run(system_command(facts, "rm", ["-f", &draft]))));
+    actions.extend(super::remove_drafts(facts));
     actions.extend(assets::make_folder(facts));
     actions.extend([
         Action::Clear { path: facts.upgrade_dir.clone() },

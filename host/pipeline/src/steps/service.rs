@@ -153,6 +153,7 @@ pub(crate) fn remove_init_script(facts: &Facts) -> Result<Vec<Action>> {
     }
     let mut actions: Vec<_> = uninstall(facts).into_iter().map(Action::Run).collect();
     actions.extend(logs::remove(facts));
+    actions.extend(super::remove_drafts(facts));
     Ok(vec![Action::change(Change::Service, "no init script", actions, Vec::new())])
 }
 

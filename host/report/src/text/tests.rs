@@ -19,6 +19,7 @@ fn begun() -> Event {
         by: "deploy".to_owned(),
         gatling: "0.1.0".to_owned(),
         pushed: None,
+        strict: false,
         pid: None,
         boot: None,
     }
@@ -172,6 +173,7 @@ fn text_from_outside_cannot_look_like_a_line_of_gatling() {
                 by: text(),
                 gatling: "0.1.0".to_owned(),
                 pushed: None,
+                strict: false,
                 pid: None,
                 boot: None,
             },
