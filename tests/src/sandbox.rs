@@ -226,6 +226,11 @@ impl Sandbox {
         Ok(project)
     }
 
+    /// A project that [`Sandbox::load`] has made before.
+    pub fn existing(&self, name: &str) -> Project<'_> {
+        Project::without_files(self, name)
+    }
+
     /// A project without files: the caller makes its folder, its files and its repository.
     pub fn empty_project(&self, name: &str) -> Project<'_> {
         Project::without_files(self, name)

@@ -161,6 +161,52 @@ fn a_site_that_was_killed_in_the_middle_is_restored_by_the_next_run() {
 }
 
 #[test]
+fn a_reboot_that_damaged_nothing_costs_no_build() {
+    let mut sandbox = Sandbox::new().unwrap();
+    sandbox.load("hello").unwrap().deploy().unwrap();
+    let journal = sandbox.run_folders("hello").pop().unwrap().join("journal.jsonl");
+    waiting::wait_for("the files to be on the disk", || {
+        fs::read_to_string(&journal).unwrap().contains("\"synced\"").then_some(())
+    })
+    .unwrap();
+    assert!(sandbox.run(&["restart", "hello"]).unwrap().status.success());
+    sandbox.add_variables([("GATLING_BOOT".into(), "another".into())]);
+
+    let hello = sandbox.existing("hello");
+    hello.set_version("0.2.0").unwrap();
+    hello.commit("0.2.0").unwrap();
+    let output = hello.deploy().unwrap();
+
+    assert!(!output.says("the server went down"), "{output:?}");
+    assert_eq!(sandbox.get("/").unwrap(), answer("0.2.0"));
+}
+
+#[test]
+fn after_a_power_failure_during_a_build_everything_is_compiled_again() {
+    let mut sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    let gate = hello.add_gate().unwrap();
+    hello.set_version("0.2.0").unwrap();
+    hello.commit("0.2.0").unwrap();
+    let push = hello.start_push(&["main"]).unwrap();
+    gate.wait().unwrap();
+    gate.open().unwrap();
+    pull_the_plug(&sandbox, push);
+    // What the disk has of a file that was written but not synced.
+    let beam = sandbox.home().join("hello/_build/prod/lib/hello/ebin/Elixir.Hello.beam");
+    fs::write(&beam, "").unwrap();
+    fs::write(sandbox.home().join("hello/lib/hello.ex"), "").unwrap();
+    sandbox.add_variables([("GATLING_BOOT".into(), "another".into())]);
+    assert!(script(&sandbox, &["start"]).status.success());
+
+    let upgrade = sandbox.run(&["upgrade", "hello"]).unwrap();
+
+    assert!(upgrade.says("the server went down during the last build"), "{upgrade:?}");
+    assert_eq!(sandbox.get("/").unwrap(), answer("0.2.0"));
+}
+
+#[test]
 fn a_pid_file_that_is_empty_or_missing_does_no_harm() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();

@@ -61,10 +61,6 @@ impl Trial<'_> {
         self.check_names(&all)?;
         self.check_ports()?;
 
-        if self.site.config.exists() {
-            // A run that was killed may have left its nginx running. An error means that it has not.
-            drop(Running { trial: self.site });
-        }
         let guard = Placed { trial: self.site };
         // `include` reads the file with the new text; the dump only has the text of the old one.
         self.place(&config::text(&all))?;

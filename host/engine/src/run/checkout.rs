@@ -318,6 +318,20 @@ mod tests {
     }
 
     #[test]
+    fn the_locks_of_a_killed_git_are_removed_from_the_checkout_and_from_dependencies() {
+        let (fixture, first, _) = fixture();
+        let dependency = fixture.repository.dir.join("deps/icons/.git");
+        fs::create_dir_all(dependency.join("refs/heads")).expect("folders");
+        fs::create_dir_all(dependency.join("objects")).expect("a folder");
+        let locks = ["shallow.lock", "refs/heads/main.lock"].map(|name| dependency.join(name));
+        for lock in locks.iter().chain([&fixture.repository.dir.join(".git/index.lock")]) {
+            fs::write(lock, "").expect("a file");
+        }
+        fixture.check_out(&first, false).expect("no lock is in the way");
+        assert!(locks.iter().all(|lock| !lock.exists()));
+    }
+
+    #[test]
     fn an_interrupted_checkout_is_completed() {
         let (fixture, first, second) = fixture();
         // Killed after it wrote the file, and before it updated the index.

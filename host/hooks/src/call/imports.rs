@@ -81,7 +81,7 @@ impl process::Host for State {
         let dir = options.cd.as_deref().map_or_else(|| self.build_dir.clone(), |cd| self.build_dir.join(cd));
         let mut command = Command::new(&name, args, &dir)
             .with_env(options.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        command.environment = Environment::only(["PATH", "HOME", "LANG", "GATLING_RUN"]);
+        command.environment = Environment::only(["PATH", "HOME", "LANG"]);
         let variables: Vec<_> = command.env.names().map(str::to_owned).collect();
         let mut suffix = if dir == self.build_dir { String::new() } else { format!("  (in {})", dir.display()) };
         if !variables.is_empty() {
