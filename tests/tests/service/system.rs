@@ -121,7 +121,7 @@ fn with_the_default_roots_the_app_is_a_service_of_the_system() {
 
     let told = machine.run_in(hello.dir(), "git", &["push", "server", "main"], 0);
 
-    for command in ["$ service hello start", "$ nginx -t", "$ nginx -s reload"] {
+    for command in ["$ service hello upgrade 0.1.0", "$ nginx -t", "$ nginx -s reload"] {
         assert!(told.lines().any(|line| line.trim() == command), "{command} is not in:\n{told}");
     }
     machine.wait_for_answer(200, &answer(VERSION));
@@ -185,7 +185,7 @@ fn a_user_without_roots_rights_deploys_with_sudo_and_owns_the_app() {
 
     let told = as_deploy("git push server main");
 
-    assert!(told.contains("$ sudo -n service hello start") && told.contains("$ sudo -n nginx -t"), "{told}");
+    assert!(told.contains("$ sudo -n service hello upgrade 0.1.0") && told.contains("$ sudo -n nginx -t"), "{told}");
     machine.wait_for_answer(200, &answer(VERSION));
     let pid = fs::read_to_string(machine.sandbox.home().join("deployments/hello/run/hello.pid")).unwrap();
     let owner = fs::metadata(format!("/proc/{}", pid.trim())).unwrap().uid();

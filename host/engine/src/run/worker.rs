@@ -145,12 +145,22 @@ fn command_in_scope(request: &Request, program: &Path) -> Command {
     if !Path::new("/run/systemd/system").is_dir() || !(user.is_root() || has_manager()) {
         return Command::new(program);
     }
-    let mut command = Command::new("systemd-run");
-    if !user.is_root() {
-        command.arg("--user").env("XDG_RUNTIME_DIR", &runtime_dir);
+    let in_scope = || {
+        let mut command = Command::new("systemd-run");
+        if !user.is_root() {
+            command.arg("--user").env("XDG_RUNTIME_DIR", &runtime_dir);
+        }
+        command.args(["--scope", "--collect", "--quiet"]);
+        command
+    };
+    // In a container, systemd can be there and not answer.
+    let mut trial = in_scope();
+    let trial = trial.args(["--", "true"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if !trial.status().is_ok_and(|status| status.success()) {
+        return Command::new(program);
     }
-    let unit = format!("--unit={}", scope(&request.paths, &request.id));
-    command.args(["--scope", "--collect", "--quiet", &unit, "--"]).arg(program);
+    let mut command = in_scope();
+    command.arg(format!("--unit={}", scope(&request.paths, &request.id))).arg("--").arg(program);
     command
 }
 

@@ -50,11 +50,10 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let note = runs.cancelled_by(&request.id);
     let who = move || fs::read_to_string(&note).unwrap_or_else(|_| "a signal".to_owned());
     let interrupt = Interrupt::watch(&request.paths, &events, who)?;
-    // The journal says what failed.
-    let outcome = carry_out(&request, &interrupt, &events);
     if let Err(error) = runs.prune(operator.runs.keep) {
-        // This does not change the outcome of the run.
+        // The run can succeed all the same.
         eprintln!("gatling: {error:#}");
     }
-    Ok(outcome.exit_code())
+    // The journal says what failed.
+    Ok(carry_out(&request, &interrupt, &events).exit_code())
 }
