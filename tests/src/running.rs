@@ -36,6 +36,11 @@ impl Running {
         String::from_utf8_lossy(&fs::read(&self.output).unwrap_or_default()).into_owned()
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Waits until it has written `text`.
     pub fn wait_for(&self, text: &str) -> Result<()> {
         waiting::wait_for(&format!("the output to contain {text:?}"), || self.said().contains(text).then_some(()))

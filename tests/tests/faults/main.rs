@@ -41,8 +41,7 @@ fn kinds(number: usize) -> Vec<&'static str> {
 /// Starts a run with a fault, and returns when that has happened. `stop` ends with a boot.
 fn fail_at(stage: &Stage, what: &str, number: usize, kind: &str) -> Result<()> {
     if kind == "stop" {
-        stage.stop_at(what, number)?;
-        return stage.boot();
+        return if stage.stop_at(what, number)? { stage.boot() } else { Ok(()) };
     }
     stage.start(what, &format!("{number}:{kind}:{}", stage.sandbox.root().display()))?.end()?;
     Ok(())

@@ -131,16 +131,21 @@ impl Stage {
         self.sandbox.start(command.env("GATLING_FAULT", fault))
     }
 
-    /// Starts a run, waits until it has come to a point, and kills everything.
-    pub(crate) fn stop_at(&self, what: &str, number: usize) -> Result<()> {
+    /// Starts a run, waits until it has come to a point, and kills everything. Returns false if the run ends before: what
+    /// programs print is not the same each time.
+    pub(crate) fn stop_at(&self, what: &str, number: usize) -> Result<bool> {
         let root = self.sandbox.root();
         let reached = root.join("reached");
         _ = fs::remove_file(&reached);
-        let run = self.start(what, &format!("{number}:stop:{}", root.display()))?;
-        waiting::wait_for("the point", || reached.exists().then_some(()))?;
+        let mut run = self.start(what, &format!("{number}:stop:{}", root.display()))?;
+        waiting::wait_for("the point", || (reached.exists() || run.has_ended().unwrap_or(true)).then_some(()))?;
+        if !reached.exists() {
+            run.end()?;
+            return Ok(false);
+        }
         self.pull_the_plug()?;
         run.end()?;
-        Ok(())
+        Ok(true)
     }
 
     /// Whether the latest run has synced the file system, at its end.
