@@ -32,8 +32,8 @@ pub(super) fn text(pipeline: Pipeline, hooks: &[Hook]) -> Result<String> {
 }
 
 impl World {
-    /// Reads the world of the project in `dir`, with the packages that it uses. Returns `None` if there is no folder
-    /// `wit`.
+    /// Reads the WIT world in the project's folder `wit`, and the packages it uses. Returns `None` if there is no such
+    /// folder.
     pub(super) fn read(dir: &Path) -> Result<Option<Self>> {
         let folder = dir.join(WIT_FOLDER);
         if !folder.is_dir() {

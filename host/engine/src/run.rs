@@ -4,14 +4,15 @@ mod checkout;
 mod execution;
 pub mod follow;
 pub mod guard;
+mod history;
 pub mod interrupt;
 mod processes;
 pub mod recovery;
 pub mod repository;
+mod request;
 pub mod worker;
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::thread;
 use std::time::Instant;
 use std::{fs, io};
@@ -26,98 +27,17 @@ use gatling_pipeline::{Pipeline, Source};
 use gatling_report::tables::when;
 use gatling_report::text::short;
 use gatling_runs::lock::Lock;
-use gatling_runs::{Event, Events, Outcome, Redactor, Runs, State, Summary, boot};
+use gatling_runs::{Event, Events, Outcome, Redactor, Runs, boot};
 use jiff::Timestamp;
 
 use crate::facts::gather;
 use crate::toolchain::explain;
 use crate::{hooks, restart, serving};
 use execution::Execution;
+use history::History;
 use interrupt::{Interrupt, Reason};
 use repository::Repository;
-
-/// What is asked of a run.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The project.
-    pub paths: ProjectPaths,
-    /// The run's id.
-    pub id: String,
-    /// What the run does.
-    pub goal: Goal,
-    /// Who asks.
-    pub by: String,
-    /// The commit that the deploy branch had when this was asked.
-    pub pushed: Option<String>,
-    /// For a strict push: the commit that the branch has. The pushed commit is deployed, and the branch gets it only if
-    /// this succeeds.
-    pub strict: Option<String>,
-}
-
-impl Request {
-    /// A request for a new run, of the commit that the deploy branch has when the run begins.
-    #[must_use]
-    pub fn new(paths: ProjectPaths, goal: Goal, by: String) -> Self {
-        let id = Runs::below(&paths.state_dir()).new_id();
-        Self { paths, id, goal, by, pushed: None, strict: None }
-    }
-}
-
-/// What a run does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
-    /// Deploy what was pushed: `deploy` the first time, `upgrade` after that.
-    Push,
-    /// This pipeline.
-    Pipeline(Pipeline),
-    /// Restart the app, with the variables that its `.env` has now.
-    Restart,
-    /// Complete or undo what runs that were killed were changing, and nothing else.
-    Recover,
-}
-
-impl Goal {
-    const PUSH: &str = "push";
-    const RESTART: &str = "restart";
-    /// The name of [`Goal::Recover`].
-    pub const RECOVER: &str = "recover";
-
-    /// Its name: that of the pipeline, `push`, `restart` or `recover`.
-    #[must_use]
-    pub fn name(self) -> String {
-        match self {
-            Self::Push => Self::PUSH.to_owned(),
-            Self::Pipeline(pipeline) => pipeline.to_string(),
-            Self::Restart => Self::RESTART.to_owned(),
-            Self::Recover => Self::RECOVER.to_owned(),
-        }
-    }
-
-    /// Whether it deploys the latest commit of the deploy branch.
-    #[must_use]
-    pub fn deploys(self) -> bool {
-        matches!(self, Self::Push | Self::Pipeline(Pipeline::Deploy | Pipeline::Upgrade))
-    }
-
-    /// Whether this is the pipeline.
-    #[must_use]
-    pub fn is(self, pipeline: Pipeline) -> bool {
-        self == Self::Pipeline(pipeline)
-    }
-}
-
-impl FromStr for Goal {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            Self::PUSH => Ok(Self::Push),
-            Self::RESTART => Ok(Self::Restart),
-            Self::RECOVER => Ok(Self::Recover),
-            name => name.parse().map(Self::Pipeline),
-        }
-    }
-}
+pub use request::{Goal, Request};
 
 /// Carries out a request, from the lock to the last event, and returns how it ended. The events say more.
 pub fn carry_out(request: &Request, interrupt: &Interrupt, events: &Events) -> Outcome {
@@ -215,7 +135,7 @@ impl<'a> Run<'a> {
         let mut lock = Lock::take_while(&lock_file(&request.paths), wait, || Ok(interrupt.check()?))?;
         if waited {
             events.emit(Event::Waited);
-            if let Some(newer) = newer_run(request, &runs)? {
+            if let Some(newer) = History::new(request, &runs).newer()? {
                 events.note(format!(
                     "the run {newer} was begun later and deploys the latest commit, so this one has nothing to do"
                 ));
@@ -259,13 +179,13 @@ impl<'a> Run<'a> {
                 paths.name
             );
         };
-        if self.request.goal == Goal::Push && pipeline == Pipeline::Upgrade && self.is_deployed(&commit)? {
+        if self.request.goal == Goal::Push && pipeline == Pipeline::Upgrade && self.history().is_deployed(&commit)? {
             events.note(format!("nothing to do: {branch} {} is already serving", short(&commit)));
             return Ok(Done::Unchanged);
         }
         // git does not accept the push if the branch has moved. It moves a moment after the run of the push has ended.
         let has_moved = self.request.strict.as_ref().is_some_and(|old| *old != tips.branch.clone().unwrap_or_default());
-        if has_moved || is_strict && self.waited && self.was_overtaken()? {
+        if has_moved || is_strict && self.waited && self.history().was_overtaken()? {
             bail!("another push was deployed in the meantime: fetch it, and push again");
         }
         self.lock.announce(&format!(
@@ -277,7 +197,7 @@ impl<'a> Run<'a> {
             self.request.id
         ));
         repository.sync_from_now_on()?;
-        let has_power_failed = self.has_power_failed()?;
+        let has_power_failed = self.history().has_power_failed()?;
         let crashed = match (has_power_failed, self.killed.as_slice()) {
             (true, _) => Some("the server went down during or shortly after the previous run,"),
             (false, []) => None,
@@ -308,12 +228,14 @@ impl<'a> Run<'a> {
         result
     }
 
+    fn history(&self) -> History<'_> {
+        History::new(self.request, &self.runs)
+    }
+
     /// The pipeline to run: the requested one, if the project's state allows it.
     fn decide(&self) -> Result<Pipeline> {
         let paths = &self.request.paths;
         match (self.goal, paths.is_deployment_complete()) {
-            (Goal::Push | Goal::Restart | Goal::Recover, true) => Ok(Pipeline::Upgrade),
-            (Goal::Push | Goal::Restart | Goal::Recover, false) => Ok(Pipeline::Deploy),
             (Goal::Pipeline(Pipeline::Deploy), true) => bail!(
                 "{0} is already deployed; the current release is {1}. To deploy the latest commit: gatling upgrade {0}",
                 paths.name,
@@ -326,6 +248,8 @@ impl<'a> Run<'a> {
                 bail!("{0} is not deployed yet; deploy it with `gatling deploy {0}`", paths.name)
             }
             (Goal::Pipeline(pipeline), _) => Ok(pipeline),
+            (_, true) => Ok(Pipeline::Upgrade),
+            (_, false) => Ok(Pipeline::Deploy),
         }
     }
 
@@ -372,62 +296,7 @@ impl<'a> Run<'a> {
             (_, domains) => domains.to_vec(),
         }))
     }
-
-    /// Whether the server went down before the files that an earlier run checked out and built were on the disk.
-    fn has_power_failed(&self) -> Result<bool> {
-        let latest = self.runs.latest(LATEST_RUNS)?.into_iter().filter_map(|(_, run)| run.ok());
-        let others = latest.filter(|run| run.id != self.request.id);
-        let mut unsynced = others.take_while(|run| !run.synced);
-        // Other runs have not come to the checkout.
-        let has_files = |run: &Summary| run.state == State::Killed || has_commit(run);
-        Ok(unsynced.any(|run| has_files(&run) && run.boot.is_some() && run.boot != boot::id()))
-    }
-
-    /// Whether another run has deployed something since this one was begun.
-    fn was_overtaken(&self) -> Result<bool> {
-        let begun = self.runs.summary(&self.request.id)?.started_at;
-        let latest = self.runs.latest(LATEST_RUNS)?.into_iter().filter_map(|(_, run)| run.ok());
-        let mut deployed = latest.filter(|run| run.state == State::Succeeded && has_commit(run));
-        Ok(deployed.any(|run| run.finished_at.is_some_and(|end| end > begun)))
-    }
-
-    /// Whether this commit serves, and the latest run that deployed anything has deployed it.
-    fn is_deployed(&self, commit: &str) -> Result<bool> {
-        // A run that was killed may have replaced the release since.
-        if !serving::serves_commit(&self.request.paths, commit) {
-            return Ok(false);
-        }
-        let latest = self.runs.latest(LATEST_RUNS)?;
-        let others = latest.into_iter().filter(|(id, _)| *id != self.request.id).filter_map(|(_, run)| run.ok());
-        let latest = others.filter(has_commit).max_by_key(|other| other.finished_at);
-        Ok(latest.is_some_and(|latest| latest.state == State::Succeeded && latest.commit.as_deref() == Some(commit)))
-    }
 }
-
-/// A run that was begun later than this one and deploys the latest commit: it waits, is in progress, or has succeeded.
-fn newer_run(request: &Request, runs: &Runs) -> Result<Option<String>> {
-    if !request.goal.deploys() || request.strict.is_some() {
-        return Ok(None);
-    }
-    let is_complete = request.paths.is_deployment_complete();
-    let deploys = |run: &Summary| match run.pipeline.as_deref().unwrap_or(Goal::PUSH).parse() {
-        // It is refused if the project is deployed.
-        Ok(Goal::Pipeline(Pipeline::Deploy)) => !is_complete,
-        goal => goal.is_ok_and(Goal::deploys) && !run.strict,
-    };
-    let latest = runs.latest(LATEST_RUNS)?.into_iter().filter_map(|(_, run)| run.ok());
-    let does = |run: &Summary| !run.state.is_over() || run.state == State::Succeeded && has_commit(run);
-    let mut newer = latest.filter(|run| run.id > request.id && deploys(run) && does(run));
-    Ok(newer.next().map(|run| run.id))
-}
-
-/// Whether a run knew what to deploy. Runs that had nothing to do, and restarts, have no commit.
-fn has_commit(run: &Summary) -> bool {
-    run.commit.as_ref().is_some_and(|commit| !commit.is_empty())
-}
-
-/// How many of the latest runs are read.
-const LATEST_RUNS: usize = 20;
 
 /// The file that a run of the project has locked.
 fn lock_file(paths: &ProjectPaths) -> PathBuf {

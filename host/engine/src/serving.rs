@@ -94,7 +94,7 @@ pub fn serves_commit(paths: &ProjectPaths, commit: &str) -> bool {
     matches!(look(paths), Serving::Serving { release } if settings(paths, &release).get("GATLING_COMMIT") == Some(commit))
 }
 
-/// The settings of a release that the init script reads; empty if there is no such release.
+/// The settings that the init script reads from a release's folder. Empty if there is no such release.
 #[must_use]
 pub fn settings(paths: &ProjectPaths, release: &str) -> Dotenv {
     Dotenv::read(&paths.releases_dir().join(release).join("service.env")).unwrap_or_default()

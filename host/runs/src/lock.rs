@@ -75,19 +75,8 @@ impl Lock {
     ///
     /// # Errors
     /// If the file cannot be created or locked.
-    pub fn take(path: &Path, mut waiting: impl FnMut(&str)) -> Result<Self> {
-        let file = open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                waiting(&owner(&file));
-                file.lock().with_context(|| format!("cannot wait for the lock {}", path.display()))?;
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("cannot take the lock {}", path.display()));
-            }
-        }
-        Ok(Self { file })
+    pub fn take(path: &Path, waiting: impl FnOnce(&str)) -> Result<Self> {
+        Self::take_while(path, waiting, || Ok(()))
     }
 
     /// Writes a description of the owner into the file, for runs that wait.

@@ -52,8 +52,8 @@ setting() { sed -n "s/^GATLING_$2='\([^']*\)'\$/\1/p" "$1/service.env"; }
 # has PID VARIABLE: whether the environment of the process contains VARIABLE.
 has() { grep -qszxF "$2" "/proc/$1/environ"; }
 
-# Prints the pid of the running release: the process that start_release has marked in its environment. A pid file
-# could be missing or outdated.
+# Prints the pid of the running release: that of the process that start_release has marked in its environment. A pid
+# file could be missing or outdated.
 running_pid() {
   for file in $(grep -lszxF "GATLING_DEPLOY_DIR=$deploy_dir" /proc/[0-9]*/environ); do
     running=${file#/proc/} running=${running%/environ}
@@ -268,7 +268,9 @@ upgrade() {
   show_log
   new_why=$why
   stop_release
-  [ -n "$old" ] && [ "$old" != "releases/$1" ] || fail "$1 $new_why; there is no older release to put back"
+  [ -n "$old" ] || fail "$1 $new_why; there is no older release to put back"
+  # The new one may have become the current one before something failed.
+  [ "$(readlink "$current")" = "$old" ] || make_current "$old"
   start_release "$deploy_dir/$old" keep || fail "$1 $new_why. $(basename "$old") was put back, but it $why"
   fail "$1 $new_why. $(basename "$old") was put back and answers on port $port"
 }

@@ -16,20 +16,20 @@ pub(super) fn check(proof: &ReleaseProof, events: &Events) -> Result<()> {
     let current = proof.paths.current_release().unwrap_or_default();
     if current != proof.release {
         bail!(
-            "the init script reports that it runs {}, but {} points to {current}",
+            "the init script says that {} is running, but {} points to {current}",
             proof.release,
             proof.paths.current_link().display()
         );
     }
     let Some(Running { pid, release }) = serving::running(&proof.paths) else {
         bail!(
-            "the init script reports that it runs {}, but there is no such process: see {}",
+            "the init script says that {} is running, but its process is gone: see {}",
             proof.release,
             proof.paths.app_log().display()
         );
     };
     if release != proof.release {
-        bail!("the init script reports that it runs {}, but the process {pid} runs {release}", proof.release);
+        bail!("the init script says that {} is running, but process {pid} runs {release}", proof.release);
     }
     let listens = serving::listens(pid).context("cannot determine where the app listens")?;
     if !listens.iter().any(|address| address.port() == proof.port) {

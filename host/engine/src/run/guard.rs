@@ -1,5 +1,5 @@
-//! The guard of a run: the parent of its worker. When the worker has ended, however it did, the guard kills what the run
-//! has left running. The next run waits until it has.
+//! The guard of a run: the parent of its worker. When the worker ends, for whatever reason, the guard kills what the run
+//! has left running. The next run waits for it.
 
 use std::os::unix::process::CommandExt as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -46,16 +46,23 @@ pub fn guard(paths: &ProjectPaths, run: &str, args: &[String]) -> Result<u8> {
     });
     let status = wait_for(worker).context("cannot wait for the worker")?;
     kill_all(paths);
-    let built = fs::read_dir(paths.build_dir().join("_build")).into_iter().flatten().flatten();
-    for folder in built.map(|env| env.path().join("rel")).chain([paths.deploy_dir()]) {
-        // What cannot be removed now is removed after the next run.
-        _ = remove_leftovers(&folder);
+    // A run that only waited must not touch the files of the one in progress.
+    if Runs::below(&paths.state_dir()).summary(run).is_ok_and(|run| run.release.is_some()) {
+        remove_discarded(paths);
     }
     if let Some(signal) = status.signal().and_then(Signal::from_named_raw) {
         _ = signal_hook::low_level::emulate_default_handler(signal.as_raw());
         _ = kill_process(rustix::process::getpid(), signal);
     }
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+/// Removes what the run has moved aside. What cannot be removed now is removed after the next run.
+fn remove_discarded(paths: &ProjectPaths) {
+    let built = fs::read_dir(paths.build_dir().join("_build")).into_iter().flatten().flatten();
+    for folder in built.map(|env| env.path().join("rel")).chain([paths.deploy_dir()]) {
+        _ = remove_leftovers(&folder);
+    }
 }
 
 /// Waits for the worker, and for orphans of the run, which are now children of this process.

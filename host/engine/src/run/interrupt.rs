@@ -141,8 +141,11 @@ impl Interrupt {
     /// # Errors
     /// If the run must end.
     pub(crate) fn switching(&self) -> Result<(), Reason> {
-        self.check()?;
-        self.state().phase = Phase::Switching;
+        let mut state = self.state();
+        if let Some(reason) = state.reason.clone().filter(|_| !state.known) {
+            return Err(reason);
+        }
+        state.phase = Phase::Switching;
         Ok(())
     }
 

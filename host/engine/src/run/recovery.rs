@@ -7,7 +7,7 @@ use gatling_config::roots::ProjectPaths;
 use gatling_process::Command;
 use gatling_runs::lock::Lock;
 use gatling_runs::store::OpenChange;
-use gatling_runs::{Change, Event, Events, Runs, Serving, Summary};
+use gatling_runs::{Change, Event, Events, Runs, Serving, State, Summary};
 
 use super::processes::kill_leftovers;
 use super::{Goal, lock_file};
@@ -21,7 +21,9 @@ pub fn is_needed(paths: &ProjectPaths) -> bool {
     let runs = Runs::below(&paths.state_dir());
     let latest = runs.latest(GUARDED_RUNS).unwrap_or_default();
     // If that could not undo it, the next push tries again.
-    let is_recovery = |run: &Summary| run.pipeline.as_deref() == Some(Goal::RECOVER) && run.state.is_over();
+    let is_recovery = |run: &Summary| {
+        run.pipeline.as_deref() == Some(Goal::RECOVER) && run.state.is_over() && run.state != State::Killed
+    };
     let tried = latest.into_iter().find(|(_, run)| run.as_ref().is_ok_and(is_recovery)).map(|(id, _)| id);
     let killed = runs.killed("").unwrap_or_default();
     let mut killed = killed.iter().filter(|run| tried.as_ref().is_none_or(|tried| *run > tried));

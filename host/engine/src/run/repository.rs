@@ -95,7 +95,7 @@ impl Repository {
     /// The full id of a commit, from a part of it or the name of a branch or tag.
     ///
     /// # Errors
-    /// If there is no such commit, or several.
+    /// If no commit matches, or more than one does.
     pub fn resolve(&self, commit: &str) -> Result<String> {
         let wanted = format!("{commit}^{{commit}}");
         self.git(["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted])

@@ -15,9 +15,9 @@ use super::{UsageError, print_json_line, say};
 
 /// Create a repository on this server to push a project to
 ///
-/// Creates the repository PROJECT in GATLING_HOME with a git hook (post-update) that deploys what is
-/// pushed, and the folder deployments/PROJECT for the app. If the project is already loaded, it
-/// updates the git hook, and changes the deploy branch if you give one.
+/// Creates the repository PROJECT in GATLING_HOME with git hooks that deploy what is pushed, and the
+/// folder deployments/PROJECT for the app. If the project is already loaded, it updates the git
+/// hooks, and changes the deploy branch if you give one.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project's name: the :app in its mix.exs
@@ -107,7 +107,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
          git push server {branch}\n",
         project = args.project,
         strictly = if strict { " (the push is refused if the deployment fails)" } else { "" },
-        again = if was_loaded { " again; its git hook was updated" } else { "" },
+        again = if was_loaded { " again; its git hooks were updated" } else { "" },
         build = build_dir.display(),
         deploy = deploy_dir.display(),
     ))?;

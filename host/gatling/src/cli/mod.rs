@@ -39,8 +39,6 @@ use serde::Serialize;
 
 /// It ran and failed, or a check found problems.
 const FAILED: u8 = 1;
-/// A newer run deploys the latest commit, or has.
-const SUPERSEDED: u8 = 3;
 /// A usage error.
 const USAGE_ERROR: u8 = 2;
 

@@ -12,10 +12,10 @@ use gatling_engine::run::{Goal, Request, recovery, worker};
 use gatling_engine::status::{self, Deployment};
 use gatling_report::tables;
 use gatling_report::text::short;
-use gatling_runs::{Entry, Event, JournalError, Level};
+use gatling_runs::{Entry, Event, JournalError, Level, Outcome};
 use jiff::Timestamp;
 
-use super::{FAILED, SUPERSEDED, caller, loaded, print_json_line, say};
+use super::{FAILED, caller, loaded, print_json_line, say};
 
 /// How often to check whether the deployment of a commit has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -87,7 +87,7 @@ fn wait(paths: &ProjectPaths, commit: &str) -> Result<u8> {
             Deployment::Failed(run) => {
                 (Some(FAILED), format!("it does not serve: see `gatling log {} {run}`", paths.name))
             }
-            Deployment::Superseded => (Some(SUPERSEDED), "a newer commit was pushed or deployed instead".to_owned()),
+            Deployment::Superseded => (Some(Outcome::Superseded.exit_code()), "a newer commit was pushed or deployed instead".to_owned()),
         };
         if let Some(code) = code {
             eprintln!("gatling: {} {}: {said}", paths.name, short(&commit));
