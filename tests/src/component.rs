@@ -27,6 +27,17 @@ pub fn component_around(module: &str, world: &str, packages: &[&str]) -> Vec<u8>
     encoded(wat::parse_str(module).unwrap(), &resolve, world)
 }
 
+/// A component with this hook, which never returns.
+pub fn endless(hook: &str) -> Vec<u8> {
+    let module = format!(
+        r#"(module
+      (memory (export "memory") 1)
+      (func (export "{hook}") (param i32) (loop (br 0)))
+      (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))"#
+    );
+    component_around(&module, &format!("{USE} export {hook}: func(env: env);"), &[&contract()])
+}
+
 fn resolved(world: &str, packages: &[&str]) -> (Resolve, WorldId) {
     let mut resolve = Resolve::default();
     for package in packages {

@@ -159,6 +159,15 @@ impl<'s> Project<'s> {
         Ok(gate)
     }
 
+    /// Commits a build that waits at a gate and pushes it. Returns when the build has reached the gate.
+    pub fn push_to_gate(&self) -> Result<(Running, Gate)> {
+        let gate = self.add_gate()?;
+        self.commit("A build that waits")?;
+        let push = self.start_push(&["main"])?;
+        gate.wait()?;
+        Ok((push, gate))
+    }
+
     /// The commit that is checked out.
     pub fn head(&self) -> Result<String> {
         Ok(self.git(&["rev-parse", "HEAD"])?.stdout.trim_end().to_owned())

@@ -132,10 +132,7 @@ fn compiling_runs_beside_the_first_steps_and_is_only_reported_when_a_step_waits_
 fn hooks_pushed_during_a_run_are_compiled_while_they_wait() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
-    let gate = hello.add_gate().unwrap();
-    hello.commit("A build that waits").unwrap();
-    let first = hello.start_push(&["main"]).unwrap();
-    gate.wait().unwrap();
+    let (first, gate) = hello.push_to_gate().unwrap();
 
     hello.set_version("0.2.0").unwrap();
     hello.copy_hooks(&places::guest("hello-hooks").unwrap(), "upgrade.wasm").unwrap();

@@ -228,12 +228,8 @@ fn files_that_a_build_changed_do_not_block_a_colleagues_push() {
 fn pushes_wait_for_the_current_run_and_then_only_the_newest_commit_is_deployed() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
-    let gate = hello.add_gate().unwrap();
-    hello.commit("A build that waits").unwrap();
+    let (first, gate) = hello.push_to_gate().unwrap();
     let colleague = hello.clone_as("colleague").unwrap();
-
-    let first = hello.start_push(&["main"]).unwrap();
-    gate.wait().unwrap();
     let mut waiting = Vec::new();
     for version in ["0.2.0", "0.3.0", "0.4.0"] {
         colleague.set_version(version).unwrap();

@@ -13,6 +13,8 @@ use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::OperatorSettings;
 use gatling_nginx::{config, servers};
+use gatling_process::{Environ, descendants};
+use rustix::process::Pid;
 
 /// The process of an app, and the release that it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,40 +32,17 @@ pub fn running(paths: &ProjectPaths) -> Option<Running> {
     let marker = format!("GATLING_DEPLOY_DIR={}", paths.deploy_dir().display());
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let mut apps =
-        pids.filter_map(|pid| Environment::of(pid).filter(|own| own.contains(&marker)).map(|own| (pid, own)));
-    let is_main = |(pid, environment): &(u32, Environment)| environment.get("GATLING_PID") == Some(&pid.to_string());
+    let mut apps = pids.filter_map(|pid| Environ::of(pid).filter(|own| own.contains(&marker)).map(|own| (pid, own)));
+    let is_main = |(pid, environment): &(u32, Environ)| environment.get("GATLING_PID") == Some(&pid.to_string());
     let (pid, environment) = apps.find(is_main).or_else(|| {
         // Older versions of Gatling started releases without GATLING_PID.
         let pid = fs::read_to_string(paths.pid_file()).ok()?.trim().parse().ok()?;
-        Environment::of(pid).filter(|own| own.contains(&marker)).map(|own| (pid, own))
+        Environ::of(pid).filter(|own| own.contains(&marker)).map(|own| (pid, own))
     })?;
     // The release's own script sets RELEASE_ROOT, to DEPLOY_DIR/releases/RELEASE/PROJECT.
     let by_root = || Path::new(environment.get("RELEASE_ROOT")?).parent()?.file_name()?.to_str();
     let release = environment.get("GATLING_RELEASE").or_else(by_root).map(str::to_owned);
     Some(Running { pid, release: release.or_else(|| paths.current_release())? })
-}
-
-/// The environment variables with which a process was started.
-struct Environment(String);
-
-impl Environment {
-    /// None if the process has ended or belongs to another user.
-    fn of(pid: u32) -> Option<Self> {
-        Some(Self(String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/environ")).ok()?).into_owned()))
-    }
-
-    fn variables(&self) -> impl Iterator<Item = &str> {
-        self.0.split('\0')
-    }
-
-    fn contains(&self, variable: &str) -> bool {
-        self.variables().any(|own| own == variable)
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.variables().find_map(|own| own.strip_prefix(name)?.strip_prefix('='))
-    }
 }
 
 /// What serves now.
@@ -137,8 +116,10 @@ pub fn unserved(paths: &ProjectPaths) -> Result<Option<Visit>> {
 /// If the kernel's tables cannot be read.
 pub fn listens(pid: u32) -> io::Result<Vec<SocketAddr>> {
     let mut inodes = HashSet::new();
-    for pid in with_descendants(pid) {
-        inodes.extend(sockets(pid));
+    inodes.extend(sockets(pid));
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    for (descendant, _) in process.map(descendants).unwrap_or_default() {
+        inodes.extend(sockets(descendant.as_raw_pid().unsigned_abs()));
     }
     let mut addresses = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
@@ -154,21 +135,6 @@ pub fn listens(pid: u32) -> io::Result<Vec<SocketAddr>> {
     addresses.sort_unstable();
     addresses.dedup();
     Ok(addresses)
-}
-
-/// A process and its descendants.
-fn with_descendants(pid: u32) -> Vec<u32> {
-    let mut found = vec![pid];
-    let mut next = 0;
-    while let Some(parent) = found.get(next) {
-        let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
-        let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-        let children: Vec<u32> =
-            lists.flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<_>>()).collect();
-        found.extend(children);
-        next += 1;
-    }
-    found
 }
 
 /// The inodes of the sockets that a process has open.

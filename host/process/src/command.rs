@@ -17,7 +17,7 @@ use crate::{Variables, shell};
 use lines::LineReader;
 pub use lines::Lines;
 pub use started::{LastLines, Started};
-pub use tree::{adopt_orphans, kill_descendants, kill_tree};
+pub use tree::{adopt_orphans, descendants, kill_descendants, kill_tree};
 
 /// A command: a program with its arguments, folder and variables.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -32,11 +32,7 @@ fn an_upgrade_survives_a_power_failure_that_loses_what_was_not_synced() {
         }
         stage.wait_for(&[&old, &new]).context("after the boot")?;
         check_status(&stage).context("the status")?;
-        let next = stage.next_version()?;
-        stage.hello().deploy().context("the next push")?;
-        stage.wait_for(&[&next]).context("after the next push")?;
-        check_status(&stage).context("the status after the next push")?;
-        stage.expect_tidy()
+        check_next_push(&mut stage)
     });
 
     report("upgrade with lost writes", &points, &failures);

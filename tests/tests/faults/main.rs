@@ -60,6 +60,15 @@ fn check_status(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+/// The next push deploys, and leaves nothing behind.
+fn check_next_push(stage: &mut Stage) -> Result<()> {
+    let next = stage.next_version()?;
+    stage.hello().deploy().context("the next push")?;
+    stage.wait_for(&[&next]).context("after the next push")?;
+    check_status(stage).context("the status after the next push")?;
+    stage.expect_tidy()
+}
+
 /// Prints how many points there are, and fails with all that went wrong.
 fn report(pipeline: &str, points: &[String], failures: &[String]) {
     println!("{pipeline}: {} points", points.len());
@@ -85,11 +94,10 @@ fn at_every_point(points: &[String], mut attempt: impl FnMut(usize, &str) -> Res
 #[test]
 fn an_upgrade_survives_a_fault_at_every_point() {
     let mut stage = Stage::new().unwrap();
-    let mut serving = stage.next_version().unwrap();
+    stage.next_version().unwrap();
     stage.hello().deploy().unwrap();
-    let mut next = stage.next_version().unwrap();
+    stage.next_version().unwrap();
     let points = points(&stage, "push").unwrap();
-    std::mem::swap(&mut serving, &mut next);
 
     let failures = at_every_point(&points, |number, kind| {
         let old = stage.served().unwrap_or_default();
@@ -97,11 +105,7 @@ fn an_upgrade_survives_a_fault_at_every_point() {
         fail_at(&stage, "push", number, kind)?;
         stage.wait_for(&[&old, &new]).context("after the fault")?;
         check_status(&stage).context("the status")?;
-        let next = stage.next_version()?;
-        stage.hello().deploy().context("the next push")?;
-        stage.wait_for(&[&next]).context("after the next push")?;
-        check_status(&stage).context("the status after the next push")?;
-        stage.expect_tidy()
+        check_next_push(&mut stage)
     });
 
     report("upgrade", &points, &failures);
@@ -120,13 +124,9 @@ fn a_first_deployment_survives_a_fault_at_every_point() {
         fail_at(&stage, "push", number, kind)?;
         // Nothing served before, so nothing must serve; but what serves is what the server boots with.
         if stage.served().is_some() {
-            stage.gatling(&["status", "hello"])?;
+            check_status(&stage).context("the status")?;
         }
-        let next = stage.next_version()?;
-        stage.hello().deploy().context("the next push")?;
-        stage.wait_for(&[&next]).context("after the next push")?;
-        check_status(&stage).context("the status after the next push")?;
-        stage.expect_tidy()
+        check_next_push(&mut stage)
     });
 
     report("deploy", &points, &failures);
@@ -179,10 +179,7 @@ fn a_restart_survives_a_fault_at_every_point() {
         check_status(&stage).context("the status")?;
         stage.gatling(&["restart", "hello"]).context("the next restart")?;
         check_status(&stage).context("the status after the next restart")?;
-        let next = stage.next_version()?;
-        stage.hello().deploy().context("the next push")?;
-        stage.wait_for(&[&next]).context("after the next push")?;
-        stage.expect_tidy()
+        check_next_push(&mut stage)
     });
 
     report("restart", &points, &failures);

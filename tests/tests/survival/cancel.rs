@@ -1,11 +1,9 @@
 //! Runs that are cancelled, or take too long.
 
-use std::fs;
-
-use gatling_tests::{Sandbox, places, processes, waiting};
+use gatling_tests::{Sandbox, places, processes};
 use rustix::process::{Signal, kill_process};
 
-use super::{answer, endless, outcomes, wait_for_version};
+use super::{answer, outcomes, push_endless, wait_for_version};
 
 #[test]
 fn a_cancelled_build_ends_with_everything_it_has_started_and_the_old_version_serves() {
@@ -13,10 +11,7 @@ fn a_cancelled_build_ends_with_everything_it_has_started_and_the_old_version_ser
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();
     hello.set_version("0.2.0").unwrap();
-    let gate = hello.add_gate().unwrap();
-    hello.commit("A build that waits").unwrap();
-    let push = hello.start_push(&["main"]).unwrap();
-    gate.wait().unwrap();
+    let (push, gate) = hello.push_to_gate().unwrap();
 
     let cancel = sandbox.run(&["cancel", "hello"]).unwrap();
 
@@ -44,10 +39,7 @@ fn on_failure_is_called_when_a_run_is_cancelled_and_knows_it() {
     hello.deploy().unwrap();
     hello.copy_hooks(&places::guest("grieving").unwrap(), "upgrade.wasm").unwrap();
     hello.set_version("0.2.0-cancelled").unwrap();
-    let gate = hello.add_gate().unwrap();
-    hello.commit("A build that waits").unwrap();
-    let push = hello.start_push(&["main"]).unwrap();
-    gate.wait().unwrap();
+    let (push, _gate) = hello.push_to_gate().unwrap();
 
     sandbox.run(&["cancel", "hello"]).unwrap();
 
@@ -62,15 +54,7 @@ fn sigterm_to_the_worker_cancels_a_run_and_a_hook_that_only_computes() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();
-    fs::write(hello.dir().join("upgrade.wasm"), endless("before-mix-release")).unwrap();
-    hello.commit("A hook that never returns").unwrap();
-    let push = hello.start_push(&["main"]).unwrap();
-    push.wait_for("before_mix_release").unwrap();
-    waiting::wait_for("the hook", || {
-        let events = sandbox.events("hello").ok()?;
-        events.iter().any(|event| event["event"] == "hook_begun").then_some(())
-    })
-    .unwrap();
+    let push = push_endless(&sandbox, &hello, "upgrade", "before-mix-release");
 
     kill_process(sandbox.worker().expect("a run is in progress"), Signal::TERM).unwrap();
 
@@ -127,10 +111,7 @@ fn a_run_that_waits_can_be_cancelled_and_without_a_run_cancel_says_so() {
     let nothing = sandbox.run(&["cancel", "hello"]).unwrap();
     assert_eq!(nothing.status.code(), Some(1));
     assert!(nothing.says("has no runs yet") || nothing.says("no run of hello is in progress"), "{nothing:?}");
-    let gate = hello.add_gate().unwrap();
-    hello.commit("A build that waits").unwrap();
-    let first = hello.start_push(&["main"]).unwrap();
-    gate.wait().unwrap();
+    let (first, gate) = hello.push_to_gate().unwrap();
     hello.set_version("0.2.0").unwrap();
     hello.commit("0.2.0").unwrap();
     let second = hello.start_push(&["main"]).unwrap();

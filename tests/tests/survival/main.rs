@@ -2,25 +2,15 @@
 
 mod cancel;
 mod clock;
+mod killed;
 mod leftovers;
 mod recovery;
 mod strict;
 mod told;
 mod waiting_runs;
 
-use gatling_tests::component::{USE, component_around, contract};
-use gatling_tests::{Project, Sandbox, waiting};
-
-/// A component with this hook, which never returns.
-fn endless(hook: &str) -> Vec<u8> {
-    let module = format!(
-        r#"(module
-      (memory (export "memory") 1)
-      (func (export "{hook}") (param i32) (loop (br 0)))
-      (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))"#
-    );
-    component_around(&module, &format!("{USE} export {hook}: func(env: env);"), &[&contract()])
-}
+use gatling_tests::component::endless;
+use gatling_tests::{Project, Running, Sandbox, waiting};
 
 /// The answer that visitors get from this version.
 fn answer(version: &str) -> (u16, String) {
@@ -53,4 +43,17 @@ fn start_in_build(hello: &Project<'_>, command: &str) {
         format!("({command}) >/dev/null 2>&1 &")
     );
     hello.replace("mix.exs", "\nend\n", &function).unwrap();
+}
+
+/// Pushes a hooks file with a hook that never returns, and waits until it is called.
+fn push_endless(sandbox: &Sandbox, hello: &Project<'_>, pipeline: &str, hook: &str) -> Running {
+    std::fs::write(hello.dir().join(format!("{pipeline}.wasm")), endless(hook)).unwrap();
+    hello.commit("A hook that never returns").unwrap();
+    let push = hello.start_push(&["main"]).unwrap();
+    waiting::wait_for("the hook", || {
+        let events = sandbox.events("hello").ok()?;
+        events.iter().any(|event| event["event"] == "hook_begun").then_some(())
+    })
+    .unwrap();
+    push
 }

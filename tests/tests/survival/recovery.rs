@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatling_tests::{Output, Running, Sandbox, processes, waiting};
 use rustix::process::{Signal, kill_process};
 
-use super::{answer, current, endless, wait_for_version};
+use super::{answer, current, push_endless, wait_for_version};
 
 /// hello 0.1.0 serves, and 0.2.0 is being switched to: it answers, and is still being watched.
 fn switching(sandbox: &Sandbox) -> Running {
@@ -115,15 +115,7 @@ fn a_push_back_to_the_old_commit_during_a_switch_deploys_it() {
 fn a_first_deployment_that_was_killed_before_its_app_was_proven_boots_with_nothing() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
-    fs::write(hello.dir().join("deploy.wasm"), endless("before-start-service")).unwrap();
-    hello.commit("A hook that never returns").unwrap();
-    let push = hello.start_push(&["main"]).unwrap();
-    push.wait_for("before_start_service").unwrap();
-    waiting::wait_for("the hook", || {
-        let events = sandbox.events("hello").ok()?;
-        events.iter().any(|event| event["event"] == "hook_begun").then_some(())
-    })
-    .unwrap();
+    let push = push_endless(&sandbox, &hello, "deploy", "before-start-service");
 
     pull_the_plug(&sandbox, push);
 

@@ -62,11 +62,8 @@ fn a_push_that_waited_for_one_that_was_deployed_is_refused() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
     sandbox.run(&["load", "hello", "--strict"]).unwrap();
-    let gate = hello.add_gate().unwrap();
-    hello.commit("A build that waits").unwrap();
+    let (first, gate) = hello.push_to_gate().unwrap();
     let colleague = hello.clone_as("colleague").unwrap();
-    let first = hello.start_push(&["main"]).unwrap();
-    gate.wait().unwrap();
     colleague.set_version("0.2.0").unwrap();
     colleague.commit("0.2.0").unwrap();
     let second = colleague.start_push(&["main"]).unwrap();

@@ -8,10 +8,7 @@ use super::{answer, outcomes};
 fn of_several_pushes_that_wait_only_the_newest_is_carried_out() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
-    let gate = hello.add_gate().unwrap();
-    hello.commit("A build that waits").unwrap();
-    let first = hello.start_push(&["main"]).unwrap();
-    gate.wait().unwrap();
+    let (first, gate) = hello.push_to_gate().unwrap();
     let mut waiting = Vec::new();
     let mut commits = Vec::new();
     for version in ["0.2.0", "0.3.0", "0.4.0"] {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use gatling_config::roots::ProjectPaths;
-use gatling_process::kill_descendants;
+use gatling_process::{Environ, kill_descendants};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
 /// The variable with the id of the run, which everything that the run starts inherits.
@@ -23,7 +23,7 @@ pub(super) fn kill_all(paths: &ProjectPaths) {
 
 /// Whether a process is an app, of this or another project, or the init script while it works.
 fn is_spared(paths: &ProjectPaths, pid: Pid) -> bool {
-    let is_app = any_variable(pid, |variable| variable.starts_with(b"GATLING_DEPLOY_DIR="));
+    let is_app = environ(pid).is_some_and(|environ| environ.get("GATLING_DEPLOY_DIR").is_some());
     is_app || has_open(pid.as_raw_pid().unsigned_abs(), &paths.service_lock())
 }
 
@@ -34,13 +34,12 @@ pub(super) fn scope(paths: &ProjectPaths, run: &str) -> String {
 
 /// Kills what a run that was killed has left, if its guard was killed too: what has its variable, or is in its scope.
 pub(super) fn kill_leftovers(paths: &ProjectPaths, run: &str) {
-    let variable = format!("{RUN_VARIABLE}={run}");
     let scope = format!("/{}.scope", scope(paths, run));
     let is_in_scope = |pid: Pid| {
         let groups = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_pid())).unwrap_or_default();
         groups.lines().any(|line| line.ends_with(&scope))
     };
-    let is_left = |pid: Pid| (has_variable(pid, &variable) || is_in_scope(pid)) && !is_spared(paths, pid);
+    let is_left = |pid: Pid| (is_of_run(pid, run) || is_in_scope(pid)) && !is_spared(paths, pid);
     let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -67,12 +66,11 @@ pub(super) fn has_open(pid: u32, file: &Path) -> bool {
     files.any(|open| (open.dev(), open.ino()) == (file.dev(), file.ino()))
 }
 
-/// Whether a process was started with this variable in its environment.
-pub(super) fn has_variable(pid: Pid, variable: &str) -> bool {
-    any_variable(pid, |own| own == variable.as_bytes())
+/// Whether a process is of a run: it has inherited the run's variable.
+pub(super) fn is_of_run(pid: Pid, run: &str) -> bool {
+    environ(pid).is_some_and(|environ| environ.get(RUN_VARIABLE) == Some(run))
 }
 
-fn any_variable(pid: Pid, is_meant: impl Fn(&[u8]) -> bool) -> bool {
-    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_pid())).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(is_meant)
+fn environ(pid: Pid) -> Option<Environ> {
+    Environ::of(pid.as_raw_pid().unsigned_abs())
 }

@@ -22,7 +22,7 @@ use gatling_runs::{Entry, Event, Level, Outcome, Runs, Summary};
 use rustix::process::Pid;
 
 use super::follow::{Follower, Show};
-use super::processes::{RUN_VARIABLE, has_open, has_variable, scope};
+use super::processes::{has_open, is_of_run, scope};
 use super::{Request, lock_file};
 use crate::{serving, toolchain};
 
@@ -130,7 +130,7 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
 pub fn of_run(run: &Summary) -> Option<Pid> {
     let pid = Pid::from_raw(i32::try_from(run.pid?).ok()?)?;
     // The id may belong to another process by now.
-    has_variable(pid, &format!("{RUN_VARIABLE}={}", run.id)).then_some(pid)
+    is_of_run(pid, &run.id).then_some(pid)
 }
 
 /// A command that runs this program: with systemd in a scope of its own, so that the end of the user's session ends

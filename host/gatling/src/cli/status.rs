@@ -87,7 +87,9 @@ fn wait(paths: &ProjectPaths, commit: &str) -> Result<u8> {
             Deployment::Failed(run) => {
                 (Some(FAILED), format!("it does not serve: see `gatling log {} {run}`", paths.name))
             }
-            Deployment::Superseded => (Some(Outcome::Superseded.exit_code()), "a newer commit was pushed or deployed instead".to_owned()),
+            Deployment::Superseded => {
+                (Some(Outcome::Superseded.exit_code()), "a newer commit was pushed or deployed instead".to_owned())
+            }
         };
         if let Some(code) = code {
             eprintln!("gatling: {} {}: {said}", paths.name, short(&commit));

@@ -67,7 +67,8 @@ pub fn kill_descendants(is_spared: impl Fn(Pid) -> bool) {
 }
 
 /// The descendants of a process, each with its parent. Parents come before their children.
-fn descendants(of: Pid) -> Vec<(Pid, Pid)> {
+#[must_use]
+pub fn descendants(of: Pid) -> Vec<(Pid, Pid)> {
     let mut found: Vec<(Pid, Pid)> = children(of).map(|child| (child, of)).collect();
     let mut next = 0;
     while let Some((parent, _)) = found.get(next).copied() {

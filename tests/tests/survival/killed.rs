@@ -3,18 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use gatling_tests::component::{USE, component_around, contract};
-use gatling_tests::{Gate, Project, Running, Sandbox, processes, waiting};
+use gatling_tests::component::endless;
+use gatling_tests::{Project, Running, Sandbox, processes, waiting};
 use rustix::process::{Signal, kill_process};
 
-/// Commits a build that waits at a gate and pushes it. Returns when the build has reached the gate.
-fn push_to_gate(hello: &Project<'_>) -> (Running, Gate) {
-    let gate = hello.add_gate().unwrap();
-    hello.commit("A build that waits").unwrap();
-    let push = hello.start_push(&["main"]).unwrap();
-    gate.wait().unwrap();
-    (push, gate)
-}
+use super::wait_for_version;
 
 /// Kills the worker, and waits until all processes of its run have ended.
 fn kill_worker(sandbox: &Sandbox, push: Running) {
@@ -36,7 +29,7 @@ fn leftovers(sandbox: &Sandbox) -> Vec<PathBuf> {
 fn a_run_continues_when_the_pushing_process_is_killed() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
-    let (push, gate) = push_to_gate(&hello);
+    let (push, gate) = hello.push_to_gate().unwrap();
 
     push.kill().unwrap();
     gate.open().unwrap();
@@ -52,7 +45,7 @@ fn after_a_killed_worker_the_old_version_serves_and_the_next_push_restores_its_f
     hello.deploy().unwrap();
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
     hello.set_version("0.2.0").unwrap();
-    let (push, gate) = push_to_gate(&hello);
+    let (push, gate) = hello.push_to_gate().unwrap();
     fs::write(sandbox.home().join("hello/assets/robots.txt"), "half of it").unwrap();
 
     kill_worker(&sandbox, push);
@@ -83,7 +76,7 @@ fn after_a_killed_worker_the_old_version_serves_and_the_next_push_restores_its_f
 fn the_output_of_a_push_reports_that_the_worker_was_killed() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
-    let (push, _gate) = push_to_gate(&hello);
+    let (push, _gate) = hello.push_to_gate().unwrap();
 
     kill_process(sandbox.worker().expect("a run is in progress"), Signal::KILL).unwrap();
 
@@ -95,7 +88,7 @@ fn the_output_of_a_push_reports_that_the_worker_was_killed() {
 fn the_files_of_a_killed_run_are_restored_even_if_another_command_failed_in_between() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
-    let (push, gate) = push_to_gate(&hello);
+    let (push, gate) = hello.push_to_gate().unwrap();
     fs::write(sandbox.home().join("hello/assets/robots.txt"), "half of it").unwrap();
     kill_worker(&sandbox, push);
 
@@ -159,23 +152,6 @@ fn push_and_kill_during_checkout(sandbox: &Sandbox, hello: &Project<'_>) {
     kill_process(sandbox.worker().expect("a run is in progress"), Signal::KILL).unwrap();
     push.end().unwrap();
     fs::write(&open, "").unwrap();
-}
-
-/// A component with this hook, which never returns.
-fn endless(hook: &str) -> Vec<u8> {
-    let module = format!(
-        r#"(module
-      (memory (export "memory") 1)
-      (func (export "{hook}") (param i32) (loop (br 0)))
-      (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))"#
-    );
-    component_around(&module, &format!("{USE} export {hook}: func(env: env);"), &[&contract()])
-}
-
-/// Waits until visitors are served with this version.
-fn wait_for_version(sandbox: &Sandbox, version: &str) {
-    let answer = format!("hello {version}\n");
-    waiting::wait_for(version, || sandbox.get("/").ok().filter(|(_, text)| *text == answer)).unwrap();
 }
 
 #[test]
