@@ -19,7 +19,7 @@ fn answer(version: &str) -> (u16, String) {
 
 /// Waits until visitors are served with this version.
 fn wait_for_version(sandbox: &Sandbox, version: &str) {
-    waiting::wait_for(version, || sandbox.get("/").ok().filter(|got| *got == answer(version))).unwrap();
+    sandbox.wait_for_answer(200, &answer(version).1).unwrap();
 }
 
 /// The release that the init script starts when the server boots.
