@@ -22,7 +22,8 @@ fn torn_lines_of_a_journal_are_skipped() {
     assert!(log.says("(a part of the journal cannot be read: line 6 is damaged)"), "{log:?}");
     assert!(log.says("hello 0.2.0 is serving at"), "{log:?}");
     assert_eq!(objects(server.sandbox, &["history", "hello", "--json"])[0]["state"], "succeeded");
-    assert!(gatling(server.sandbox, &["report", "hello"], 0).says("1 parts of the run's journal could not be read"));
+    let report = gatling(server.sandbox, &["report", "hello"], 0);
+    assert!(report.says("1 part of the run's journal could not be read"), "{report:?}");
 }
 
 #[test]

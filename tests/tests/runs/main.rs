@@ -11,7 +11,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use gatling_tests::server::{Run, Server, Shared};
-use gatling_tests::{Output, Sandbox};
+use gatling_tests::{Output, Sandbox, waiting};
 use serde_json::Value;
 
 static SERVER: Shared = Shared::new();
@@ -36,10 +36,18 @@ fn journal(server: &Server) -> PathBuf {
     server.sandbox.run_folders("hello").pop().unwrap().join("journal.jsonl")
 }
 
-/// Pushes a new version, which is to be deployed.
+/// Pushes a new version, which is to be deployed, and waits for the last line of its journal, which is written after
+/// the push has ended.
 fn push(server: &Server, version: &str) -> Run {
     server.hello.set_version(version).unwrap();
-    server.push().unwrap().expect_code(0).unwrap()
+    let run = server.push().unwrap().expect_code(0).unwrap();
+    wait_for_journal(server);
+    run
+}
+
+fn wait_for_journal(server: &Server) {
+    waiting::wait_for("the end of the journal", || read(&journal(server)).contains("\"synced\"").then_some(()))
+        .unwrap();
 }
 
 /// What `git push` shows of a server's output.
