@@ -25,7 +25,7 @@ impl<'s> Project<'s> {
         if name != "hello" {
             project.rename_app()?;
         }
-        project.replace("gatling.toml", "[health]\n", "[health]\nwatch = \"0s\"\n")?;
+        project.replace("gatling.toml", "[health]\n", "[health]\nwatch = \"0s\"\nsoak = \"0s\"\n")?;
         project.make_repository("An app that says which version is serving")?;
         Ok(project)
     }

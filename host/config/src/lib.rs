@@ -8,3 +8,4 @@ pub mod project;
 pub mod roots;
 pub mod secrets;
 pub mod settings;
+pub mod slot;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::project::ProjectName;
+use crate::slot::Slot;
 
 /// The environment variable that sets [`Roots::home`]. These variables let any user run Gatling without touching
 /// the system's folders.
@@ -259,10 +260,15 @@ impl ProjectPaths {
         self.deploy_dir().join(".env")
     }
 
-    /// The standard output and standard error of the app.
+    /// The standard output and standard error of the app in a slot. Both slots have a log of their own, so that the last
+    /// lines of a release that does not start are not those of the one that serves.
     #[must_use]
-    pub fn app_log(&self) -> PathBuf {
-        self.deploy_dir().join("log").join(format!("{}.log", self.name))
+    pub fn app_log(&self, slot: Slot) -> PathBuf {
+        let name = match slot {
+            Slot::Blue => format!("{}.log", self.name),
+            Slot::Green => format!("{}-green.log", self.name),
+        };
+        self.deploy_dir().join("log").join(name)
     }
 
     /// Gatling's own records of this project: its lock and its runs. `unload` keeps them.
@@ -306,6 +312,25 @@ impl ProjectPaths {
     #[must_use]
     pub fn assets_dir(&self) -> Option<PathBuf> {
         Some(self.lib_dir()?.join("static"))
+    }
+
+    /// The file whose existence makes nginx pass requests to the green slot, if the project has a folder that nginx
+    /// reads.
+    #[must_use]
+    pub fn green_flag(&self) -> Option<PathBuf> {
+        Some(self.lib_dir()?.join("green"))
+    }
+
+    /// The slot that nginx passes requests to.
+    #[must_use]
+    pub fn live_slot(&self) -> Slot {
+        if self.green_flag().is_some_and(|flag| flag.exists()) { Slot::Green } else { Slot::Blue }
+    }
+
+    /// The page that nginx shows instead of the app while it exists, if the project has a folder that nginx reads.
+    #[must_use]
+    pub fn maintenance_page(&self) -> Option<PathBuf> {
+        Some(self.lib_dir()?.join("maintenance"))
     }
 
     /// The site's file in nginx's configuration.

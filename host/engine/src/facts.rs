@@ -2,16 +2,17 @@
 
 mod checks;
 pub mod server;
+mod slots;
 
-use std::net::TcpListener;
-use std::{fs, io};
+use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use gatling_config::domains;
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::secrets;
 use gatling_config::settings::{OperatorSettings, ProjectSettings, SiteSettings, project_file};
+use gatling_config::slot::SlotPorts;
 use gatling_pipeline::facts::Site;
 use gatling_pipeline::facts::mix::{MixCall, MixFacts};
 use gatling_pipeline::{Facts, Pipeline, Source};
@@ -21,7 +22,7 @@ use gatling_templates::{self as templates, SiteText};
 use crate::mix::Mix;
 use crate::nginx;
 use crate::toolchain::{self, RequiredVersions};
-use server::serving_port;
+use slots::{Slots, choose_strategy};
 
 /// What is known about a deployment before mix is asked about the project.
 #[derive(Clone, Debug)]
@@ -31,7 +32,7 @@ struct FactsDraft {
     operator: OperatorSettings,
     settings: ProjectSettings,
     dotenv: Dotenv,
-    port: u16,
+    slots: Slots,
     domains: Option<Vec<String>>,
     mix: Mix,
     /// The current release.
@@ -54,18 +55,18 @@ impl FactsDraft {
             dotenv.set(secrets::NAME, &secrets::generate()?)?;
         }
         let domains = or_default(tolerant, domains::read(&paths.build_dir()))?;
-        let port = choose_port(paths, &dotenv)?;
+        // The release of a failed first deployment never served.
+        let current = if paths.is_deployed() { paths.current_release() } else { None };
+        let (strategy, reason) = choose_strategy(paths, &settings, pipeline, current.is_some())?;
+        let slots = Slots::choose(paths, &dotenv, strategy, reason)?;
         let host = domains.as_deref().and_then(domains::main);
         let call = MixCall {
             dir: paths.build_dir(),
             env: dotenv.get("MIX_ENV").unwrap_or(&operator.mix_env).to_owned(),
-            variables: mix_variables(&dotenv, &operator, port, host),
+            variables: mix_variables(&dotenv, &operator, slots.port(), host),
         };
         let mix = Mix::new(call, settings.mix.session);
-        // The release of a failed first deployment never served.
-        let current = if paths.is_deployed() { paths.current_release() } else { None };
-
-        Ok(Self { paths: paths.clone(), pipeline, operator, settings, dotenv, port, domains, mix, current })
+        Ok(Self { paths: paths.clone(), pipeline, operator, settings, dotenv, slots, domains, mix, current })
     }
 
     /// Asks mix about the project, except for `unload`, which works without mix.
@@ -84,7 +85,7 @@ impl FactsDraft {
     /// # Errors
     /// If something that the pipeline needs is missing or wrong: the error says what, and what to do.
     fn complete(self, source: &Source, facts: MixFacts) -> Result<Gathered> {
-        let Self { paths, pipeline, operator, settings, dotenv, port, domains, mix, current } = self;
+        let Self { paths, pipeline, operator, settings, dotenv, slots, domains, mix, current } = self;
         let paths = &paths;
         let tolerant = pipeline == Pipeline::Unload;
         let mut warnings = Vec::new();
@@ -95,7 +96,7 @@ impl FactsDraft {
             checks::check_runtime_config(paths, &facts, &mix.call.variables)?;
         }
         let (domains, nginx_template, site) =
-            or_default(tolerant, site(paths, &operator, &settings.nginx, domains, port))?;
+            or_default(tolerant, site(paths, &operator, &settings.nginx, domains, &slots.ports))?;
         if !tolerant {
             checks::check_https(&facts, &operator, &domains, &site)?;
         }
@@ -109,7 +110,7 @@ impl FactsDraft {
         };
 
         let facts = Facts {
-            available_port: port,
+            available_port: slots.port(),
             available_tasks: facts.tasks.clone(),
             build_dir: paths.build_dir(),
             built_release_path: facts.release_path.clone(),
@@ -135,7 +136,10 @@ impl FactsDraft {
             commit: source.commit.clone(),
             branch: source.branch.clone(),
             previous_version: current,
-            strategy: settings.strategy.name(),
+            strategy: slots.strategy.name(),
+            strategy_reason: slots.reason,
+            slot: slots.slot,
+            ports: slots.ports,
             unload_callback_module: callback_module(Pipeline::Unload),
             paths: paths.clone(),
             settings,
@@ -209,37 +213,12 @@ fn mix_variables(dotenv: &Dotenv, operator: &OperatorSettings, port: u16, host: 
     variables
 }
 
-/// The port in the project's `.env`, otherwise that of the running release, otherwise a free one.
-fn choose_port(paths: &ProjectPaths, dotenv: &Dotenv) -> Result<u16> {
-    if let Some(port) = dotenv.get("PORT") {
-        return port.parse().ok().filter(|port| *port != 0).with_context(|| {
-            format!("PORT is {port:?} in the project's .env: set a number from 1 to 65535, with `gatling config set {} PORT=4000`", paths.name)
-        });
-    }
-    match serving_port(paths) {
-        Some(port) => Ok(port),
-        None => free_port()
-            .with_context(|| format!("choose a port yourself with `gatling config set {} PORT=NUMBER`", paths.name)),
-    }
+/// The project's own nginx.conf, if it has one.
+fn own_site(paths: &ProjectPaths) -> Result<Option<String>> {
+    /// The largest allowed one, in bytes.
+    const MAX_SIZE: u64 = 1024 * 1024;
+    project_file(&paths.build_dir(), "nginx.conf", MAX_SIZE)
 }
-
-/// A port that no program listens on. It is below the range that Linux uses for outgoing connections: otherwise one
-/// of them could take it while the app restarts.
-fn free_port() -> Result<u16> {
-    const RANGE: std::ops::Range<u32> = 20_000..30_000;
-    let mut start = [0; 4];
-    fs::File::open("/dev/urandom")
-        .and_then(|mut file| io::Read::read_exact(&mut file, &mut start))
-        .context("cannot read /dev/urandom")?;
-    let start = u32::from_ne_bytes(start) % RANGE.len() as u32;
-    (0..RANGE.len() as u32)
-        .map(|offset| (RANGE.start + (start + offset) % RANGE.len() as u32) as u16)
-        .find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok())
-        .context("no port from 20000 to 29999 is free")
-}
-
-/// The largest allowed nginx.conf of a project, in bytes.
-const MAX_SITE_SIZE: u64 = 1024 * 1024;
 
 /// The host names, the text of the site, and the site: the project's own nginx.conf if it has one, otherwise
 /// Gatling's site.
@@ -248,9 +227,9 @@ fn site(
     operator: &OperatorSettings,
     settings: &SiteSettings,
     domains: Option<Vec<String>>,
-    port: u16,
+    ports: &SlotPorts,
 ) -> Result<(Vec<String>, String, Site)> {
-    let own = project_file(&paths.build_dir(), "nginx.conf", MAX_SITE_SIZE)?;
+    let own = own_site(paths)?;
     let has_file = domains.is_some();
     let domains = domains.unwrap_or_default();
     let (text, proof) = match &own {
@@ -263,7 +242,14 @@ fn site(
         ),
         None => {
             let assets = paths.assets_dir().filter(|_| nginx::serves_gz_files());
-            let site = SiteText::new(&operator.nginx, settings, &domains, port, assets.as_deref());
+            let site = SiteText::new(
+                &operator.nginx,
+                settings,
+                &domains,
+                ports,
+                paths.lib_dir().as_deref(),
+                assets.as_deref(),
+            );
             (site.render(&paths.name)?, Some(site.proof()))
         }
     };

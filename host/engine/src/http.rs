@@ -16,7 +16,17 @@ const MAX_ANSWER: u64 = 64 * 1024;
 /// # Errors
 /// If there is no answer, or it is not HTTP.
 pub(crate) fn get(address: &str, host: &str, path: &str) -> Result<(u16, String)> {
-    let stream = send(address, &format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n"))?;
+    get_with(address, host, path, None)
+}
+
+/// As [`get`], with one more header.
+///
+/// # Errors
+/// As [`get`].
+pub(crate) fn get_with(address: &str, host: &str, path: &str, header: Option<&str>) -> Result<(u16, String)> {
+    let header = header.map(|header| format!("{header}\r\n")).unwrap_or_default();
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n{header}Connection: close\r\n\r\n");
+    let stream = send(address, &request)?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);

@@ -1,6 +1,7 @@
 //! Carries out actions.
 
 mod assets;
+mod beside;
 mod change;
 mod command;
 mod epmd;
@@ -64,6 +65,7 @@ impl<'a> Performer<'a> {
         match action {
             Action::InstallSite(site) => site::check_beforehand(site, self),
             Action::Change(change) => change.actions.iter().try_for_each(|action| self.check_beforehand(action)),
+            Action::CheckMemory { paths } => beside::check_memory(paths),
             _ => Ok(()),
         }
     }
@@ -134,6 +136,10 @@ impl<'a> Performer<'a> {
             Action::Migrate(migration) => migration::perform(migration, events),
             Action::Change(change) => change::perform(change, self),
             Action::ProveServing(proof) => release_proof::check(proof, events),
+            Action::ProveSlot(proof) => beside::prove(proof),
+            Action::Soak(soak) => beside::soak(soak, self),
+            // It is checked before the first step.
+            Action::CheckMemory { .. } => Ok(()),
             Action::ProveVisitors { paths } => match serving::unserved(paths)? {
                 Some(visit) => bail!("visitors are not served: {visit}"),
                 None => Ok(()),

@@ -13,7 +13,8 @@ use gatling_config::roots::ProjectPaths;
 use gatling_process::find_program_on;
 
 /// Variables that only the app gets: another program must not start the web server or be mistaken for the app.
-const APP_ONLY_VARIABLES: [&str; 4] = ["PHX_SERVER", "GATLING_DEPLOY_DIR", "GATLING_RELEASE", "GATLING_PID"];
+const APP_ONLY_VARIABLES: [&str; 5] =
+    ["PHX_SERVER", "GATLING_DEPLOY_DIR", "GATLING_RELEASE", "GATLING_DRAIN_SECONDS", "GATLING_PID"];
 
 /// The current release of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]

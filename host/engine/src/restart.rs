@@ -5,16 +5,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
-use gatling_pipeline::{Action, release_environment};
-use gatling_process::Command;
+use gatling_config::settings::{ProjectSettings, Strategy};
+use gatling_pipeline::facts::server::Place;
+use gatling_pipeline::{Action, Beside, release_environment};
+use gatling_process::{Command, shell};
 use gatling_runs::{Change, Event, Events};
 
 use crate::facts::release_name;
-use crate::facts::server::needs_sudo;
+use crate::facts::server::{needs_sudo, place};
 use crate::perform::Performer;
 use crate::run::Goal;
 use crate::run::interrupt::Interrupt;
@@ -29,9 +32,11 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
         bail!("{0} is not deployed yet: push to it, or run `gatling deploy {0}`", paths.name);
     };
     let folder = paths.releases_dir().join(&current);
-    let environment = new_environment(paths, &folder, events)?;
-    let is_changed = Dotenv::read(&folder.join(".env"))? != environment;
-    let release = if is_changed { release_name(paths, base(&current)) } else { current.clone() };
+    let noted = Dotenv::read(&folder.join("service.env"))?;
+    let place = place(paths).with_context(|| format!("{} has no port", folder.join("service.env").display()))?;
+    let is_changed = Dotenv::read(&folder.join(".env"))? != new_environment(paths, &folder, &noted, &place, events)?;
+    let beside = beside(paths, &current, &place)?;
+    let release = if is_changed || beside.is_some() { release_name(paths, base(&current)) } else { current.clone() };
     events.emit(Event::Planned {
         pipeline: Goal::Restart.name(),
         version: base(&current).to_owned(),
@@ -45,51 +50,93 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
     let service = |args: [&str; 2]| Action::run(gatling_pipeline::service(paths, sudo, args));
     let performer = Performer::new(events).with_interrupt(interrupt);
     let proof = Action::ProveVisitors { paths: paths.clone() };
-    if !is_changed {
-        events.note(format!("the environment of {} {current} has not changed", paths.name));
+    let what = if is_changed { "has changed" } else { "has not changed" };
+    events.note(format!("the environment of {} {current} {what}", paths.name));
+    if release == current {
         let restart = vec![Action::run(gatling_pipeline::service(paths, sudo, ["restart"])), proof];
         performer.perform(&Action::change(Change::Release, current, restart, Vec::new()))?;
-    } else {
-        events.note(format!(
-            "the environment of {} {current} has changed; it is started as release {release}",
-            paths.name
-        ));
-        copy(paths, &folder, &release, &environment, performer)?;
-        performer.perform(&Action::SyncRelease { path: paths.releases_dir().join(&release) })?;
-        let mut names = paths.names();
-        names.push(release.clone());
-        let contents = names.join("\n") + "\n";
-        performer.perform(&Action::WriteFile { path: paths.names_file(), contents, mode: 0o644 })?;
-        let switch = vec![service(["upgrade", &release]), proof];
-        let undo = vec![gatling_pipeline::service(paths, sudo, ["upgrade", &current])];
-        performer.perform(&Action::change(Change::Release, release.clone(), switch, undo))?;
-        let needed = vec![release.clone(), current];
-        let keep = Action::KeepReleases { paths: paths.clone(), serves: release, needed };
-        performer.perform(&Action::change(Change::OldReleases, "the latest that served", vec![keep], Vec::new()))?;
+        return Ok(serving::hosts(paths));
     }
+    events.note(format!("it is started as release {release}"));
+    let place = beside.unwrap_or(place);
+    let environment = new_environment(paths, &folder, &noted, &place, events)?;
+    copy(paths, &folder, &release, &environment, &settings(noted, &place)?, performer)?;
+    performer.perform(&Action::SyncRelease { path: paths.releases_dir().join(&release) })?;
+    let mut names = paths.names();
+    names.push(release.clone());
+    let contents = names.join("\n") + "\n";
+    performer.perform(&Action::WriteFile { path: paths.names_file(), contents, mode: 0o644 })?;
+    let (switch, undo) = if place.slot == serving::slot(paths, &current) {
+        (vec![service(["upgrade", &release]), proof], gatling_pipeline::service(paths, sudo, ["upgrade", &current]))
+    } else {
+        performer.check_beforehand(&Action::CheckMemory { paths: paths.clone() })?;
+        let soak = serving::settings(paths, &release);
+        let soak = soak.get("GATLING_SOAK_SECONDS").and_then(|seconds| seconds.parse().ok()).unwrap_or_default();
+        let switch =
+            Beside { paths, release: release.clone(), port: place.port, soak: Duration::from_secs(soak), proof: None };
+        (switch.actions(), gatling_pipeline::keep(paths, &current))
+    };
+    performer.perform(&Action::change(Change::Release, release.clone(), switch, vec![undo]))?;
+    let needed = vec![release.clone(), current];
+    let keep = Action::KeepReleases { paths: paths.clone(), serves: release, needed };
+    performer.perform(&Action::change(Change::OldReleases, "the latest that served", vec![keep], Vec::new()))?;
     Ok(serving::hosts(paths))
 }
 
-/// The environment that the release would get now. Its port stays the same, because nginx's site has it.
-fn new_environment(paths: &ProjectPaths, folder: &Path, events: &Events) -> Result<Dotenv> {
-    let noted = Dotenv::read(&folder.join("service.env"))?;
+/// Where a copy of the current release can run beside it, if nginx can switch to it.
+fn beside(paths: &ProjectPaths, current: &str, place: &Place) -> Result<Option<Place>> {
+    if ProjectSettings::read(&paths.build_dir())?.strategy == Some(Strategy::Restart) {
+        return Ok(None);
+    }
+    let Some(other) = place.other_port.filter(|_| place.token.is_some()) else { return Ok(None) };
+    let knows_slots = matches!(serving::port_of_nginx(paths, current, true), Ok(Some(port)) if port == place.port);
+    let beside =
+        Place { slot: place.slot.other(), port: other, other_port: Some(place.port), token: place.token.clone() };
+    Ok(knows_slots.then_some(beside))
+}
+
+/// The environment that the release would get now. Its port does not follow PORT, because nginx's site has it.
+fn new_environment(
+    paths: &ProjectPaths,
+    folder: &Path,
+    noted: &Dotenv,
+    place: &Place,
+    events: &Events,
+) -> Result<Dotenv> {
     let old = Dotenv::read(&folder.join(".env"))?;
-    let port: Option<u16> = noted.get("GATLING_PORT").and_then(|port| port.parse().ok());
-    let port = port.with_context(|| format!("{} has no port", folder.join("service.env").display()))?;
     let host = old.get("PHX_HOST").or(noted.get("GATLING_HOST")).unwrap_or("localhost");
     let own = Dotenv::read(&paths.dotenv())?;
-    if own.get("PORT").is_some_and(|own| own.parse() != Ok(port)) {
+    let wanted: Option<u16> = own.get("PORT").and_then(|own| own.parse().ok());
+    if own.get("PORT").is_some() && wanted != Some(place.port) && wanted != place.other_port {
         events.warn(format!("PORT changes with an upgrade, not with a restart: gatling upgrade {}", paths.name));
     }
     let variables = own.iter().collect();
-    release_environment(paths.name.as_str(), host, port, &variables)
+    release_environment(paths.name.as_str(), host, place.slot, place.port, &variables)
 }
 
-fn copy(paths: &ProjectPaths, from: &Path, new: &str, environment: &Dotenv, performer: Performer<'_>) -> Result<()> {
+/// The settings for the init script, for a release in this place.
+fn settings(mut noted: Dotenv, place: &Place) -> Result<Dotenv> {
+    noted.set("GATLING_SLOT", place.slot.name())?;
+    noted.set("GATLING_PORT", &place.port.to_string())?;
+    if let Some(other) = place.other_port {
+        noted.set("GATLING_OTHER_PORT", &other.to_string())?;
+    }
+    Ok(noted)
+}
+
+fn copy(
+    paths: &ProjectPaths,
+    from: &Path,
+    new: &str,
+    environment: &Dotenv,
+    settings: &Dotenv,
+    performer: Performer<'_>,
+) -> Result<()> {
     let to = paths.releases_dir().join(new);
     performer.perform(&Action::Clear { path: to.clone() })?;
     performer.perform(&Action::MakeDir { path: to.clone() })?;
-    fs::copy(from.join("service.env"), to.join("service.env")).context("cannot copy the release's settings")?;
+    let settings = settings.iter().map(|(name, value)| format!("{name}={}\n", shell::quoted(value)));
+    fs::write(to.join("service.env"), settings.collect::<String>()).context("cannot write the release's settings")?;
     environment.write(&to.join(".env"))?;
     let name = paths.name.as_str();
     let partial = to.join(format!("{name}.partial")).display().to_string();

@@ -8,12 +8,16 @@ use std::{fs, io};
 use anyhow::Result;
 use gatling_runs::Serving;
 
+use crate::http;
 use crate::nginx::visitor::{self, Visit};
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::OperatorSettings;
-use gatling_nginx::{config, servers};
+use gatling_config::slot::Slot;
+use gatling_nginx::servers::{self, Server};
+use gatling_nginx::{Transport, config};
 use gatling_process::{Environ, descendants};
+use gatling_templates::{PROOF_PATH, SLOT_HEADER};
 use rustix::process::Pid;
 
 /// The process of an app, and the release that it runs.
@@ -25,24 +29,55 @@ pub struct Running {
     pub release: String,
 }
 
-/// The project's app, if it runs. The init script has marked the process in its environment, so that a pid file that is
-/// empty, outdated or of another program does no harm.
+/// The project's releases that run. The init script has marked their processes in their environment, so that a pid file
+/// that is empty, outdated or of another program does no harm.
 #[must_use]
-pub fn running(paths: &ProjectPaths) -> Option<Running> {
+pub fn all_running(paths: &ProjectPaths) -> Vec<Running> {
     let marker = format!("GATLING_DEPLOY_DIR={}", paths.deploy_dir().display());
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let mut apps = pids.filter_map(|pid| Environ::of(pid).filter(|own| own.contains(&marker)).map(|own| (pid, own)));
+    let apps = pids.filter_map(|pid| Environ::of(pid).filter(|own| own.contains(&marker)).map(|own| (pid, own)));
     let is_main = |(pid, environment): &(u32, Environ)| environment.get("GATLING_PID") == Some(&pid.to_string());
-    let (pid, environment) = apps.find(is_main).or_else(|| {
+    let mut main: Vec<_> = apps.filter(is_main).collect();
+    if main.is_empty() {
         // Older versions of Gatling started releases without GATLING_PID.
-        let pid = fs::read_to_string(paths.pid_file()).ok()?.trim().parse().ok()?;
-        Environ::of(pid).filter(|own| own.contains(&marker)).map(|own| (pid, own))
-    })?;
-    // The release's own script sets RELEASE_ROOT, to DEPLOY_DIR/releases/RELEASE/PROJECT.
-    let by_root = || Path::new(environment.get("RELEASE_ROOT")?).parent()?.file_name()?.to_str();
-    let release = environment.get("GATLING_RELEASE").or_else(by_root).map(str::to_owned);
-    Some(Running { pid, release: release.or_else(|| paths.current_release())? })
+        let pid = || fs::read_to_string(paths.pid_file()).ok()?.trim().parse().ok();
+        let app = pid().and_then(|pid| Some((pid, Environ::of(pid).filter(|own| own.contains(&marker))?)));
+        main.extend(app);
+    }
+    let release = |environment: &Environ| {
+        // The release's own script sets RELEASE_ROOT, to DEPLOY_DIR/releases/RELEASE/PROJECT.
+        let by_root = || Path::new(environment.get("RELEASE_ROOT")?).parent()?.file_name()?.to_str();
+        environment.get("GATLING_RELEASE").or_else(by_root).map(str::to_owned).or_else(|| paths.current_release())
+    };
+    main.iter().filter_map(|(pid, environment)| Some(Running { pid: *pid, release: release(environment)? })).collect()
+}
+
+/// The release that nginx passes visitors to, if it runs; otherwise any other one that runs.
+#[must_use]
+pub fn running(paths: &ProjectPaths) -> Option<Running> {
+    let live = paths.live_slot();
+    let mut all = all_running(paths);
+    let index = all.iter().position(|running| slot(paths, &running.release) == live).unwrap_or(0);
+    (!all.is_empty()).then(|| all.swap_remove(index))
+}
+
+/// The process of a release, if it runs.
+#[must_use]
+pub fn process_of(paths: &ProjectPaths, release: &str) -> Option<Running> {
+    all_running(paths).into_iter().find(|running| running.release == release)
+}
+
+/// The slot of a release.
+#[must_use]
+pub fn slot(paths: &ProjectPaths, release: &str) -> Slot {
+    Slot::named(settings(paths, release).get("GATLING_SLOT"))
+}
+
+/// The port of a release.
+#[must_use]
+pub fn port(paths: &ProjectPaths, release: &str) -> Option<u16> {
+    settings(paths, release).get("GATLING_PORT")?.parse().ok()
 }
 
 /// What serves now.
@@ -81,8 +116,7 @@ pub fn settings(paths: &ProjectPaths, release: &str) -> Dotenv {
 
 /// Whether the process listens on the port in its release's settings.
 fn listens_on_its_port(paths: &ProjectPaths, running: &Running) -> bool {
-    let settings = settings(paths, &running.release);
-    let port: Option<u16> = settings.get("GATLING_PORT").and_then(|port| port.parse().ok());
+    let port = port(paths, &running.release);
     listens(running.pid).is_ok_and(|all| all.iter().any(|address| Some(address.port()) == port))
 }
 
@@ -99,15 +133,53 @@ pub fn hosts(paths: &ProjectPaths) -> Vec<String> {
 /// # Errors
 /// If a file cannot be read, or curl cannot be run.
 pub fn unserved(paths: &ProjectPaths) -> Result<Option<Visit>> {
-    let Ok(site) = fs::read_to_string(paths.nginx_enabled()) else { return Ok(None) };
-    let servers = servers::servers(&config::parse(&site, "the site")?);
-    let settings = Dotenv::read(&paths.current_link().join("service.env"))?;
+    unserved_by(paths, &paths.current_release().unwrap_or_default(), false)
+}
+
+/// As [`unserved`], of visitors who get to this release. If it is not live, nginx is asked for its slot.
+///
+/// # Errors
+/// As [`unserved`].
+pub(crate) fn unserved_by(paths: &ProjectPaths, release: &str, ask_for_slot: bool) -> Result<Option<Visit>> {
+    let Some(servers) = site_servers(paths)? else { return Ok(None) };
+    let settings = settings(paths, release);
     let path = settings.get("GATLING_HEALTH_PATH").unwrap_or("/");
     let behind_proxy = OperatorSettings::read(&paths.roots.config)?.nginx.behind_proxy;
-    let headers: Vec<_> = behind_proxy.then(|| "X-Forwarded-Proto: https".to_owned()).into_iter().collect();
+    let mut headers: Vec<_> = behind_proxy.then(|| "X-Forwarded-Proto: https".to_owned()).into_iter().collect();
+    headers.extend(ask_for_slot.then(|| slot_header(&settings)));
     let hosts = servers::plain_names(&servers);
     let visits = visitor::visit(&hosts, path, |host| servers::endpoints(&servers, host), &headers)?;
     Ok(visits.into_iter().find(|visit| !visit.was_served()))
+}
+
+/// The port to which nginx passes visitors, if the installed site says it: those who get to this release if nginx is asked
+/// for its slot.
+///
+/// # Errors
+/// If the site cannot be read, or nginx does not answer.
+pub(crate) fn port_of_nginx(paths: &ProjectPaths, release: &str, ask_for_slot: bool) -> Result<Option<u16>> {
+    let Some(servers) = site_servers(paths)? else { return Ok(None) };
+    let hosts = servers::plain_names(&servers);
+    let place = hosts.iter().find_map(|host| match servers::endpoints(&servers, host).http {
+        Some(Transport::Tcp(address)) => Some((address, host)),
+        _ => None,
+    });
+    let Some((address, host)) = place else { return Ok(None) };
+    let header = ask_for_slot.then(|| slot_header(&settings(paths, release)));
+    let (_, answer) = http::get_with(&address, host, PROOF_PATH, header.as_deref())?;
+    Ok(answer.rsplit(' ').next().and_then(|port| port.trim().parse().ok()))
+}
+
+/// The header that asks nginx for the slot of the release with these settings.
+fn slot_header(settings: &Dotenv) -> String {
+    let (token, slot) = (settings.get("GATLING_TOKEN").unwrap_or_default(), Slot::named(settings.get("GATLING_SLOT")));
+    format!("{SLOT_HEADER}: {token}-{slot}")
+}
+
+/// The servers of the installed site, if there is one.
+fn site_servers(paths: &ProjectPaths) -> Result<Option<Vec<Server>>> {
+    let Ok(site) = fs::read_to_string(paths.nginx_enabled()) else { return Ok(None) };
+    Ok(Some(servers::servers(&config::parse(&site, "the site")?)))
 }
 
 /// The addresses where a process and its descendants listen for TCP connections.

@@ -3,7 +3,6 @@
 use std::fs;
 
 use anyhow::Result;
-use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_report::tables::Status;
 use gatling_runs::{Runs, Serving, State, Summary};
@@ -27,7 +26,7 @@ pub fn look(paths: &ProjectPaths) -> Result<Status> {
     let latest = Runs::below(&paths.state_dir()).latest(RECENT_RUNS)?;
     let runs: Vec<_> = latest.into_iter().filter_map(|(_, run)| run.ok()).collect();
     let serving = serving::look(paths);
-    let settings = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
+    let running = serving::running(paths);
     let pushed = Repository::at(&paths.build_dir()).latest();
     let deployed = deployed_commit(paths, &serving);
     let is_idle = runs.iter().all(|run| run.state.is_over());
@@ -39,8 +38,8 @@ pub fn look(paths: &ProjectPaths) -> Result<Status> {
         project: paths.name.to_string(),
         healthy: matches!(serving, Serving::Serving { .. } | Serving::NotDeployed),
         hosts: serving::hosts(paths),
-        pid: serving::running(paths).map(|running| running.pid),
-        port: settings.get("GATLING_PORT").and_then(|port| port.parse().ok()),
+        pid: running.as_ref().map(|running| running.pid),
+        port: running.and_then(|running| serving::port(paths, &running.release)),
         since: current.and_then(|time| Timestamp::try_from(time).ok()),
         to_deploy: is_behind.then(|| deploy_command(paths)),
         pushed,

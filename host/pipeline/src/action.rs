@@ -1,5 +1,6 @@
 //! What steps do, as values: `gatling plan` shows actions, and the engine carries them out.
 
+mod beside;
 mod change;
 mod migration;
 mod release_proof;
@@ -13,6 +14,7 @@ use gatling_process::Command;
 use gatling_runs::Change;
 use serde::Serialize;
 
+pub use beside::{SlotProof, Soak};
 pub use change::RecordedChange;
 pub use migration::Migration;
 pub use release_proof::ReleaseProof;
@@ -144,8 +146,18 @@ pub enum Action {
     Migrate(Box<Migration>),
     /// Make a change that outlives the run.
     Change(RecordedChange),
-    /// Fail unless the release is the current one and listens on its port.
+    /// Fail unless the release runs and listens on its port.
     ProveServing(Box<ReleaseProof>),
+    /// Fail unless visitors get to the release through nginx.
+    ProveSlot(Box<SlotProof>),
+    /// Watch a release that has begun to serve, and fail unless it goes on serving.
+    Soak(Box<Soak>),
+    /// Fail, before the run begins, unless there is memory for one more copy of the app.
+    CheckMemory {
+        /// The project.
+        #[serde(skip)]
+        paths: ProjectPaths,
+    },
     /// Fail unless visitors of every host name are served through the site that is in place.
     ProveVisitors {
         /// The project.
@@ -227,6 +239,9 @@ impl fmt::Display for Action {
             Self::Migrate(migration) => migration.fmt(f),
             Self::Change(change) => change.fmt(f),
             Self::ProveServing(serving) => serving.fmt(f),
+            Self::ProveSlot(slot) => slot.fmt(f),
+            Self::Soak(soak) => soak.fmt(f),
+            Self::CheckMemory { .. } => f.write_str("check that there is memory for both releases"),
             Self::ProveVisitors { .. } => f.write_str("check that visitors are served through nginx"),
             Self::ProveSite(site) => site.fmt(f),
             Self::InstallSite(site) => site.fmt(f),

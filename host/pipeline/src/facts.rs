@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use gatling_config::domains;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::{OperatorSettings, ProjectSettings};
+use gatling_config::slot::{Slot, SlotPorts};
 use gatling_nginx::Endpoints;
 use gatling_nginx::config;
 use gatling_nginx::servers::{self, Server};
@@ -62,6 +63,15 @@ pub struct Facts {
     pub strategy: &'static str,
     pub unload_callback_module: Option<PathBuf>,
 
+    /// Why this strategy was chosen.
+    #[serde(skip)]
+    pub strategy_reason: String,
+    /// The slot of the new release.
+    #[serde(skip)]
+    pub slot: Slot,
+    /// The ports of both slots.
+    #[serde(skip)]
+    pub ports: SlotPorts,
     /// The paths of the project.
     #[serde(skip)]
     pub paths: ProjectPaths,

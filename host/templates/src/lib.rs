@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use gatling_config::project::ProjectName;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::{Certificate, NginxSettings, SiteSettings};
+use gatling_config::slot::{Slot, SlotPorts};
 use gatling_process::shell;
 
 /// The text by which Gatling recognizes files that it has written, so that it overwrites no others.
@@ -63,6 +64,7 @@ pub fn init_script(paths: &ProjectPaths) -> Result<String> {
             marker => marker(&paths.name),
             project => paths.name.as_str(),
             deploy_dir => text(&paths.deploy_dir()),
+            lib_dir => paths.lib_dir().as_deref().map(text).unwrap_or_default(),
             uid => rustix::process::geteuid().as_raw(),
             gid => rustix::process::getegid().as_raw(),
             home => std::env::var("HOME").unwrap_or_else(|_| "/".to_owned()),
@@ -91,7 +93,7 @@ pub fn logrotate(paths: &ProjectPaths) -> Result<String> {
         include_str!("../templates/logrotate"),
         context! {
             marker => marker(&paths.name),
-            log => format!("\"{}\"", paths.app_log().display()),
+            logs => [Slot::Blue, Slot::Green].map(|slot| format!("\"{}\"", paths.app_log(slot).display())).join(" "),
             user => account_name("/etc/passwd", rustix::process::geteuid().as_raw()),
             group => account_name("/etc/group", rustix::process::getegid().as_raw()),
         },
@@ -109,7 +111,11 @@ fn account_name(file: &str, id: u32) -> String {
     text.lines().find_map(of_line).unwrap_or_else(|| id.to_string())
 }
 
-/// The path at which nginx returns [`SiteText::proof`].
+/// The header by which Gatling asks nginx for a slot, whichever serves: [`SlotPorts::token`], a hyphen, and the name of the
+/// slot.
+pub const SLOT_HEADER: &str = "X-Gatling-Slot";
+
+/// The path at which nginx returns [`SiteText::proof`] and the port that it passes requests to.
 pub const PROOF_PATH: &str = "/.well-known/gatling-site";
 
 /// The values of the site of a project without its own nginx.conf.
@@ -123,8 +129,17 @@ pub struct SiteText<'a> {
     pub plain: Vec<&'a str>,
     /// The host names with a certificate.
     pub https: Vec<SecuredNames<'a>>,
-    /// The app's port.
-    pub port: u16,
+    /// The port of the blue slot.
+    pub blue: u16,
+    /// The port of the green slot.
+    pub green: u16,
+    /// What [`SLOT_HEADER`] begins with.
+    pub token: &'a str,
+    /// The folder of the files that decide which slot serves, and whether a page for maintenance is shown instead. Without
+    /// it, the blue slot always serves.
+    pub lib: Option<String>,
+    /// The addresses that get to the app during maintenance.
+    pub operators: &'a [String],
     /// The largest allowed body of a request, in bytes.
     pub body_size: u64,
     /// Whether visitors come through another proxy, whose `X-Forwarded-Proto` is used.
@@ -151,7 +166,8 @@ impl<'a> SiteText<'a> {
         nginx: &'a NginxSettings,
         site: &SiteSettings,
         domains: &'a [String],
-        port: u16,
+        slots: &'a SlotPorts,
+        lib: Option<&Path>,
         assets: Option<&Path>,
     ) -> Self {
         let mut plain = Vec::new();
@@ -172,7 +188,11 @@ impl<'a> SiteText<'a> {
             https_listen: &nginx.https_listen,
             plain,
             https,
-            port,
+            blue: slots.blue,
+            green: slots.green,
+            token: &slots.token,
+            lib: lib.map(text),
+            operators: &nginx.maintenance_allow,
             body_size: site.body_size.as_u64(),
             behind_proxy: nginx.behind_proxy,
             assets: assets.map(text),

@@ -15,6 +15,7 @@ deploy_dir={{ deploy_dir | sh }}
 uid={{ uid }}
 gid={{ gid }}
 home={{ home | sh }}
+lib_dir={{ lib_dir | sh }}
 stop_seconds=30
 # How many seconds an app may answer with errors before it counts as failed: it may still be starting.
 error_seconds=3
@@ -22,7 +23,6 @@ error_seconds=3
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LANG="${LANG:-C.UTF-8}"
 pid_file=$deploy_dir/run/$project.pid
-log_file=$deploy_dir/log/$project.log
 current=$deploy_dir/current
 
 say() { echo "$project: $*"; }
@@ -52,16 +52,33 @@ setting() { sed -n "s/^GATLING_$2='\([^']*\)'\$/\1/p" "$1/service.env"; }
 # has PID VARIABLE: whether the environment of the process contains VARIABLE.
 has() { grep -qszxF "$2" "/proc/$1/environ"; }
 
-# Prints the pid of the running release: that of the process that start_release has marked in its environment. A pid
-# file could be missing or outdated.
-running_pid() {
+# pids: prints the pids of the project's running releases: those of the processes that start_release has marked in their
+# environment. A pid file could be missing or outdated.
+pids() {
+  marked=''
   for file in $(grep -lszxF "GATLING_DEPLOY_DIR=$deploy_dir" /proc/[0-9]*/environ); do
     running=${file#/proc/} running=${running%/environ}
-    if has "$running" "GATLING_PID=$running"; then echo "$running"; return 0; fi
+    if has "$running" "GATLING_PID=$running"; then echo "$running"; marked=yes; fi
   done
+  [ -z "$marked" ] || return 0
   # Older versions of gatling started releases without GATLING_PID.
-  read -r running 2>/dev/null <"$pid_file" && has "$running" "GATLING_DEPLOY_DIR=$deploy_dir" || return 1
-  echo "$running"
+  read -r running 2>/dev/null <"$pid_file" && has "$running" "GATLING_DEPLOY_DIR=$deploy_dir" && echo "$running"
+  return 0
+}
+
+# runs PID RELEASE: whether the process runs this release.
+runs() {
+  has "$1" "GATLING_RELEASE=$2" && return 0
+  # Older versions of gatling did not name the release.
+  ! grep -qsz '^GATLING_RELEASE=' "/proc/$1/environ" && [ "$(readlink "$current")" = "releases/$2" ]
+}
+
+# running_pid [RELEASE]: prints the pid of the release, or of any release of the project.
+running_pid() {
+  for candidate in $(pids); do
+    if [ -z "$1" ] || runs "$candidate" "$1"; then echo "$candidate"; return 0; fi
+  done
+  return 1
 }
 
 # alive PID: whether the process exists and is not a zombie.
@@ -87,9 +104,45 @@ port_is_free() {
   [ $? = 7 ]
 }
 
-stop_release() {
-  pid=$(running_pid) && end "$pid"
+# stop_releases: stops all releases of the project.
+stop_releases() {
+  for pid in $(pids); do end "$pid"; done
   rm -f "$pid_file"
+}
+
+# stop_others RELEASE: stops all other releases of the project, each when it has finished its requests.
+stop_others() {
+  for pid in $(pids); do
+    runs "$pid" "$1" && continue
+    drain "$pid"
+    end "$pid"
+  done
+}
+
+# under_way PORT: prints how many requests nginx has under way at this port. Its WebSockets come from 127.0.0.2.
+under_way() {
+  port_hex=$(printf '%04X' "$1")
+  grep -Eh "^ *[0-9]+: [0-9A-F]+:$port_hex [0-9A-F]+:[0-9A-F]+ 01 " /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+    grep -Evc ' [0-9A-F]*0200007F:[0-9A-F]+ 01 '
+}
+
+# drain PID: waits until the process has finished the requests that it has.
+drain() {
+  port=$(tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^PORT=//p')
+  seconds=$(tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^GATLING_DRAIN_SECONDS=//p')
+  [ -n "$port" ] && [ -n "$seconds" ] || return 0
+  # nginx may have chosen the port for a request just before, and not be connected yet.
+  sleep 0.2
+  begun=$(uptime) said=''
+  while alive "$1" && count=$(under_way "$port") && [ "$count" -gt 0 ]; do
+    if [ $(($(uptime) - begun)) -ge "$seconds" ]; then
+      say "requests under way after $seconds s are ended now: $count"
+      return 0
+    fi
+    [ -n "$said" ] || say "waiting for requests that are under way: $count"
+    said=yes
+    sleep 0.1
+  done
 }
 
 # end PID: stops the process, and waits until it has exited.
@@ -108,11 +161,31 @@ end() {
   done
 }
 
+# log_of RELEASE_DIR: prints the path of the release's log.
+log_of() {
+  case $(setting "$1" SLOT) in
+  green) echo "$deploy_dir/log/$project-green.log" ;;
+  *) echo "$deploy_dir/log/$project.log" ;;
+  esac
+}
+
+# make_live RELEASE_DIR: makes nginx pass requests to the release. Nothing has to be reloaded.
+make_live() {
+  [ -n "$lib_dir" ] || return 0
+  why="answers, but $lib_dir cannot be changed: is the disk full? See: df -h $lib_dir"
+  case $(setting "$1" SLOT) in
+  green) [ -f "$lib_dir/green" ] || : >"$lib_dir/green" || return ;;
+  *) [ ! -e "$lib_dir/green" ] || rm -f "$lib_dir/green" || return ;;
+  esac
+  [ ! -d "$lib_dir" ] || sync "$lib_dir"
+}
+
 # start_release RELEASE_DIR [keep]: starts the release and waits until it answers and keeps answering. If it
 # does not, sets $why to the reason and stops the release. With "keep", a failing release is left running,
 # because there is no other one to run.
 start_release() {
   keep=${2:-}
+  log_file=$(log_of "$1")
   port=$(setting "$1" PORT) seconds=$(setting "$1" HEALTH_SECONDS) watch=$(setting "$1" WATCH_SECONDS)
   program=$1/$project/bin/$(setting "$1" PROGRAM)
   if ! [ -x "$program" ]; then why="has no program $program"; return 1; fi
@@ -132,9 +205,9 @@ start_release() {
     RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
     ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}'
     # Uses positional parameters, because the app's variables may have the same names as this script's.
-    set -- "$program" "$port" "$log_file" "$deploy_dir" "$env_file" "$(basename "$1")"
+    set -- "$program" "$port" "$log_file" "$deploy_dir" "$env_file" "$(basename "$1")" "$(setting "$1" DRAIN_SECONDS)"
     if [ -f "$5" ]; then . "$5"; fi
-    PORT=$2 GATLING_DEPLOY_DIR=$4 GATLING_RELEASE=$6
+    PORT=$2 GATLING_DEPLOY_DIR=$4 GATLING_RELEASE=$6 GATLING_DRAIN_SECONDS=$7
     set +a
     # The shell becomes the release, so its pid is that of the release.
     exec setsid sh -c 'GATLING_PID=$$ exec "$1" start' sh "$1" >>"$3" 2>&1 </dev/null 9>&-
@@ -225,11 +298,14 @@ make_current() {
 
 start() {
   [ -d "$current" ] || fail "nothing is deployed in $deploy_dir; deploy it with: gatling deploy $project"
-  if pid=$(running_pid); then
+  release=$(realpath "$current")
+  if pid=$(running_pid "$(basename "$release")"); then
     say "is already running, pid $pid"
     return 0
   fi
-  release=$(realpath "$current")
+  make_live "$release" || say "$(basename "$release") $why"
+  # What an interrupted deployment has left.
+  stop_releases
   keep_it=''
   # A release that has served before may only have to wait for its database.
   if [ -f "$deploy_dir/deployed" ]; then keep_it=keep; fi
@@ -237,42 +313,75 @@ start() {
     say "$(basename "$release") answers on port $port"
   else
     show_log
-    [ -n "$keep_it" ] && alive "$child" || stop_release
+    [ -n "$keep_it" ] && alive "$child" || stop_releases
     fail "$(basename "$release") $why"
   fi
 }
 
-upgrade() {
+# find_release RELEASE: sets $new to the release's folder.
+find_release() {
   new=$deploy_dir/releases/$1
   case $1 in */* | .*) new=/nonexistent ;; esac
   [ -f "$new/service.env" ] || fail "there is no release $1. The releases in $deploy_dir/releases are: $(ls "$deploy_dir/releases" | tr '\n' ' ')"
+}
+
+upgrade() {
+  find_release "$1"
   old=$(readlink "$current")
   if [ "$old" = "releases/$1" ]; then
-    stop_release
+    stop_releases
     start
     return
   fi
   # Without a current release, what runs was never proven: an interrupted first deployment has left it.
-  [ -n "$old" ] || stop_release
+  [ -n "$old" ] || stop_releases
   new_port=$(setting "$new" PORT)
   if ! running_pid >/dev/null || [ "$new_port" != "$(setting "$current" PORT)" ]; then
     port_is_free "$new_port" ||
       fail "another program listens on port $new_port; nothing was changed. Stop it, or choose another port: gatling config set $project PORT=NUMBER"
   fi
-  stop_release
+  stop_releases
   # Only a release that has answered is started at boot.
-  if start_release "$new" && make_current "releases/$1"; then
+  if start_release "$new" && make_live "$new" && make_current "releases/$1"; then
     say "$1 answers on port $port"
     return 0
   fi
   show_log
   new_why=$why
-  stop_release
+  stop_releases
   [ -n "$old" ] || fail "$1 $new_why; there is no older release to put back"
   # The new one may have become the current one before something failed.
   [ "$(readlink "$current")" = "$old" ] || make_current "$old"
+  make_live "$deploy_dir/$old"
   start_release "$deploy_dir/$old" keep || fail "$1 $new_why. $(basename "$old") was put back, but it $why"
   fail "$1 $new_why. $(basename "$old") was put back and answers on port $port"
+}
+
+# start_beside RELEASE: starts the release beside the one that serves.
+start_beside() {
+  find_release "$1"
+  if pid=$(running_pid "$1"); then end "$pid"; fi
+  start_release "$new" && say "$1 answers on port $port, beside what serves" && return
+  show_log
+  if pid=$(running_pid "$1"); then end "$pid"; fi
+  fail "$1 $why"
+}
+
+# keep RELEASE: makes the release the one that serves and that is started at boot, and stops the others when they have
+# finished their requests. This completes an upgrade, or undoes it.
+keep() {
+  find_release "$1"
+  if ! running_pid "$1" >/dev/null; then
+    # Nothing else may have its port.
+    for pid in $(pids); do
+      [ "$(tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^PORT=//p')" != "$(setting "$new" PORT)" ] || end "$pid"
+    done
+    start_release "$new" keep || { show_log; fail "$1 $why"; }
+  fi
+  make_live "$new" || fail "$1 $why"
+  [ "$(readlink "$current")" = "releases/$1" ] || make_current "releases/$1" || fail "$1 $why"
+  stop_others "$1"
+  say "$1 is the only release that runs"
 }
 
 command -v curl >/dev/null || fail "this script needs curl: apt-get install curl"
@@ -284,7 +393,7 @@ usage() {
 
 # One change at a time: a deployment and a user at the terminal would interfere with each other.
 case $1 in
-start | stop | restart | force-reload | upgrade)
+start | stop | restart | force-reload | upgrade | start-beside | make-live | keep)
   (umask 077 && mkdir -p "$deploy_dir/run")
   exec 9>"$deploy_dir/run/lock"
   flock -w 600 9 || fail "another start, stop or upgrade has been running for ten minutes: find the process that has $deploy_dir/run/lock open"
@@ -293,27 +402,35 @@ esac
 
 # Once a release is stopped, this must run until one serves: a signal must not end it.
 case $1 in
-restart | force-reload | upgrade) trap : HUP INT TERM PIPE ;;
+restart | force-reload | upgrade | keep) trap : HUP INT TERM PIPE ;;
 esac
 
 case $1 in
 start) start ;;
-stop) stop_release; say "stopped" ;;
-restart | force-reload) stop_release; start ;;
+stop) stop_releases; say "stopped" ;;
+restart | force-reload) stop_releases; start ;;
 upgrade)
   [ -n "$2" ] || usage
   upgrade "$2"
   exec 9>&-
   tell_systemd upgrade
   ;;
+start-beside | make-live | keep)
+  [ -n "$2" ] || usage
+  case $1 in
+  start-beside) start_beside "$2" ;;
+  make-live) find_release "$2"; make_live "$new" || fail "$2 $why" ;;
+  keep) keep "$2" ;;
+  esac
+  ;;
 ping)
-  release=$(realpath "$current" 2>/dev/null) && running_pid >/dev/null &&
+  release=$(realpath "$current" 2>/dev/null) && running_pid "$(basename "$release")" >/dev/null &&
     { ask "$release"; is_good "$code"; } && { echo pong; exit 0; }
   echo "$project does not answer" >&2
   exit 1
   ;;
 status)
-  if pid=$(running_pid); then
+  if pid=$(running_pid "$(basename "$(realpath "$current" 2>/dev/null)")") || pid=$(running_pid); then
     release=$(tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^GATLING_RELEASE=//p')
     release=${release:-$(basename "$(realpath "$current")")}
     say "$release runs, pid $pid, port $(setting "$deploy_dir/releases/$release" PORT)"

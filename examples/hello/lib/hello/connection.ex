@@ -20,8 +20,8 @@ defmodule Hello.Connection do
   defp request(socket, method, target, version) do
     case headers(socket, %{}) do
       {:ok, headers} ->
+        keep? = keep_alive?(version, headers) and skip_body(socket, headers) == :ok
         {status, body} = Hello.Router.call(method, path(target))
-        keep? = keep_alive?(version, headers) and not body?(headers)
         respond(socket, status, body, keep?, method)
         if keep?, do: serve(socket), else: :gen_tcp.close(socket)
 
@@ -56,9 +56,30 @@ defmodule Hello.Connection do
   defp keep_alive?({1, 1}, _headers), do: true
   defp keep_alive?(_version, headers), do: headers[:Connection] == "keep-alive"
 
-  # No route reads a body, so the next request could only be found behind it.
-  defp body?(%{"Transfer-Encoding": _}), do: true
-  defp body?(headers), do: Map.get(headers, :"Content-Length", "0") != "0"
+  # No route reads a body, but the next request comes after it.
+  defp skip_body(_socket, %{"Transfer-Encoding": _}), do: :error
+
+  defp skip_body(socket, headers) do
+    case Integer.parse(Map.get(headers, :"Content-Length", "0")) do
+      {length, ""} ->
+        :ok = :inet.setopts(socket, packet: :raw)
+        result = skip(socket, length)
+        :ok = :inet.setopts(socket, packet: :http_bin)
+        result
+
+      _ ->
+        :error
+    end
+  end
+
+  defp skip(_socket, 0), do: :ok
+
+  defp skip(socket, length) do
+    case :gen_tcp.recv(socket, min(length, 65_536), @header_timeout) do
+      {:ok, part} -> skip(socket, length - byte_size(part))
+      error -> error
+    end
+  end
 
   defp respond(socket, status, body, keep?, method) do
     head = [

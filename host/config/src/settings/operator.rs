@@ -1,5 +1,6 @@
 //! The operator's file.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -93,6 +94,8 @@ pub struct NginxSettings {
     pub certificates: Vec<Certificate>,
     /// Whether visitors come through another proxy, which may handle HTTPS.
     pub behind_proxy: bool,
+    /// The addresses and networks whose visitors get to an app during its maintenance.
+    pub maintenance_allow: Vec<String>,
 }
 
 /// One of `[[nginx.certificates]]` in the operator's file.
@@ -142,6 +145,7 @@ impl Default for NginxSettings {
             https_listen: addresses(["443 ssl", "[::]:443 ssl"]),
             certificates: Vec::new(),
             behind_proxy: false,
+            maintenance_allow: Vec::new(),
         }
     }
 }
@@ -180,8 +184,22 @@ impl OperatorSettings {
             );
         }
         settings.nginx.certificates.iter().try_for_each(Certificate::check)?;
+        if let Some(wrong) = settings.nginx.maintenance_allow.iter().find(|text| !is_network(text)) {
+            bail!(
+                "[nginx] maintenance_allow: {wrong:?} is neither an address nor a network: write for example \
+                 \"203.0.113.5\" or \"2001:db8::/32\""
+            );
+        }
         Ok(settings)
     }
+}
+
+/// Whether this is an IP address, or a network such as `10.0.0.0/8`.
+fn is_network(text: &str) -> bool {
+    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+    let Ok(address) = address.parse::<IpAddr>() else { return false };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    bits.is_none_or(|bits| bits.parse::<u8>().is_ok_and(|bits| bits <= most))
 }
 
 fn read<T: Default>(file: &Path, parse: impl FnOnce(&str) -> Result<T>) -> Result<T> {

@@ -15,8 +15,11 @@ use super::{HookSettings, MAX_LEN, PROJECT_FILE, project_file};
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProjectSettings {
-    /// How `upgrade_service` starts the new release.
-    pub strategy: Strategy,
+    /// How `upgrade_service` switches to the new release; none for the best that the server and the project allow.
+    pub strategy: Option<Strategy>,
+    /// How long the old release may take to finish the requests that it has, in whole seconds.
+    #[serde(deserialize_with = "some_duration")]
+    pub drain_timeout: Option<Duration>,
     /// How long a step may take, if not [`ProjectSettings::DEFAULT_STEP_TIMEOUT`].
     #[serde(deserialize_with = "some_duration")]
     pub step_timeout: Option<Duration>,
@@ -36,6 +39,15 @@ impl ProjectSettings {
     /// How long a step may take by default.
     pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
+    /// How long the old release may take to finish its requests by default.
+    pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// How long the old release may take to finish the requests that it has.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        self.drain_timeout.unwrap_or(Self::DEFAULT_DRAIN_TIMEOUT)
+    }
+
     /// How long a step may take.
     #[must_use]
     pub fn step_timeout(&self) -> Duration {
@@ -43,12 +55,14 @@ impl ProjectSettings {
     }
 }
 
-/// How `upgrade_service` starts the new release.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+/// How `upgrade_service` switches to the new release.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
+    /// Start the new release beside the old one, have nginx pass requests to it once it is healthy, and stop the old one
+    /// when it has finished its requests.
+    BlueGreen,
     /// Stop the old release, start the new one, and put the old one back if it doesn't answer.
-    #[default]
     Restart,
 }
 
@@ -57,6 +71,7 @@ impl Strategy {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::BlueGreen => "blue-green",
             Self::Restart => "restart",
         }
     }
@@ -136,11 +151,19 @@ pub struct Health {
     /// How long it must keep running after that, in whole seconds: an app can answer once and crash.
     #[serde(deserialize_with = "duration_or_zero")]
     pub watch: Duration,
+    /// How long it is watched after it has begun to serve visitors, while the old release can still take over again.
+    #[serde(deserialize_with = "duration_or_zero")]
+    pub soak: Duration,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Self { path: "/".to_owned(), timeout: Duration::from_secs(60), watch: Duration::from_secs(3) }
+        Self {
+            path: "/".to_owned(),
+            timeout: Duration::from_secs(60),
+            watch: Duration::from_secs(3),
+            soak: Duration::from_secs(10),
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
-use gatling_pipeline::facts::server::{InstalledSite, Link, Logrotate, ServerFacts};
+use gatling_config::slot::Slot;
+use gatling_pipeline::facts::server::{InstalledSite, Link, Logrotate, Place, ServerFacts};
 use gatling_templates as templates;
 
 /// Gathers facts about the server. `release_source` is the folder that the release is built from.
@@ -23,7 +24,7 @@ pub fn gather(paths: &ProjectPaths, release_source: &Path) -> Result<ServerFacts
         init_script: fs::read_to_string(paths.init_script()).ok(),
         logrotate: paths.logrotate_file().map(|path| logrotate(paths, path)).transpose()?,
         site: installed_site(paths),
-        serving_port: serving_port(paths),
+        serves_in: place(paths),
         names: paths.names(),
         drafts: drafts(paths),
         incomplete_releases: incomplete_releases(paths),
@@ -40,7 +41,7 @@ fn logrotate(paths: &ProjectPaths, path: PathBuf) -> Result<Logrotate> {
     })
 }
 
-fn installed_site(paths: &ProjectPaths) -> InstalledSite {
+pub(crate) fn installed_site(paths: &ProjectPaths) -> InstalledSite {
     let (available, enabled) = (paths.nginx_available(), paths.nginx_enabled());
     let link = match fs::read_link(&enabled) {
         Ok(target) if target == available => Link::Correct,
@@ -50,10 +51,16 @@ fn installed_site(paths: &ProjectPaths) -> InstalledSite {
     InstalledSite { text: fs::read_to_string(available).ok(), link }
 }
 
-/// The port of the current release, from its settings.
-pub(super) fn serving_port(paths: &ProjectPaths) -> Option<u16> {
+/// The place of the current release, from its settings.
+pub(crate) fn place(paths: &ProjectPaths) -> Option<Place> {
     let settings = Dotenv::read(&paths.current_link().join("service.env")).unwrap_or_default();
-    settings.get("GATLING_PORT").and_then(|port| port.parse().ok())
+    let port = |name: &str| settings.get(name).and_then(|port| port.parse().ok());
+    Some(Place {
+        slot: Slot::named(settings.get("GATLING_SLOT")),
+        port: port("GATLING_PORT")?,
+        other_port: port("GATLING_OTHER_PORT"),
+        token: settings.get("GATLING_TOKEN").map(str::to_owned),
+    })
 }
 
 fn drafts(paths: &ProjectPaths) -> Vec<PathBuf> {

@@ -141,8 +141,8 @@ impl Trial<'_> {
         for (host, visit) in self.site.hosts.iter().zip(&visits) {
             let last = passed.iter().rev().find(|line| line.host == *host);
             let upstream = last.map_or("-", |line| line.upstream.as_str());
-            let reaches_app =
-                upstream.split([' ', ',']).any(|address| address.ends_with(&format!(":{}", self.site.port)));
+            let is_app = |address: &str| self.site.ports.iter().any(|port| address.ends_with(&format!(":{port}")));
+            let reaches_app = upstream.split([' ', ',']).any(is_app);
             let url = &visit.url;
             match &visit.outcome {
                 _ if reaches_app => {}
@@ -164,7 +164,7 @@ impl Trial<'_> {
                 Outcome::Answered(_) => bail!(
                     "nginx.conf passes {url} to {upstream}, but the app listens on 127.0.0.1:{port}: write \
                      `proxy_pass http://127.0.0.1:{port};`, or set the port: gatling config set {project} PORT=NUMBER",
-                    port = self.site.port,
+                    port = self.site.ports[0],
                     project = self.site.project
                 ),
             }

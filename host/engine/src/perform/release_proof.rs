@@ -10,27 +10,24 @@ use gatling_runs::Events;
 use crate::serving::Running;
 use crate::{http, serving};
 
-/// Fails unless the release is the current one and its own process listens on the port. Warns if visitors can reach
+/// Fails unless the release's own process listens on the port. Warns if visitors can reach
 /// the app without nginx, or if it refuses WebSockets for one of the host names.
 pub(super) fn check(proof: &ReleaseProof, events: &Events) -> Result<()> {
     let current = proof.paths.current_release().unwrap_or_default();
-    if current != proof.release {
+    if proof.is_current && current != proof.release {
         bail!(
             "the init script says that {} is running, but {} points to {current}",
             proof.release,
             proof.paths.current_link().display()
         );
     }
-    let Some(Running { pid, release }) = serving::running(&proof.paths) else {
+    let Some(Running { pid, .. }) = serving::process_of(&proof.paths, &proof.release) else {
         bail!(
             "the init script says that {} is running, but its process is gone: see {}",
             proof.release,
-            proof.paths.app_log().display()
+            proof.paths.app_log(serving::slot(&proof.paths, &proof.release)).display()
         );
     };
-    if release != proof.release {
-        bail!("the init script says that {} is running, but process {pid} runs {release}", proof.release);
-    }
     let listens = serving::listens(pid).context("cannot determine where the app listens")?;
     if !listens.iter().any(|address| address.port() == proof.port) {
         bail!(

@@ -51,7 +51,7 @@ pub(super) fn check_in_use(site: &SiteInUse, performer: Performer<'_>) -> Result
 /// Fails unless nginx uses the site now.
 fn check_proof(proof: &SiteProof) -> Result<()> {
     match http::get(&proof.address, &proof.host, templates::PROOF_PATH)? {
-        (200, body) if body == proof.answer => Ok(()),
+        (200, body) if body.split(' ').next() == Some(&proof.answer) => Ok(()),
         (status, _) => bail!("it answers with the status {status}"),
     }
 }

@@ -92,8 +92,16 @@ fn wait_for_service(paths: &ProjectPaths, events: &Events) -> Result<()> {
 fn settle_release(paths: &ProjectPaths, run: &str, open: &OpenChange, events: &Events) -> Event {
     let change = Change::Release;
     match serving::look(paths) {
-        Serving::Serving { release } if paths.current_release().as_ref() == Some(&release) => {
+        // A release with a slot serves only once it is proven.
+        Serving::Serving { release }
+            if paths.current_release().as_ref() == Some(&release)
+                || serving::settings(paths, &release).get("GATLING_SLOT").is_some() =>
+        {
             events.note(format!("the run {run} was killed while it switched to {}: {release} serves", open.to));
+            if let Err(error) = stop_others(paths, &release, events) {
+                events.warn(format!("the other release could not be stopped: {error:#}"));
+                return Event::Undone { change, ok: false };
+            }
             if release == open.to { Event::Changed { change } } else { Event::Undone { change, ok: true } }
         }
         // A restart of the current release.
@@ -103,6 +111,15 @@ fn settle_release(paths: &ProjectPaths, run: &str, open: &OpenChange, events: &E
         }
         _ => undo(run, open, events),
     }
+}
+
+/// Stops what runs beside the release that serves, and makes that the current one.
+fn stop_others(paths: &ProjectPaths, release: &str, events: &Events) -> Result<()> {
+    let is_alone = serving::all_running(paths).iter().all(|running| running.release == release);
+    if is_alone && paths.current_release().as_deref() == Some(release) {
+        return Ok(());
+    }
+    Performer::new(events).run(&gatling_pipeline::keep(paths, release))
 }
 
 fn undo(run: &str, open: &OpenChange, events: &Events) -> Event {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use gatling_config::project::ProjectName;
+use gatling_config::roots::ProjectPaths;
+use gatling_config::slot::Slot;
 use gatling_engine::tail::{Show, Tail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -13,10 +15,13 @@ use super::loaded;
 /// How often the log is read.
 const FOLLOW: Duration = Duration::from_millis(100);
 
+/// How many lines are shown of a release that takes over: those of its start.
+const FIRST_LINES: usize = 20;
+
 /// Show the end of the app's log
 ///
-/// The log is deployments/PROJECT/log/PROJECT.log: what the app writes to its standard output and
-/// error. On a terminal, colours are removed and other control characters are escaped.
+/// The log is what the app writes to its standard output and error: deployments/PROJECT/log/PROJECT.log, or, for every
+/// second release, PROJECT-green.log. On a terminal, colours are removed and other control characters are escaped.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
@@ -31,7 +36,8 @@ pub(super) struct Args {
 
 pub(super) fn main(args: &Args) -> Result<u8> {
     let paths = loaded(&args.project)?;
-    let log = paths.app_log();
+    let slot = paths.live_slot();
+    let log = paths.app_log(slot);
     let show = if io::stdout().is_terminal() { Show::Plain } else { Show::Raw };
     let tail = Tail::open(&log, args.lines, show).with_context(|| format!("cannot read {}", log.display()))?;
     if !tail.exists() && !args.follow {
@@ -42,22 +48,35 @@ pub(super) fn main(args: &Args) -> Result<u8> {
             paths.state_dir().join("runs").display()
         );
     }
-    match copy(tail, args.follow) {
+    let result = match args.follow {
+        false => copy(tail),
+        true => follow(&paths, slot, tail, show),
+    };
+    match result {
         // The reader has closed the output, for example `head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         result => result.map(|()| 0).with_context(|| format!("cannot show {}", log.display())),
     }
 }
 
-fn copy(mut tail: Tail, follow: bool) -> io::Result<()> {
+fn copy(mut tail: Tail) -> io::Result<()> {
     let mut out = io::stdout().lock();
     tail.copy_new(&mut out)?;
-    if !follow {
-        return tail.flush(&mut out);
-    }
+    tail.flush(&mut out)
+}
+
+/// Shows what the release that serves writes, also when another one takes over.
+fn follow(paths: &ProjectPaths, mut slot: Slot, mut tail: Tail, show: Show) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    tail.copy_new(&mut out)?;
     while !reader_is_gone(&out)? {
         if !tail.copy_new(&mut out)? {
             tail.flush(&mut out)?;
+        }
+        let live = paths.live_slot();
+        if live != slot {
+            slot = live;
+            tail = Tail::open(&paths.app_log(slot), FIRST_LINES, show)?;
         }
     }
     Ok(())

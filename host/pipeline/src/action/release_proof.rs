@@ -15,6 +15,8 @@ pub struct ReleaseProof {
     pub release: String,
     /// The app's port.
     pub port: u16,
+    /// Whether it must be the current release, which the server starts when it boots.
+    pub is_current: bool,
     /// The app's Phoenix endpoints.
     #[serde(skip)]
     pub endpoints: Vec<String>,

@@ -179,8 +179,8 @@ pub struct SiteTrial {
     pub hosts: Vec<String>,
     /// The path that they request.
     pub path: String,
-    /// The app's port.
-    pub port: u16,
+    /// The app's port, or those of both slots.
+    pub ports: Vec<u16>,
     /// The project.
     pub project: String,
 }

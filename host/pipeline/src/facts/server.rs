@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use gatling_config::slot::Slot;
+
 /// The state of the server before a run changes anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerFacts {
@@ -21,8 +23,8 @@ pub struct ServerFacts {
     pub logrotate: Option<Logrotate>,
     /// The installed site.
     pub site: InstalledSite,
-    /// The port of the current release.
-    pub serving_port: Option<u16>,
+    /// The place of the current release.
+    pub serves_in: Option<Place>,
     /// The names of all releases that were ever started.
     pub names: Vec<String>,
     /// Copies of system files that an interrupted run has left beside them.
@@ -65,4 +67,17 @@ pub enum Link {
     Correct,
     /// Something else has its name.
     Other,
+}
+
+/// Where a release runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its slot.
+    pub slot: Slot,
+    /// Its port.
+    pub port: u16,
+    /// The port of the other slot, if it has one.
+    pub other_port: Option<u16>,
+    /// [`SlotPorts::token`](gatling_config::slot::SlotPorts::token), if there is one.
+    pub token: Option<String>,
 }

@@ -9,7 +9,7 @@ use gatling_runs::Change;
 pub(super) fn install(facts: &Facts) -> Vec<Action> {
     let Some(logrotate) = &facts.server.logrotate else { return Vec::new() };
     if !logrotate.is_installed {
-        let log = facts.paths.app_log();
+        let log = facts.paths.app_log(facts.slot);
         return vec![Action::warn(format!(
             "logrotate is not installed on this server, so the app's log {} grows without limit: install it with \
              `apt-get install logrotate`",

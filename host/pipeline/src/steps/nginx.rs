@@ -1,9 +1,10 @@
 //! The steps that configure nginx for the project.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use gatling_nginx::config::parse;
+use gatling_nginx::config::{self, parse};
 use gatling_nginx::servers::{self, Server};
 use gatling_nginx::{Endpoints, Transport};
 use gatling_process::Command;
@@ -13,7 +14,7 @@ use gatling_templates as templates;
 use super::{copy, draft, replace, system_command};
 use crate::action::{Action, SiteInUse, SiteInstallation, SiteProof, SiteTrial, Visits};
 use crate::facts::Facts;
-use crate::facts::server::{InstalledSite, Link};
+use crate::facts::server::{InstalledSite, Link, Place};
 
 /// The text of the installed site, and whether it is enabled.
 ///
@@ -94,7 +95,10 @@ fn trial(facts: &Facts, staged: &Path) -> SiteTrial {
         draft,
         hosts: facts.site.hosts.clone(),
         path: facts.settings.health.path.clone(),
-        port: facts.available_port,
+        ports: match facts.site.is_own {
+            true => vec![facts.available_port],
+            false => vec![facts.ports.blue, facts.ports.green],
+        },
         project: facts.project.clone(),
     }
 }
@@ -121,11 +125,32 @@ fn proof(facts: &Facts) -> Option<SiteProof> {
 pub(crate) fn in_use(facts: &Facts) -> Result<SiteInUse> {
     let (text, enabled) = installed(facts)?;
     let Some(text) = text.filter(|_| enabled) else { return Ok(SiteInUse::None) };
-    if facts.server.serving_port.is_some_and(|port| port != facts.available_port) {
+    let moves = |place: &Place| place.slot != facts.slot || place.port != facts.available_port;
+    if facts.server.serves_in.as_ref().is_some_and(moves) {
         return Ok(SiteInUse::Moved(Box::new(site(facts)?)));
     }
     let servers = servers::servers(&parse(text, "the site").unwrap_or_default());
     Ok(SiteInUse::InPlace(visits(facts, servers)))
+}
+
+/// Whether the installed site passes requests to both slots at the ports of this run.
+///
+/// # Errors
+/// As [`installed`].
+pub(crate) fn knows_ports(facts: &Facts) -> Result<bool> {
+    let (text, enabled) = installed(facts)?;
+    // How the site chooses the port.
+    let choices = |text: &str| {
+        let directives = parse(text, "the site").unwrap_or_default();
+        let mut choices = BTreeSet::new();
+        config::visit(&directives, &mut |directive| {
+            if matches!(directive.name(), "set" | "if") {
+                choices.insert(config::text(std::slice::from_ref(directive)));
+            }
+        });
+        choices
+    };
+    Ok(enabled && text.is_some_and(|text| choices(text) == choices(&facts.nginx_template)))
 }
 
 pub(crate) fn unconfigure(facts: &Facts) -> Result<Vec<Action>> {

@@ -14,6 +14,7 @@ use crate::facts::Facts;
 use crate::facts::mix::{Listening, RuntimeConfig};
 use gatling_config::domains;
 use gatling_config::dotenv::Dotenv;
+use gatling_config::slot::Slot;
 use gatling_process::shell;
 use gatling_process::{Command, Variables};
 use gatling_templates as templates;
@@ -60,12 +61,17 @@ fn service_env(facts: &Facts) -> String {
     let settings = [
         ("COMMIT", facts.commit.clone()),
         ("PROGRAM", facts.mix.release.clone()),
+        ("SLOT", facts.slot.to_string()),
         ("PORT", facts.available_port.to_string()),
+        ("OTHER_PORT", facts.ports.of(facts.slot.other()).to_string()),
+        ("TOKEN", facts.ports.token.clone()),
         ("HOST", host.to_owned()),
         ("SCHEME", scheme.to_owned()),
         ("HEALTH_PATH", health.path.clone()),
         ("HEALTH_SECONDS", health.timeout.as_secs().to_string()),
         ("WATCH_SECONDS", health.watch.as_secs().to_string()),
+        ("SOAK_SECONDS", health.soak.as_secs().to_string()),
+        ("DRAIN_SECONDS", facts.settings.drain_timeout().as_secs().to_string()),
     ];
     settings.iter().map(|(name, value)| format!("GATLING_{name}={}\n", shell::quoted(value))).collect()
 }
@@ -76,15 +82,16 @@ fn service_env(facts: &Facts) -> String {
 /// If a variable is invalid.
 pub(crate) fn environment(facts: &Facts, variables: &Variables) -> Result<Dotenv> {
     let host = domains::main(&facts.domains).or(facts.site.hosts.first().map(String::as_str)).unwrap_or("localhost");
-    release_environment(facts.paths.name.as_str(), host, facts.available_port, variables)
+    release_environment(facts.paths.name.as_str(), host, facts.slot, facts.available_port, variables)
 }
 
 /// The environment of a release, from the values that it depends on.
 ///
 /// # Errors
 /// If a variable is invalid.
-pub fn release_environment(project: &str, host: &str, port: u16, variables: &Variables) -> Result<Dotenv> {
+pub fn release_environment(project: &str, host: &str, slot: Slot, port: u16, variables: &Variables) -> Result<Dotenv> {
     let node = format!("{project}@127.0.0.1");
+    let node = slot.node(variables.get("RELEASE_NODE").unwrap_or(&node));
     let defaults = [
         ("PHX_HOST", host),
         ("RELEASE_DISTRIBUTION", "name"),
@@ -94,7 +101,7 @@ pub fn release_environment(project: &str, host: &str, port: u16, variables: &Var
         ("ERL_AFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}"),
     ];
     let port = port.to_string();
-    let own = variables.iter();
+    let own = variables.iter().filter(|(name, _)| *name != "RELEASE_NODE");
     let mut dotenv = Dotenv::default();
     for (name, value) in defaults.into_iter().chain(own).chain([("PORT", port.as_str())]) {
         if !SET_BY_RELEASE_SCRIPT.contains(&name) {

@@ -1,13 +1,15 @@
 //! The steps that install, start, upgrade and stop the service.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use super::{install_file, logs, migrate, nginx, system_command};
-use crate::action::{Action, ReleaseProof};
+use crate::action::{Action, ReleaseProof, SlotProof, Soak};
 use crate::facts::Facts;
 use gatling_config::roots::ProjectPaths;
+use gatling_config::settings::Strategy;
 use gatling_process::{Command, Environment};
 use gatling_runs::Change;
 use gatling_templates as templates;
@@ -66,7 +68,7 @@ pub(crate) fn start(facts: &Facts) -> Result<Vec<Action>> {
     if facts.previous_version.is_some() {
         // The first deployment failed after it had started the app.
         let mut actions = commit_release(facts);
-        actions.extend([switch(facts)?, keep_releases(facts)]);
+        actions.extend([restart(facts)?, keep_releases(facts)]);
         return Ok(actions);
     }
     let marker = facts.paths.deployed_marker();
@@ -74,7 +76,7 @@ pub(crate) fn start(facts: &Facts) -> Result<Vec<Action>> {
     // It becomes the current release, which the server starts when it boots, once it has answered.
     let start = vec![
         Action::run(service(&facts.paths, facts.server.sudo, ["upgrade", &release])),
-        Action::ProveServing(Box::new(proof(facts))),
+        Action::ProveServing(Box::new(proof(facts, true))),
         Action::WriteFile { path: marker, contents: format!("{}\n", facts.version), mode: 0o644 },
     ];
     let mut actions = commit_release(facts);
@@ -93,8 +95,74 @@ pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
     actions.extend(logs::install(facts));
     actions.extend(migrate::from_release(facts));
     actions.extend(commit_release(facts));
-    actions.extend([switch(facts)?, keep_releases(facts)]);
+    if facts.strategy == Strategy::BlueGreen.name() {
+        actions.insert(0, Action::CheckMemory { paths: facts.paths.clone() });
+        // The release that serves keeps serving while nginx learns the port of the new one.
+        if !nginx::knows_ports(facts)? {
+            actions.extend(nginx::configure(facts)?);
+        }
+        actions.push(blue_green(facts)?);
+    } else {
+        actions.push(restart(facts)?);
+    }
+    actions.push(keep_releases(facts));
     Ok(actions)
+}
+
+/// Starts the new release beside the one that serves, which is stopped once the new one has taken over.
+fn blue_green(facts: &Facts) -> Result<Action> {
+    let Some(previous) = &facts.previous_version else { bail!("no release serves yet") };
+    let switch = Beside {
+        paths: &facts.paths,
+        release: facts.release(),
+        port: facts.available_port,
+        soak: facts.settings.health.soak,
+        proof: Some(proof(facts, false)),
+    };
+    Ok(Action::change(Change::Release, facts.release(), switch.actions(), vec![keep(&facts.paths, previous)]))
+}
+
+/// A release that is to serve instead of another one without an interruption.
+pub struct Beside<'a> {
+    /// The project.
+    pub paths: &'a ProjectPaths,
+    /// The release.
+    pub release: String,
+    /// Its port.
+    pub port: u16,
+    /// How long it is watched once it serves.
+    pub soak: Duration,
+    /// What its process must do.
+    pub proof: Option<ReleaseProof>,
+}
+
+impl Beside<'_> {
+    /// Starts it, proves it, has nginx pass requests to it, watches it, and stops the other one.
+    #[must_use]
+    pub fn actions(self) -> Vec<Action> {
+        let Self { paths, release, port, soak, proof } = self;
+        let through_nginx = |is_live| {
+            Action::ProveSlot(Box::new(SlotProof { paths: paths.clone(), release: release.clone(), port, is_live }))
+        };
+        let mut actions = vec![Action::run(script(paths, ["start-beside", &release]))];
+        actions.extend(proof.map(|proof| Action::ProveServing(Box::new(proof))));
+        actions.extend([
+            through_nginx(false),
+            Action::run(script(paths, ["make-live", &release])),
+            through_nginx(true),
+        ]);
+        if !soak.is_zero() {
+            actions.push(Action::Soak(Box::new(Soak { paths: paths.clone(), release: release.clone(), time: soak })));
+        }
+        actions.push(Action::run(keep(paths, &release)));
+        actions
+    }
+}
+
+/// Makes a release the only one that runs: completes a switch to it, or undoes one to another release.
+#[must_use]
+pub fn keep(paths: &ProjectPaths, release: &str) -> Command {
+    script(paths, ["keep", release])
 }
 
 /// Makes sure that the release is still there, whole, if the power fails after the switch, and that its name is not used
@@ -108,13 +176,13 @@ fn commit_release(facts: &Facts) -> Vec<Action> {
     ]
 }
 
-/// Replaces the release that serves with the new one, or puts it back if the new one does not serve.
-fn switch(facts: &Facts) -> Result<Action> {
+/// Stops the release that serves and starts the new one, or the old one again if the new one does not serve.
+fn restart(facts: &Facts) -> Result<Action> {
     let upgrade = |release: &str| service(&facts.paths, facts.server.sudo, ["upgrade", release]);
     let previous = facts.previous_version.as_ref().filter(|previous| **previous != facts.release());
     let switch = vec![
         Action::run(upgrade(&facts.release())),
-        Action::ProveServing(Box::new(proof(facts))),
+        Action::ProveServing(Box::new(proof(facts, true))),
         Action::ProveSite(Box::new(nginx::in_use(facts)?)),
     ];
     let undo = previous.map(|previous| upgrade(previous)).into_iter().collect();
@@ -166,11 +234,12 @@ fn uninstall(facts: &Facts) -> Vec<Command> {
     commands
 }
 
-pub(crate) fn proof(facts: &Facts) -> ReleaseProof {
+fn proof(facts: &Facts, is_current: bool) -> ReleaseProof {
     ReleaseProof {
         paths: facts.paths.clone(),
         release: facts.release(),
         port: facts.available_port,
+        is_current,
         endpoints: facts.mix.endpoints.iter().map(|endpoint| endpoint.module.clone()).collect(),
         hosts: facts.site.hosts.clone(),
         domains: facts.domains.clone(),

@@ -1,0 +1,109 @@
+//! Proves a release that runs beside the one that serves, and watches it when it has taken over.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use bytesize::ByteSize;
+use gatling_config::roots::ProjectPaths;
+use gatling_pipeline::action::{SlotProof, Soak};
+
+use super::Performer;
+use crate::nginx::visitor::Visit;
+use crate::serving;
+
+/// How often a release that has taken over is visited.
+const VISIT_EVERY: Duration = Duration::from_millis(500);
+
+/// How many visits in a row must fail: one may meet a moment of load.
+const FAILED_VISITS: usize = 3;
+
+/// How long nginx may take to pass visitors to the other slot. It looks for the file on each request.
+const SWITCH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Fails unless nginx passes visitors to the release, and serves them.
+pub(super) fn prove(proof: &SlotProof) -> Result<()> {
+    let SlotProof { paths, release, port, is_live } = proof;
+    let deadline = Instant::now() + SWITCH_TIMEOUT;
+    loop {
+        match serving::port_of_nginx(paths, release, !is_live)? {
+            Some(other) if other != *port && Instant::now() < deadline => thread::sleep(Duration::from_millis(20)),
+            Some(other) if other != *port => bail!(
+                "nginx still passes visitors to port {other}, not to {release} at port {port}: can its workers read {}? \
+                 Check with: sudo -u www-data ls -l {0}",
+                paths.lib_dir().unwrap_or_default().display()
+            ),
+            _ => break,
+        }
+    }
+    check(serving::unserved_by(paths, release, !is_live)?)
+}
+
+fn check(visit: Option<Visit>) -> Result<()> {
+    match visit {
+        Some(visit) => bail!("visitors are not served: {visit}"),
+        None => Ok(()),
+    }
+}
+
+/// Watches a release that serves: it must go on running, and answering.
+pub(super) fn soak(soak: &Soak, performer: Performer<'_>) -> Result<()> {
+    let Soak { paths, release, time } = soak;
+    performer
+        .events
+        .note(format!("watching {release} for {} s, while the old release can still take over", time.as_secs()));
+    let pid = serving::process_of(paths, release).map(|running| running.pid);
+    let begun = Instant::now();
+    let mut failed = 0;
+    while begun.elapsed() < *time {
+        thread::sleep(VISIT_EVERY);
+        if let Some(interrupt) = performer.interrupt {
+            interrupt.check()?;
+        }
+        let seconds = begun.elapsed().as_secs();
+        if serving::process_of(paths, release).map(|running| running.pid) != pid {
+            bail!("{release} died {seconds} s after it began to serve: see {}", log(paths, release));
+        }
+        match check(serving::unserved_by(paths, release, false)?) {
+            Ok(()) => failed = 0,
+            Err(error) => {
+                failed += 1;
+                if failed == FAILED_VISITS {
+                    return Err(error).with_context(|| {
+                        format!("{release} failed {seconds} s after it began to serve: see {}", log(paths, release))
+                    });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn log(paths: &ProjectPaths, release: &str) -> String {
+    paths.app_log(serving::slot(paths, release)).display().to_string()
+}
+
+/// Fails unless there is memory for a second copy of the app that runs.
+pub(super) fn check_memory(paths: &ProjectPaths) -> Result<()> {
+    let Some(running) = serving::running(paths) else { return Ok(()) };
+    let read = |file: String, name: &str| -> Option<u64> {
+        let text = fs::read_to_string(file).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+    };
+    // If the kernel does not say it, nothing is known that would be in the way.
+    let Some(used) = read(format!("/proc/{}/status", running.pid), "RssAnon:") else { return Ok(()) };
+    let free = |name: &str| read("/proc/meminfo".to_owned(), name);
+    let Some(available) = free("MemAvailable:") else { return Ok(()) };
+    let available = available + free("SwapFree:").unwrap_or_default();
+    if used > available {
+        bail!(
+            "there is not enough memory to run two releases at once: the app uses {}, and {} is available. Free some, \
+             add swap, or have the app stopped during upgrades: set `strategy = \"restart\"` in gatling.toml",
+            ByteSize::b(used),
+            ByteSize::b(available)
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Visitors who never stop, and notice everything.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+const HOST: &str = "hello.example.com";
+
+/// What a visitor does again and again.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// GET, on one connection.
+    Get,
+    /// POST with a body, on one connection.
+    Post,
+    /// GET, each time on a new connection.
+    New,
+}
+
+/// What a visitor has seen.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// The versions that answered, each once for all answers in a row.
+    pub(super) versions: Vec<String>,
+    /// How many answers there were.
+    pub(super) answers: usize,
+    /// What went wrong.
+    pub(super) errors: Vec<String>,
+    /// The longest time that an answer took.
+    pub(super) worst: Duration,
+}
+
+/// Visitors who visit until they are stopped.
+pub(super) struct Load {
+    stop: Arc<AtomicBool>,
+    visitors: Vec<JoinHandle<Seen>>,
+}
+
+impl Load {
+    /// So many visitors of each kind, who all visit nginx at this port.
+    pub(super) fn start(port: u16, kinds: &[(Kind, usize)]) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let kinds = kinds.iter().flat_map(|(kind, number)| std::iter::repeat_n(*kind, *number));
+        let visitors = kinds.map(|kind| {
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || visit(port, kind, &stop))
+        });
+        let visitors = visitors.collect();
+        Self { stop, visitors }
+    }
+
+    /// Stops them, and returns what each has seen.
+    pub(super) fn stop(self) -> Vec<Seen> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.visitors.into_iter().map(|visitor| visitor.join().expect("a visitor panicked")).collect()
+    }
+}
+
+fn visit(port: u16, kind: Kind, stop: &AtomicBool) -> Seen {
+    let mut seen = Seen::default();
+    let mut connection: Option<TcpStream> = None;
+    while !stop.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        match request(port, kind, &mut connection) {
+            Ok(version) => {
+                seen.answers += 1;
+                if seen.versions.last() != Some(&version) {
+                    seen.versions.push(version);
+                }
+            }
+            Err(error) => {
+                seen.errors.push(format!("{kind:?}: {error:#}"));
+                connection = None;
+            }
+        }
+        seen.worst = seen.worst.max(begun.elapsed());
+        thread::sleep(Duration::from_millis(2));
+    }
+    seen
+}
+
+/// One request, and the version in its answer.
+fn request(port: u16, kind: Kind, connection: &mut Option<TcpStream>) -> Result<String> {
+    let mut stream = match connection.take() {
+        Some(stream) => stream,
+        None => {
+            let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connecting")?;
+            stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+            stream
+        }
+    };
+    let request = match kind {
+        Kind::Get => format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"),
+        Kind::New => format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"),
+        Kind::Post => {
+            let body = "x".repeat(1000);
+            format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        }
+    };
+    stream.write_all(request.as_bytes()).context("sending")?;
+    let (head, body) = read_answer(&mut stream)?;
+    if !head.starts_with("HTTP/1.1 200") {
+        bail!("the answer is {:?}", head.lines().next());
+    }
+    // nginx ends a connection after some requests.
+    if !head.to_ascii_lowercase().contains("connection: close") {
+        *connection = Some(stream);
+    }
+    Ok(body.trim().trim_start_matches("hello ").to_owned())
+}
+
+/// The head and the body of an answer that has a length.
+pub(super) fn read_answer(stream: &mut TcpStream) -> Result<(String, String)> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length =
+                head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return Ok((head.to_owned(), body.to_owned()));
+            }
+        }
+        match stream.read(&mut buffer).context("reading the answer")? {
+            0 => bail!("the connection was closed after {} bytes of the answer", bytes.len()),
+            count => bytes.extend(&buffer[..count]),
+        }
+    }
+}
