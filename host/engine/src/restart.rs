@@ -45,6 +45,8 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
         branch: String::new(),
         commit: String::new(),
         steps: Vec::new(),
+        strategy: Some(if beside.is_some() { Strategy::BlueGreen } else { Strategy::Restart }.name().to_owned()),
+        strategy_reason: None,
     });
     let sudo = needs_sudo(paths);
     let service = |args: [&str; 2]| Action::run(gatling_pipeline::service(paths, sudo, args));
@@ -67,16 +69,19 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
     let contents = names.join("\n") + "\n";
     performer.perform(&Action::WriteFile { path: paths.names_file(), contents, mode: 0o644 })?;
     let (switch, undo) = if place.slot == serving::slot(paths, &current) {
-        (vec![service(["upgrade", &release]), proof], gatling_pipeline::service(paths, sudo, ["upgrade", &current]))
+        (
+            vec![service(["upgrade", &release]), proof],
+            vec![gatling_pipeline::service(paths, sudo, ["upgrade", &current])],
+        )
     } else {
         performer.check_beforehand(&Action::CheckMemory { paths: paths.clone() })?;
         let soak = serving::settings(paths, &release);
         let soak = soak.get("GATLING_SOAK_SECONDS").and_then(|seconds| seconds.parse().ok()).unwrap_or_default();
         let switch =
             Beside { paths, release: release.clone(), port: place.port, soak: Duration::from_secs(soak), proof: None };
-        (switch.actions(), gatling_pipeline::keep(paths, &current))
+        (switch.actions(), gatling_pipeline::back(paths, &current))
     };
-    performer.perform(&Action::change(Change::Release, release.clone(), switch, vec![undo]))?;
+    performer.perform(&Action::change(Change::Release, release.clone(), switch, undo))?;
     let needed = vec![release.clone(), current];
     let keep = Action::KeepReleases { paths: paths.clone(), serves: release, needed };
     performer.perform(&Action::change(Change::OldReleases, "the latest that served", vec![keep], Vec::new()))?;

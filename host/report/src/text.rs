@@ -233,11 +233,16 @@ impl<W: Write> Renderer<W> {
     }
 
     fn headline(&mut self, event: &Event) -> io::Result<()> {
-        let Event::Planned { pipeline, version, release, previous, branch, commit, .. } = event else { return Ok(()) };
+        let Event::Planned { pipeline, version, release, previous, branch, commit, strategy, .. } = event else {
+            return Ok(());
+        };
         self.pipeline = Some(pipeline.clone());
         self.release = escape_line(release);
         let what = match previous {
-            Some(previous) if pipeline == "upgrade" => format!("upgrade from {}", escape_line(previous)),
+            Some(previous) if pipeline == "upgrade" => {
+                let strategy = strategy.as_ref().map(|name| format!(", {}", escape_line(name))).unwrap_or_default();
+                format!("upgrade from {}{strategy}", escape_line(previous))
+            }
             _ => escape_line(pipeline),
         };
         let source = match commit.as_str() {

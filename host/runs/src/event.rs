@@ -80,6 +80,12 @@ pub enum Event {
         commit: String,
         /// The steps, in order.
         steps: Vec<String>,
+        /// How the new release takes over from the one that serves, if one does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strategy: Option<String>,
+        /// Why in this way.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strategy_reason: Option<String>,
     },
     /// The hooks file was inspected.
     HooksLoaded {

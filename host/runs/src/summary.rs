@@ -246,6 +246,8 @@ mod tests {
             branch: "main".to_owned(),
             commit: "1a2b3c4".to_owned(),
             steps: Vec::new(),
+            strategy: None,
+            strategy_reason: None,
         }
     }
 

@@ -20,6 +20,10 @@ pub(super) enum Kind {
     Post,
     /// GET, each time on a new connection.
     New,
+    /// GET of a page that takes three seconds.
+    Slow,
+    /// POST with a body that takes three seconds to send.
+    Upload,
 }
 
 /// What a visitor has seen.
@@ -101,6 +105,16 @@ fn request(port: u16, kind: Kind, connection: &mut Option<TcpStream>) -> Result<
             let body = "x".repeat(1000);
             format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
         }
+        Kind::Slow => format!("GET /slow HTTP/1.1\r\nHost: {HOST}\r\n\r\n"),
+        Kind::Upload => {
+            let head = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 3000000\r\n\r\n");
+            stream.write_all(head.as_bytes()).context("sending")?;
+            for _ in 0..30 {
+                stream.write_all(&[b'x'; 100_000]).context("sending the body")?;
+                thread::sleep(Duration::from_millis(100));
+            }
+            String::new()
+        }
     };
     stream.write_all(request.as_bytes()).context("sending")?;
     let (head, body) = read_answer(&mut stream)?;
@@ -112,6 +126,13 @@ fn request(port: u16, kind: Kind, connection: &mut Option<TcpStream>) -> Result<
         *connection = Some(stream);
     }
     Ok(body.trim().trim_start_matches("hello ").to_owned())
+}
+
+/// Begins a request for a page of hello, whose answer nobody waits for.
+pub(super) fn begin(port: u16, path: &str, headers: &str) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n{headers}\r\n").as_bytes())?;
+    Ok(stream)
 }
 
 /// The head and the body of an answer that has a length.

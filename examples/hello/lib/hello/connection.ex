@@ -20,7 +20,7 @@ defmodule Hello.Connection do
   defp request(socket, method, target, version) do
     case headers(socket, %{}) do
       {:ok, headers} ->
-        keep? = keep_alive?(version, headers) and skip_body(socket, headers) == :ok
+        keep? = skip_body(socket, headers) == :ok and keep_alive?(version, headers)
         {status, body} = Hello.Router.call(method, path(target))
         respond(socket, status, body, keep?, method)
         if keep?, do: serve(socket), else: :gen_tcp.close(socket)

@@ -1,6 +1,7 @@
 //! Proves a release that runs beside the one that serves, and watches it when it has taken over.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,9 @@ use anyhow::{Context as _, Result, bail};
 use bytesize::ByteSize;
 use gatling_config::roots::ProjectPaths;
 use gatling_pipeline::action::{SlotProof, Soak};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::Performer;
 use crate::nginx::visitor::Visit;
@@ -53,16 +57,16 @@ pub(super) fn soak(soak: &Soak, performer: Performer<'_>) -> Result<()> {
     performer
         .events
         .note(format!("watching {release} for {} s, while the old release can still take over", time.as_secs()));
-    let pid = serving::process_of(paths, release).map(|running| running.pid);
+    let process = serving::process_of(paths, release).and_then(|running| pidfd(running.pid));
     let begun = Instant::now();
     let mut failed = 0;
     while begun.elapsed() < *time {
-        thread::sleep(VISIT_EVERY);
+        let is_alive = process.as_ref().is_some_and(|process| lives_on(process, VISIT_EVERY));
         if let Some(interrupt) = performer.interrupt {
             interrupt.check()?;
         }
         let seconds = begun.elapsed().as_secs();
-        if serving::process_of(paths, release).map(|running| running.pid) != pid {
+        if !is_alive {
             bail!("{release} died {seconds} s after it began to serve: see {}", log(paths, release));
         }
         match check(serving::unserved_by(paths, release, false)?) {
@@ -78,6 +82,22 @@ pub(super) fn soak(soak: &Soak, performer: Performer<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn pidfd(pid: u32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()
+}
+
+/// Waits, and returns whether the process still lives then. If it exits, this is known at once.
+fn lives_on(process: &OwnedFd, time: Duration) -> bool {
+    let time = Timespec { tv_sec: 0, tv_nsec: time.subsec_nanos().into() };
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
+    loop {
+        match poll(&mut fds, Some(&time)) {
+            Err(Errno::INTR) => {}
+            result => return matches!(result, Ok(0)),
+        }
+    }
 }
 
 fn log(paths: &ProjectPaths, release: &str) -> String {

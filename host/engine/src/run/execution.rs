@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::{Context, Result, bail};
 
 use gatling_hook_host::{Call, FailureRecord, Hook, HookPoint, Hooks, Name, Preload};
-use gatling_pipeline::{Facts, Plan, PlannedStep};
+use gatling_pipeline::{Facts, Pipeline, Plan, PlannedStep};
 use gatling_runs::{Event, Events, Serving};
 
 use super::interrupt::{Interrupt, Reason};
@@ -79,7 +79,16 @@ impl<'a> Execution<'a> {
         self.plan.check()?;
         check_programs(&self.plan)?;
         check_folders(self.facts)?;
+        self.note_strategy();
         self.plan.actions().try_for_each(|(_, action)| self.performer.check_beforehand(action))
+    }
+
+    /// Says so if the app must be stopped although nobody asked for it.
+    fn note_strategy(&self) {
+        let Facts { settings, strategy, strategy_reason, .. } = self.facts;
+        if self.facts.pipeline == Pipeline::Upgrade && settings.strategy.is_none() && *strategy == "restart" {
+            self.events.note(format!("the app does not answer while it is restarted: {strategy_reason}"));
+        }
     }
 
     fn carry_out_steps(&mut self) -> Result<()> {
@@ -172,6 +181,7 @@ fn has_traffic_moved(facts: &Facts) -> bool {
 }
 
 fn planned(facts: &Facts) -> Event {
+    let is_upgrade = facts.pipeline == Pipeline::Upgrade;
     Event::Planned {
         pipeline: facts.pipeline.name().to_string(),
         version: facts.version.clone(),
@@ -180,6 +190,8 @@ fn planned(facts: &Facts) -> Event {
         branch: facts.branch.clone(),
         commit: facts.commit.clone(),
         steps: facts.pipeline.steps().iter().map(|step| step.name.to_string()).collect(),
+        strategy: is_upgrade.then(|| facts.strategy.to_owned()),
+        strategy_reason: is_upgrade.then(|| facts.strategy_reason.clone()),
     }
 }
 

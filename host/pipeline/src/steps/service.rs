@@ -119,7 +119,7 @@ fn blue_green(facts: &Facts) -> Result<Action> {
         soak: facts.settings.health.soak,
         proof: Some(proof(facts, false)),
     };
-    Ok(Action::change(Change::Release, facts.release(), switch.actions(), vec![keep(&facts.paths, previous)]))
+    Ok(Action::change(Change::Release, facts.release(), switch.actions(), back(&facts.paths, previous)))
 }
 
 /// A release that is to serve instead of another one without an interruption.
@@ -157,6 +157,12 @@ impl Beside<'_> {
         actions.push(Action::run(keep(paths, &release)));
         actions
     }
+}
+
+/// Has nginx pass requests to the release that served before, which still runs, and stops the new one.
+#[must_use]
+pub fn back(paths: &ProjectPaths, release: &str) -> Vec<Command> {
+    vec![script(paths, ["make-live", release]), keep(paths, release)]
 }
 
 /// Makes a release the only one that runs: completes a switch to it, or undoes one to another release.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gatling_config::roots::Roots;
+use gatling_config::slot::{Slot, SlotPorts};
 use gatling_process::Environment;
 use gatling_templates::{self as templates, SiteText};
 
@@ -45,6 +46,9 @@ fn facts() -> Facts {
         branch: "main".to_owned(),
         previous_version: Some("0.1.0".to_owned()),
         strategy: "restart",
+        strategy_reason: String::new(),
+        slot: Slot::Blue,
+        ports: SlotPorts { blue: 20_123, green: 20_456, token: "t0k3n".to_owned() },
         unload_callback_module: None,
         settings: Default::default(),
         operator: Default::default(),
@@ -62,7 +66,7 @@ fn facts() -> Facts {
 
 /// Renders Gatling's site for the current facts.
 fn render_site(facts: &mut Facts) {
-    let site = SiteText::new(&facts.operator.nginx, &facts.settings.nginx, &facts.domains, facts.available_port, None);
+    let site = SiteText::new(&facts.operator.nginx, &facts.settings.nginx, &facts.domains, &facts.ports, None, None);
     let (text, proof) = (site.render(&facts.paths.name).expect("it renders"), site.proof());
     facts.site = Site::new(&text, &facts.domains, Some(proof));
     facts.nginx_template = text;

@@ -34,6 +34,8 @@ fn planned() -> Event {
         branch: "main".to_owned(),
         commit: "d87fa59d87fa59".to_owned(),
         steps: vec!["mix_compile".to_owned()],
+        strategy: None,
+        strategy_reason: None,
     }
 }
 
@@ -186,6 +188,8 @@ fn text_from_outside_cannot_look_like_a_line_of_gatling() {
                 branch: text(),
                 commit: text(),
                 steps: Vec::new(),
+                strategy: None,
+                strategy_reason: None,
             },
             Event::HooksLoaded { file: text(), hooks: vec![text()] },
             Event::Note { level: Level::Warning, text: text() },
