@@ -41,6 +41,15 @@ impl Slot {
         if name == Some("green") { Self::Green } else { Self::Blue }
     }
 
+    /// The name that the app's node has otherwise, from the name of the node that runs in this slot.
+    #[must_use]
+    pub fn base_of_node(self, name: &str) -> String {
+        match self {
+            Self::Blue => name.to_owned(),
+            Self::Green => name.replacen("-green", "", 1),
+        }
+    }
+
     /// The name of the node that runs in this slot, from the name that the app's node has otherwise. Two nodes of the same
     /// name cannot run at the same time.
     #[must_use]
@@ -100,6 +109,9 @@ mod tests {
         assert_eq!(Slot::Blue.node("shop@127.0.0.1"), "shop@127.0.0.1");
         assert_eq!(Slot::Green.node("shop@127.0.0.1"), "shop-green@127.0.0.1");
         assert_eq!(Slot::Green.node("shop"), "shop-green");
+        for slot in [Slot::Blue, Slot::Green] {
+            assert_eq!(slot.base_of_node(&slot.node("shop@127.0.0.1")), "shop@127.0.0.1");
+        }
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl FactsDraft {
             previous_version: current,
             strategy: slots.strategy.name(),
             strategy_reason: slots.reason,
+            soak: settings.health.soak,
             slot: slots.slot,
             ports: slots.ports,
             unload_callback_module: callback_module(Pipeline::Unload),

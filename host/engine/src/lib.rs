@@ -5,11 +5,15 @@
 pub mod facts;
 pub mod hooks;
 mod http;
+pub mod maintenance;
+pub mod marks;
 mod mix;
 mod nginx;
 pub mod perform;
 pub mod release;
+pub mod releases;
 mod restart;
+mod rollback;
 pub mod run;
 pub mod serving;
 pub mod status;

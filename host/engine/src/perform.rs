@@ -6,7 +6,7 @@ mod change;
 mod command;
 mod epmd;
 mod files;
-mod migration;
+pub(crate) mod migration;
 mod release_proof;
 pub(crate) mod removal;
 mod site;
@@ -21,6 +21,7 @@ use crate::mix::Mix;
 use crate::run::interrupt::Interrupt;
 use crate::serving;
 use command::run_in;
+pub(crate) use files::write_file;
 
 /// Carries out actions and reports them as events.
 #[derive(Clone, Copy)]

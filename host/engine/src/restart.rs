@@ -34,62 +34,84 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
     let folder = paths.releases_dir().join(&current);
     let noted = Dotenv::read(&folder.join("service.env"))?;
     let place = place(paths).with_context(|| format!("{} has no port", folder.join("service.env").display()))?;
-    let is_changed = Dotenv::read(&folder.join(".env"))? != new_environment(paths, &folder, &noted, &place, events)?;
+    warn_of_port(paths, &place, events)?;
+    let is_changed = Dotenv::read(&folder.join(".env"))? != new_environment(paths, &folder, &noted, &place)?;
     let beside = beside(paths, &current, &place)?;
     let release = if is_changed || beside.is_some() { release_name(paths, base(&current)) } else { current.clone() };
-    events.emit(Event::Planned {
-        pipeline: Goal::Restart.name(),
-        version: base(&current).to_owned(),
-        release: release.clone(),
-        previous: Some(current.clone()),
-        branch: String::new(),
-        commit: String::new(),
-        steps: Vec::new(),
-        strategy: Some(if beside.is_some() { Strategy::BlueGreen } else { Strategy::Restart }.name().to_owned()),
-        strategy_reason: None,
-    });
-    let sudo = needs_sudo(paths);
-    let service = |args: [&str; 2]| Action::run(gatling_pipeline::service(paths, sudo, args));
+    events.emit(planned(Goal::Restart, &current, &release, beside.is_some()));
     let performer = Performer::new(events).with_interrupt(interrupt);
-    let proof = Action::ProveVisitors { paths: paths.clone() };
     let what = if is_changed { "has changed" } else { "has not changed" };
     events.note(format!("the environment of {} {current} {what}", paths.name));
     if release == current {
-        let restart = vec![Action::run(gatling_pipeline::service(paths, sudo, ["restart"])), proof];
+        let restart = vec![
+            Action::run(gatling_pipeline::service(paths, needs_sudo(paths), ["restart"])),
+            Action::ProveVisitors { paths: paths.clone() },
+        ];
         performer.perform(&Action::change(Change::Release, current, restart, Vec::new()))?;
         return Ok(serving::hosts(paths));
     }
     events.note(format!("it is started as release {release}"));
     let place = beside.unwrap_or(place);
-    let environment = new_environment(paths, &folder, &noted, &place, events)?;
+    let environment = new_environment(paths, &folder, &noted, &place)?;
     copy(paths, &folder, &release, &environment, &settings(noted, &place)?, performer)?;
-    performer.perform(&Action::SyncRelease { path: paths.releases_dir().join(&release) })?;
-    let mut names = paths.names();
-    names.push(release.clone());
-    let contents = names.join("\n") + "\n";
-    performer.perform(&Action::WriteFile { path: paths.names_file(), contents, mode: 0o644 })?;
-    let (switch, undo) = if place.slot == serving::slot(paths, &current) {
-        (
-            vec![service(["upgrade", &release]), proof],
-            vec![gatling_pipeline::service(paths, sudo, ["upgrade", &current])],
-        )
-    } else {
-        performer.check_beforehand(&Action::CheckMemory { paths: paths.clone() })?;
-        let soak = serving::settings(paths, &release);
-        let soak = soak.get("GATLING_SOAK_SECONDS").and_then(|seconds| seconds.parse().ok()).unwrap_or_default();
-        let switch =
-            Beside { paths, release: release.clone(), port: place.port, soak: Duration::from_secs(soak), proof: None };
-        (switch.actions(), gatling_pipeline::back(paths, &current))
-    };
-    performer.perform(&Action::change(Change::Release, release.clone(), switch, undo))?;
-    let needed = vec![release.clone(), current];
-    let keep = Action::KeepReleases { paths: paths.clone(), serves: release, needed };
-    performer.perform(&Action::change(Change::OldReleases, "the latest that served", vec![keep], Vec::new()))?;
+    switch(paths, &current, &release, &place, performer)?;
     Ok(serving::hosts(paths))
 }
 
+pub(crate) fn planned(goal: Goal, current: &str, release: &str, is_beside: bool) -> Event {
+    Event::Planned {
+        pipeline: goal.name(),
+        version: base(release).to_owned(),
+        release: release.to_owned(),
+        previous: Some(current.to_owned()),
+        branch: String::new(),
+        commit: String::new(),
+        steps: Vec::new(),
+        strategy: Some(if is_beside { Strategy::BlueGreen } else { Strategy::Restart }.name().to_owned()),
+        strategy_reason: None,
+    }
+}
+
+/// Has a release that is complete in its folder serve instead of the current one.
+pub(crate) fn switch(
+    paths: &ProjectPaths,
+    current: &str,
+    release: &str,
+    place: &Place,
+    performer: Performer<'_>,
+) -> Result<()> {
+    performer.perform(&Action::SyncRelease { path: paths.releases_dir().join(release) })?;
+    let mut names = paths.names();
+    if !names.iter().any(|name| name == release) {
+        names.push(release.to_owned());
+        let contents = names.join("\n") + "\n";
+        performer.perform(&Action::WriteFile { path: paths.names_file(), contents, mode: 0o644 })?;
+    }
+    let (switch, undo) = if place.slot == serving::slot(paths, current) {
+        let upgrade = |release: &str| gatling_pipeline::service(paths, needs_sudo(paths), ["upgrade", release]);
+        let proof = Action::ProveVisitors { paths: paths.clone() };
+        (vec![Action::run(upgrade(release)), proof], vec![upgrade(current)])
+    } else {
+        performer.check_beforehand(&Action::CheckMemory { paths: paths.clone() })?;
+        let soak = serving::settings(paths, release);
+        let soak = soak.get("GATLING_SOAK_SECONDS").and_then(|seconds| seconds.parse().ok()).unwrap_or_default();
+        let switch = Beside {
+            paths,
+            release: release.to_owned(),
+            port: place.port,
+            soak: Duration::from_secs(soak),
+            proof: None,
+        };
+        (switch.actions(), gatling_pipeline::back(paths, current))
+    };
+    performer.perform(&Action::change(Change::Release, release, switch, undo))?;
+    let needed = vec![release.to_owned(), current.to_owned()];
+    let keep = Action::KeepReleases { paths: paths.clone(), serves: release.to_owned(), needed };
+    performer.perform(&Action::change(Change::OldReleases, "the latest that served", vec![keep], Vec::new()))
+}
+
 /// Where a copy of the current release can run beside it, if nginx can switch to it.
-fn beside(paths: &ProjectPaths, current: &str, place: &Place) -> Result<Option<Place>> {
+pub(crate) fn beside(paths: &ProjectPaths, current: &str, place: &Place) -> Result<Option<Place>> {
     if ProjectSettings::read(&paths.build_dir())?.strategy == Some(Strategy::Restart) {
         return Ok(None);
     }
@@ -101,26 +123,27 @@ fn beside(paths: &ProjectPaths, current: &str, place: &Place) -> Result<Option<P
 }
 
 /// The environment that the release would get now. Its port does not follow PORT, because nginx's site has it.
-fn new_environment(
-    paths: &ProjectPaths,
-    folder: &Path,
-    noted: &Dotenv,
-    place: &Place,
-    events: &Events,
-) -> Result<Dotenv> {
+fn new_environment(paths: &ProjectPaths, folder: &Path, noted: &Dotenv, place: &Place) -> Result<Dotenv> {
     let old = Dotenv::read(&folder.join(".env"))?;
     let host = old.get("PHX_HOST").or(noted.get("GATLING_HOST")).unwrap_or("localhost");
     let own = Dotenv::read(&paths.dotenv())?;
-    let wanted: Option<u16> = own.get("PORT").and_then(|own| own.parse().ok());
-    if own.get("PORT").is_some() && wanted != Some(place.port) && wanted != place.other_port {
-        events.warn(format!("PORT changes with an upgrade, not with a restart: gatling upgrade {}", paths.name));
-    }
     let variables = own.iter().collect();
     release_environment(paths.name.as_str(), host, place.slot, place.port, &variables)
 }
 
+/// Warns if the project's PORT has changed.
+fn warn_of_port(paths: &ProjectPaths, place: &Place, events: &Events) -> Result<()> {
+    let own = Dotenv::read(&paths.dotenv())?;
+    let Some(wanted) = own.get("PORT") else { return Ok(()) };
+    let wanted = wanted.parse().ok();
+    if wanted != Some(place.port) && (wanted.is_none() || wanted != place.other_port) {
+        events.warn(format!("PORT changes with an upgrade, not with a restart: gatling upgrade {}", paths.name));
+    }
+    Ok(())
+}
+
 /// The settings for the init script, for a release in this place.
-fn settings(mut noted: Dotenv, place: &Place) -> Result<Dotenv> {
+pub(crate) fn settings(mut noted: Dotenv, place: &Place) -> Result<Dotenv> {
     noted.set("GATLING_SLOT", place.slot.name())?;
     noted.set("GATLING_PORT", &place.port.to_string())?;
     if let Some(other) = place.other_port {
@@ -129,7 +152,7 @@ fn settings(mut noted: Dotenv, place: &Place) -> Result<Dotenv> {
     Ok(noted)
 }
 
-fn copy(
+pub(crate) fn copy(
     paths: &ProjectPaths,
     from: &Path,
     new: &str,
@@ -151,7 +174,7 @@ fn copy(
 }
 
 /// The version in a release's name.
-fn base(release: &str) -> &str {
+pub(crate) fn base(release: &str) -> &str {
     match release.rsplit_once('+') {
         Some((base, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => base,
         _ => release,

@@ -14,7 +14,7 @@ pub mod worker;
 
 use std::path::PathBuf;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use anyhow::{Result, bail};
@@ -32,12 +32,12 @@ use jiff::Timestamp;
 
 use crate::facts::gather;
 use crate::toolchain::explain;
-use crate::{hooks, restart, serving};
+use crate::{hooks, marks, restart, rollback, serving};
 use execution::Execution;
 use history::History;
 use interrupt::{Interrupt, Reason};
 use repository::Repository;
-pub use request::{Goal, Request};
+pub use request::{Goal, Request, Rollback};
 
 /// Carries out a request, from the lock to the last event, and returns how it ended. The events say more.
 pub fn carry_out(request: &Request, interrupt: &Interrupt, events: &Events) -> Outcome {
@@ -161,6 +161,9 @@ impl<'a> Run<'a> {
         match self.goal {
             Goal::Recover => return Ok(Done::Unchanged),
             Goal::Restart => return restart::restart(paths, self.interrupt, events).map(Done::Serving),
+            Goal::Rollback => {
+                return rollback::rollback(paths, &self.request.rollback, self.interrupt, events).map(Done::Serving);
+            }
             Goal::Push | Goal::Pipeline(_) => {}
         }
         let pipeline = self.decide()?;
@@ -182,6 +185,9 @@ impl<'a> Run<'a> {
         if self.request.goal == Goal::Push && pipeline == Pipeline::Upgrade && self.history().is_deployed(&commit)? {
             events.note(format!("nothing to do: {branch} {} is already serving", short(&commit)));
             return Ok(Done::Unchanged);
+        }
+        for mark in marks::read(paths).iter().filter(|mark| mark.commit.as_ref() == Some(&commit)) {
+            events.warn(format!("this commit was deployed before, as the release {mark}"));
         }
         // git does not accept the push if the branch has moved. It moves a moment after the run of the push has ended.
         let has_moved = self.request.strict.as_ref().is_some_and(|old| *old != tips.branch.clone().unwrap_or_default());
@@ -283,7 +289,10 @@ impl<'a> Run<'a> {
         let gathered = gather(paths, pipeline, source);
         self.interrupt.limit(None);
         self.interrupt.check()?;
-        let gathered = gathered.map_err(|error| explain(error, &paths.build_dir()))?;
+        let mut gathered = gathered.map_err(|error| explain(error, &paths.build_dir()))?;
+        if self.request.no_soak {
+            gathered.facts.soak = Duration::ZERO;
+        }
         Execution::load(&gathered, preload, &self.request.id, self.interrupt, events)?.run()?;
         if pipeline == Pipeline::Deploy {
             // If this fails, the next push only runs the first deployment once more.
@@ -329,7 +338,7 @@ fn compile_pushed_hooks(request: &Request) {
         // If the other run succeeds, the project is deployed when this run begins.
         Goal::Push => Pipeline::Upgrade,
         // An unload uses the hooks in the build dir, not the pushed ones.
-        Goal::Pipeline(Pipeline::Unload) | Goal::Restart | Goal::Recover => return,
+        Goal::Pipeline(Pipeline::Unload) | Goal::Restart | Goal::Rollback | Goal::Recover => return,
         Goal::Pipeline(pipeline) => pipeline,
     };
     let paths = request.paths.clone();
@@ -381,6 +390,7 @@ fn again(request: &Request, goal: Goal) -> String {
     let command = match goal {
         Goal::Pipeline(Pipeline::Unload) => "unload",
         Goal::Restart => "restart",
+        Goal::Rollback => "rollback",
         Goal::Recover => "status",
         _ => return deploy_command(paths),
     };

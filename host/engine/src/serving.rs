@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::{fs, io};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use gatling_runs::Serving;
 
-use crate::http;
 use crate::nginx::visitor::{self, Visit};
+use crate::{http, maintenance};
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::OperatorSettings;
@@ -146,7 +146,11 @@ pub(crate) fn unserved_by(paths: &ProjectPaths, release: &str, ask_for_slot: boo
     let path = settings.get("GATLING_HEALTH_PATH").unwrap_or("/");
     let behind_proxy = OperatorSettings::read(&paths.roots.config)?.nginx.behind_proxy;
     let mut headers: Vec<_> = behind_proxy.then(|| "X-Forwarded-Proto: https".to_owned()).into_iter().collect();
-    headers.extend(ask_for_slot.then(|| slot_header(&settings)));
+    if ask_for_slot {
+        headers.push(slot_header(&settings));
+    } else if maintenance::is_on(paths) {
+        headers.push(format!("{SLOT_HEADER}: {}", settings.get("GATLING_TOKEN").unwrap_or_default()));
+    }
     let hosts = servers::plain_names(&servers);
     let visits = visitor::visit(&hosts, path, |host| servers::endpoints(&servers, host), &headers)?;
     Ok(visits.into_iter().find(|visit| !visit.was_served()))
@@ -158,22 +162,36 @@ pub(crate) fn unserved_by(paths: &ProjectPaths, release: &str, ask_for_slot: boo
 /// # Errors
 /// If the site cannot be read, or nginx does not answer.
 pub(crate) fn port_of_nginx(paths: &ProjectPaths, release: &str, ask_for_slot: bool) -> Result<Option<u16>> {
-    let Some(servers) = site_servers(paths)? else { return Ok(None) };
-    let hosts = servers::plain_names(&servers);
-    let place = hosts.iter().find_map(|host| match servers::endpoints(&servers, host).http {
-        Some(Transport::Tcp(address)) => Some((address, host)),
-        _ => None,
-    });
-    let Some((address, host)) = place else { return Ok(None) };
+    let Some((address, host)) = plain_place(paths)? else { return Ok(None) };
     let header = ask_for_slot.then(|| slot_header(&settings(paths, release)));
-    let (_, answer) = http::get_with(&address, host, PROOF_PATH, header.as_deref())?;
+    let (_, answer) = http::get_with(&address, &host, PROOF_PATH, header.as_deref())
+        .with_context(|| format!("nginx does not answer at {address}: is it running? See: service nginx status"))?;
     Ok(answer.rsplit(' ').next().and_then(|port| port.trim().parse().ok()))
+}
+
+/// The status that a visitor gets from nginx at the first host name that is served without TLS; none if there is none.
+///
+/// # Errors
+/// If the site cannot be read, or nginx does not answer.
+pub(crate) fn visitor_status(paths: &ProjectPaths) -> Result<Option<u16>> {
+    let Some((address, host)) = plain_place(paths)? else { return Ok(None) };
+    Ok(Some(http::get(&address, &host, "/")?.0))
 }
 
 /// The header that asks nginx for the slot of the release with these settings.
 fn slot_header(settings: &Dotenv) -> String {
     let (token, slot) = (settings.get("GATLING_TOKEN").unwrap_or_default(), Slot::named(settings.get("GATLING_SLOT")));
     format!("{SLOT_HEADER}: {token}-{slot}")
+}
+
+/// The first host name of the installed site that is served without TLS, and where.
+fn plain_place(paths: &ProjectPaths) -> Result<Option<(String, String)>> {
+    let Some(servers) = site_servers(paths)? else { return Ok(None) };
+    let mut hosts = servers::plain_names(&servers).into_iter();
+    Ok(hosts.find_map(|host| match servers::endpoints(&servers, &host).http {
+        Some(Transport::Tcp(address)) => Some((address, host)),
+        _ => None,
+    }))
 }
 
 /// The servers of the installed site, if there is one.

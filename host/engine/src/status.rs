@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::run::repository::Repository;
 use crate::run::{Goal, deploy_command};
-use crate::serving;
+use crate::{maintenance, serving};
 
 /// How many of the latest runs are searched for those in progress and the last finished one.
 const RECENT_RUNS: usize = 20;
@@ -41,6 +41,7 @@ pub fn look(paths: &ProjectPaths) -> Result<Status> {
         pid: running.as_ref().map(|running| running.pid),
         port: running.and_then(|running| serving::port(paths, &running.release)),
         since: current.and_then(|time| Timestamp::try_from(time).ok()),
+        maintenance: maintenance::is_on(paths),
         to_deploy: is_behind.then(|| deploy_command(paths)),
         pushed,
         deployed,

@@ -4,6 +4,7 @@ pub mod mix;
 pub mod server;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gatling_config::domains;
 use gatling_config::roots::ProjectPaths;
@@ -66,6 +67,9 @@ pub struct Facts {
     /// Why this strategy was chosen.
     #[serde(skip)]
     pub strategy_reason: String,
+    /// How long the new release is watched once it serves.
+    #[serde(skip)]
+    pub soak: Duration,
     /// The slot of the new release.
     #[serde(skip)]
     pub slot: Slot,

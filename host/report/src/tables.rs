@@ -29,6 +29,8 @@ pub struct Status {
     pub port: Option<u16>,
     /// The host names that were visited through nginx.
     pub hosts: Vec<String>,
+    /// Whether visitors get the page for maintenance instead of the app.
+    pub maintenance: bool,
     /// The latest commit of the deploy branch, if it was pushed.
     pub pushed: Option<String>,
     /// The commit of the release that runs, or of the current one if none runs, if it is known.
@@ -39,6 +41,53 @@ pub struct Status {
     pub under_way: Vec<Summary>,
     /// The latest run that has ended.
     pub last: Option<Summary>,
+}
+
+/// A release that is on the server.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReleaseInfo {
+    /// Its name.
+    pub release: String,
+    /// Whether it is the current one, which the server starts when it boots.
+    pub is_current: bool,
+    /// Whether its process runs.
+    pub runs: bool,
+    /// Whether it has served.
+    pub served: bool,
+    /// Its commit, if it is known.
+    pub commit: Option<String>,
+    /// When it was built.
+    pub built: Option<Timestamp>,
+    /// When it last began to serve, if that run is still known.
+    pub served_since: Option<Timestamp>,
+    /// When its deployment failed.
+    pub failed_at: Option<Timestamp>,
+    /// Why it should not serve again without a look.
+    pub mark: Option<String>,
+}
+
+/// Releases as a table, a line each.
+#[must_use]
+pub fn releases(releases: &[ReleaseInfo]) -> String {
+    let mut rows = vec![["RELEASE", "COMMIT", "BUILT", "STATE", ""].map(str::to_owned)];
+    for release in releases {
+        let since = release.served_since.map(when);
+        let state = match (release.is_current, release.runs, release.served, &release.failed_at) {
+            (true, true, ..) => format!("serves{}", since.map(|time| format!(" since {time}")).unwrap_or_default()),
+            (true, false, ..) => "current, but does not run".to_owned(),
+            (_, _, true, _) => since.map_or("served".to_owned(), |time| format!("served from {time}")),
+            (_, _, _, Some(at)) => format!("failed at {}", when(*at)),
+            _ => "never served".to_owned(),
+        };
+        rows.push([
+            escape_line(&release.release),
+            short(&escape_line(release.commit.as_deref().unwrap_or("-"))).to_owned(),
+            release.built.map_or("-".to_owned(), when),
+            state,
+            release.mark.as_deref().map(escape_line).unwrap_or_default(),
+        ]);
+    }
+    table(&rows)
 }
 
 /// A time in this server's time zone.
@@ -65,6 +114,9 @@ pub fn status(status: &Status, now: Timestamp) -> String {
     }
     if let Some((pid, port)) = status.pid.zip(status.port) {
         _ = writeln!(text, "  process  {pid}, port {port}");
+    }
+    if status.maintenance {
+        _ = writeln!(text, "  visitors get the page for maintenance: gatling maintenance {project} off");
     }
     for run in &status.under_way {
         let at = run.at.as_ref().map(|at| format!(", at {}", escape_line(at))).unwrap_or_default();
@@ -201,6 +253,7 @@ mod tests {
             pid: Some(7),
             port: Some(4000),
             hosts: vec!["www.example.com".to_owned()],
+            maintenance: false,
             pushed: None,
             deployed: None,
             to_deploy: None,

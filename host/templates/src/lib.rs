@@ -75,6 +75,9 @@ pub fn init_script(paths: &ProjectPaths) -> Result<String> {
 /// Migrates the repositories of a release with Ecto's migrator. `REPOS` is a placeholder for them.
 pub const MIGRATE_WITH_ECTO: &str = include_str!("../templates/migrate.exs");
 
+/// Undoes the migrations of a release from `OLDEST` on with Ecto's migrator. `REPOS` is a placeholder for its repositories.
+pub const UNDO_MIGRATIONS_WITH_ECTO: &str = include_str!("../templates/undo-migrations.exs");
+
 /// The addition to a release's `env.sh`.
 pub const RELEASE_ENV: &str = include_str!("../templates/release-env.sh");
 
@@ -111,8 +114,8 @@ fn account_name(file: &str, id: u32) -> String {
     text.lines().find_map(of_line).unwrap_or_else(|| id.to_string())
 }
 
-/// The header by which Gatling asks nginx for a slot, whichever serves: [`SlotPorts::token`], a hyphen, and the name of the
-/// slot.
+/// The header by which Gatling gets to the app during its maintenance: [`SlotPorts::token`]. Followed by a hyphen and the
+/// name of a slot, it also asks nginx for that slot, whichever serves.
 pub const SLOT_HEADER: &str = "X-Gatling-Slot";
 
 /// The path at which nginx returns [`SiteText::proof`] and the port that it passes requests to.

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::Performer;
+use crate::marks::{self, Mark};
 use crate::nginx::visitor::Visit;
 use crate::serving;
 
@@ -51,8 +52,20 @@ fn check(visit: Option<Visit>) -> Result<()> {
     }
 }
 
-/// Watches a release that serves: it must go on running, and answering.
+/// Watches a release that serves, and marks it if it fails.
 pub(super) fn soak(soak: &Soak, performer: Performer<'_>) -> Result<()> {
+    let result = watch(soak, performer);
+    if let Err(error) = &result
+        && performer.interrupt.is_none_or(|interrupt| interrupt.check().is_ok())
+    {
+        // The next run can do without.
+        _ = marks::add(&soak.paths, &Mark::new(&soak.paths, &soak.release, format!("{error}")));
+    }
+    result
+}
+
+/// It must go on running, and answering.
+fn watch(soak: &Soak, performer: Performer<'_>) -> Result<()> {
     let Soak { paths, release, time } = soak;
     performer
         .events

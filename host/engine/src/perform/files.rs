@@ -14,7 +14,7 @@ use super::assets;
 use super::removal::{NEW, discard, remove_leftovers};
 
 /// Writes a file atomically: under another name in the same folder, then renames it.
-pub(super) fn write_file(path: &Path, contents: &str, mode: u32) -> Result<()> {
+pub(crate) fn write_file(path: &Path, contents: &str, mode: u32) -> Result<()> {
     let folder = path.parent().context("a file is in a folder")?;
     let write = || -> io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;

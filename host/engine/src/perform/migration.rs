@@ -28,7 +28,7 @@ pub(super) fn perform(migration: &Migration, events: &Events) -> Result<()> {
 }
 
 /// The names of the migrations in a release: `20260101120000_create_items`.
-fn migrations(release: &Path) -> BTreeSet<String> {
+pub(crate) fn migrations(release: &Path) -> BTreeSet<String> {
     let below = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     below(release.join("lib"))
         .flat_map(|app| below(app.join("priv")))

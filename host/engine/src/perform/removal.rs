@@ -15,7 +15,7 @@ const DISCARDED: &str = ".discarded-";
 pub(super) const NEW: &str = ".gatling-new-";
 
 /// Removes a file or folder. Returns whether it existed.
-pub(super) fn remove(path: &Path) -> Result<bool> {
+pub(crate) fn remove(path: &Path) -> Result<bool> {
     let removed = match path.symlink_metadata() {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),

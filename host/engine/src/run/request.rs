@@ -22,6 +22,21 @@ pub struct Request {
     /// For a strict push: the commit that the branch has. The pushed commit is deployed, and the branch gets it only if
     /// this succeeds.
     pub strict: Option<String>,
+    /// What a rollback goes back to.
+    pub rollback: Rollback,
+    /// Whether the release is not watched once it serves.
+    pub no_soak: bool,
+}
+
+/// What a rollback goes back to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rollback {
+    /// The release; none for the latest that served before the current one.
+    pub release: Option<String>,
+    /// Whether migrations that it does not know may stay in the database.
+    pub past_migrations: bool,
+    /// Whether migrations that it does not know are undone.
+    pub migrate_down: bool,
 }
 
 impl Request {
@@ -29,7 +44,7 @@ impl Request {
     #[must_use]
     pub fn new(paths: ProjectPaths, goal: Goal, by: String) -> Self {
         let id = Runs::below(&paths.state_dir()).new_id();
-        Self { paths, id, goal, by, pushed: None, strict: None }
+        Self { paths, id, goal, by, pushed: None, strict: None, rollback: Rollback::default(), no_soak: false }
     }
 }
 
@@ -42,6 +57,8 @@ pub enum Goal {
     Pipeline(Pipeline),
     /// Restart the app, with the variables that its `.env` has now.
     Restart,
+    /// Have an older release serve again.
+    Rollback,
     /// Complete or undo what runs that were killed were changing, and nothing else.
     Recover,
 }
@@ -50,16 +67,18 @@ impl Goal {
     /// The name of [`Goal::Push`].
     pub(super) const PUSH: &str = "push";
     const RESTART: &str = "restart";
+    const ROLLBACK: &str = "rollback";
     /// The name of [`Goal::Recover`].
     pub const RECOVER: &str = "recover";
 
-    /// Its name: that of the pipeline, `push`, `restart` or `recover`.
+    /// Its name: that of the pipeline, `push`, `restart`, `rollback` or `recover`.
     #[must_use]
     pub fn name(self) -> String {
         match self {
             Self::Push => Self::PUSH.to_owned(),
             Self::Pipeline(pipeline) => pipeline.to_string(),
             Self::Restart => Self::RESTART.to_owned(),
+            Self::Rollback => Self::ROLLBACK.to_owned(),
             Self::Recover => Self::RECOVER.to_owned(),
         }
     }
@@ -84,6 +103,7 @@ impl FromStr for Goal {
         match name {
             Self::PUSH => Ok(Self::Push),
             Self::RESTART => Ok(Self::Restart),
+            Self::ROLLBACK => Ok(Self::Rollback),
             Self::RECOVER => Ok(Self::Recover),
             name => name.parse().map(Self::Pipeline),
         }

@@ -30,22 +30,25 @@ pub(super) struct DeployArgs {
 pub(super) struct UpgradeArgs {
     /// The project
     project: ProjectName,
+    /// Do not watch the new release once it serves: stop the old one at once
+    #[arg(long)]
+    no_soak: bool,
     #[command(flatten)]
     show: ShowArgs,
 }
 
 pub(super) fn deploy(args: &DeployArgs) -> Result<u8> {
-    submit(&args.project, Goal::Pipeline(Pipeline::Deploy), args.show)
+    submit(&args.project, Goal::Pipeline(Pipeline::Deploy), false, args.show)
 }
 
 pub(super) fn upgrade(args: &UpgradeArgs) -> Result<u8> {
-    submit(&args.project, Goal::Pipeline(Pipeline::Upgrade), args.show)
+    submit(&args.project, Goal::Pipeline(Pipeline::Upgrade), args.no_soak, args.show)
 }
 
 /// Starts a worker that carries out a run, and shows the run.
-pub(super) fn submit(project: &ProjectName, goal: Goal, show: ShowArgs) -> Result<u8> {
+pub(super) fn submit(project: &ProjectName, goal: Goal, no_soak: bool, show: ShowArgs) -> Result<u8> {
     let paths = loaded_for(project, goal.is(Pipeline::Unload))?;
     let pushed = goal.deploys().then(|| Repository::at(&paths.build_dir()).latest()).flatten();
-    let request = Request { pushed, ..Request::new(paths, goal, caller()) };
+    let request = Request { pushed, no_soak, ..Request::new(paths, goal, caller()) };
     worker::submit(&request, &mut *show.on_stdout())
 }

@@ -12,10 +12,13 @@ mod hooks;
 mod load;
 mod log;
 mod logs;
+mod maintenance;
 mod plan;
 mod receive;
+mod releases;
 mod report;
 mod restart;
+mod rollback;
 mod run;
 mod secret;
 mod show;
@@ -79,6 +82,9 @@ enum Command {
     Report(report::Args),
     Logs(logs::Args),
     Restart(restart::Args),
+    Rollback(rollback::Args),
+    Releases(releases::Args),
+    Maintenance(maintenance::Args),
     Env(env::Args),
     Plan(plan::Args),
     Hooks(hooks::Args),
@@ -116,6 +122,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Report(args) => report::main(&args),
         Command::Logs(args) => logs::main(&args),
         Command::Restart(args) => restart::main(&args),
+        Command::Rollback(args) => rollback::main(&args),
+        Command::Releases(args) => releases::main(&args),
+        Command::Maintenance(args) => maintenance::main(&args),
         Command::Env(args) => env::main(&args),
         Command::Plan(args) => plan::main(&args),
         Command::Hooks(args) => hooks::main(&args),

@@ -21,5 +21,5 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
-    deploy::submit(&args.project, Goal::Restart, args.show)
+    deploy::submit(&args.project, Goal::Restart, false, args.show)
 }

@@ -51,5 +51,5 @@ pub(super) fn main(args: &Args) -> Result<u8> {
             return Ok(super::FAILED);
         }
     }
-    deploy::submit(&args.project, Goal::Pipeline(Pipeline::Unload), args.show)
+    deploy::submit(&args.project, Goal::Pipeline(Pipeline::Unload), false, args.show)
 }

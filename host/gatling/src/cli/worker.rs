@@ -6,7 +6,7 @@ use anyhow::Result;
 use gatling_config::project::ProjectName;
 use gatling_config::settings::OperatorSettings;
 use gatling_engine::run::interrupt::Interrupt;
-use gatling_engine::run::{Goal, Request, carry_out};
+use gatling_engine::run::{Goal, Request, Rollback, carry_out};
 use gatling_pipeline::Pipeline;
 use gatling_runs::{Events, Journal, Runs};
 
@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// The user who begins the run
     #[arg(long)]
     by: String,
-    /// What it does: a pipeline, push, restart or recover
+    /// What it does: a pipeline, push, restart, rollback or recover
     #[arg(long)]
     pub(super) goal: Goal,
     /// The commit that the deploy branch has, or will have with --strict
@@ -32,6 +32,15 @@ pub(super) struct Args {
     /// Deploy exactly that commit: the deploy branch has this one, or none if this is empty
     #[arg(long)]
     strict: Option<String>,
+    /// The release that a rollback goes back to
+    #[arg(long)]
+    release: Option<String>,
+    #[arg(long)]
+    past_migrations: bool,
+    #[arg(long)]
+    migrate_down: bool,
+    #[arg(long)]
+    no_soak: bool,
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
@@ -42,6 +51,12 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         by: args.by.clone(),
         pushed: args.pushed.clone(),
         strict: args.strict.clone(),
+        rollback: Rollback {
+            release: args.release.clone(),
+            past_migrations: args.past_migrations,
+            migrate_down: args.migrate_down,
+        },
+        no_soak: args.no_soak,
     };
     let runs = Runs::below(&request.paths.state_dir());
     let operator = OperatorSettings::read(&request.paths.roots.config)?;

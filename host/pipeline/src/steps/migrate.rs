@@ -62,14 +62,20 @@ pub(crate) fn from_release(facts: &Facts) -> Option<Action> {
     Some(Action::Migrate(Box::new(Migration { command, script, release: facts.upgrade_path.clone(), serving })))
 }
 
-fn with_ecto(facts: &Facts) -> Option<Command> {
+/// The app's repositories, as a list in Elixir.
+pub(crate) fn repositories(facts: &Facts) -> String {
     let repos: Vec<_> = facts.mix.repos.iter().map(|(app, repo)| format!("{{:{app}, {repo}}}")).collect();
+    repos.join(", ")
+}
+
+fn with_ecto(facts: &Facts) -> Option<Command> {
+    let repos = repositories(facts);
     if repos.is_empty() {
         return None;
     }
     let names: Vec<_> = facts.mix.repos.iter().map(|(_, repo)| repo.as_str()).collect();
     let program = format!("bin/{}", facts.mix.release);
-    let code = MIGRATE_WITH_ECTO.replace("REPOS", &repos.join(", "));
+    let code = MIGRATE_WITH_ECTO.replace("REPOS", &repos);
     let mut command = Command::new(&program, ["eval".to_owned(), code], &facts.upgrade_path);
     command.label = Some(format!("{program} eval '... Ecto.Migrator.run({}, :up, all: true)'", names.join(", ")));
     Some(command)

@@ -188,10 +188,14 @@ fn visits(facts: &Facts, servers: Vec<Server>) -> Visits {
     Visits {
         hosts: facts.site.hosts.iter().filter(is_served).cloned().collect(),
         path: facts.settings.health.path.clone(),
-        headers: match facts.operator.nginx.behind_proxy {
-            true => vec!["X-Forwarded-Proto: https".to_owned()],
-            false => Vec::new(),
-        },
+        headers: [
+            facts.operator.nginx.behind_proxy.then(|| "X-Forwarded-Proto: https".to_owned()),
+            // Maintenance does not keep Gatling out.
+            (!facts.site.is_own).then(|| format!("{}: {}", templates::SLOT_HEADER, facts.ports.token)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         servers,
     }
 }

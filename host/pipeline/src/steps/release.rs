@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::assets;
+use super::{assets, migrate};
 use crate::action::Action;
 use crate::facts::Facts;
 use crate::facts::mix::{Listening, RuntimeConfig};
@@ -61,6 +61,7 @@ fn service_env(facts: &Facts) -> String {
     let settings = [
         ("COMMIT", facts.commit.clone()),
         ("PROGRAM", facts.mix.release.clone()),
+        ("REPOS", migrate::repositories(facts)),
         ("SLOT", facts.slot.to_string()),
         ("PORT", facts.available_port.to_string()),
         ("OTHER_PORT", facts.ports.of(facts.slot.other()).to_string()),

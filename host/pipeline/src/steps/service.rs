@@ -116,7 +116,7 @@ fn blue_green(facts: &Facts) -> Result<Action> {
         paths: &facts.paths,
         release: facts.release(),
         port: facts.available_port,
-        soak: facts.settings.health.soak,
+        soak: facts.soak,
         proof: Some(proof(facts, false)),
     };
     Ok(Action::change(Change::Release, facts.release(), switch.actions(), back(&facts.paths, previous)))

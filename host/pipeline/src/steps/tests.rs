@@ -1,6 +1,7 @@
 //! The exact commands of the steps, computed from facts alone.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gatling_config::roots::Roots;
 use gatling_config::slot::{Slot, SlotPorts};
@@ -47,6 +48,7 @@ fn facts() -> Facts {
         previous_version: Some("0.1.0".to_owned()),
         strategy: "restart",
         strategy_reason: String::new(),
+        soak: Duration::from_secs(10),
         slot: Slot::Blue,
         ports: SlotPorts { blue: 20_123, green: 20_456, token: "t0k3n".to_owned() },
         unload_callback_module: None,

@@ -1,0 +1,143 @@
+//! `gatling rollback`: has an older release serve again, without building anything.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, bail};
+use gatling_config::dotenv::Dotenv;
+use gatling_config::roots::ProjectPaths;
+use gatling_config::slot::Slot;
+use gatling_pipeline::Action;
+use gatling_pipeline::facts::server::Place;
+use gatling_process::Command;
+use gatling_runs::{Change, Events};
+use gatling_templates::UNDO_MIGRATIONS_WITH_ECTO;
+
+use crate::facts::release_name;
+use crate::facts::server::place;
+use crate::marks::{self, Mark};
+use crate::perform::Performer;
+use crate::perform::migration::migrations;
+use crate::restart::{base, beside, copy, planned, settings, switch};
+use crate::run::interrupt::Interrupt;
+use crate::run::{Goal, Rollback};
+use crate::serving;
+
+/// Has an older release serve again, and returns the host names at which it is serving.
+///
+/// # Errors
+/// If there is no such release, it does not know all migrations, or it does not serve. Then what served goes on.
+pub(crate) fn rollback(
+    paths: &ProjectPaths,
+    wanted: &Rollback,
+    interrupt: &Interrupt,
+    events: &Events,
+) -> Result<Vec<String>> {
+    let Some(current) = paths.current_release().filter(|_| paths.is_deployed()) else {
+        bail!("{0} is not deployed yet: push to it, or run `gatling deploy {0}`", paths.name);
+    };
+    let target = target(paths, &current, wanted.release.as_deref())?;
+    let undo = check_migrations(paths, &current, &target, wanted)?;
+    let here = place(paths).context("the current release has no port")?;
+    let beside = beside(paths, &current, &here)?;
+    let is_beside = beside.is_some();
+    let place = beside.unwrap_or(here);
+    let fits = serving::slot(paths, &target) == place.slot && serving::port(paths, &target) == Some(place.port);
+    let release = if fits { target.clone() } else { release_name(paths, base(&target)) };
+    events.emit(planned(Goal::Rollback, &current, &release, is_beside));
+    let performer = Performer::new(events).with_interrupt(interrupt);
+    if !fits {
+        events.note(format!("{target} is started as release {release}, at another port"));
+        make_copy(paths, &target, &release, &place, performer)?;
+    }
+    switch(paths, &current, &release, &place, performer)?;
+    marks::add(paths, &Mark::new(paths, &current, format!("rolled back to {release}")))?;
+    if let Some(undo) = undo {
+        performer.perform(&Action::change(
+            Change::Database,
+            "what the older release knows",
+            vec![Action::Run(undo)],
+            Vec::new(),
+        ))?;
+    }
+    Ok(serving::hosts(paths))
+}
+
+/// The release to go back to: this one, or the latest that served before the current one.
+fn target(paths: &ProjectPaths, current: &str, wanted: Option<&str>) -> Result<String> {
+    let is_whole = |release: &str| paths.releases_dir().join(release).join(paths.name.as_str()).is_dir();
+    let there = || {
+        let served: Vec<_> = paths.served().into_iter().filter(|release| is_whole(release)).collect();
+        format!("The releases that served are: {} (see `gatling releases {}`)", served.join(", "), paths.name)
+    };
+    match wanted {
+        Some(wanted) if wanted == current => {
+            bail!("{wanted} is the current release. To restart it: gatling restart {}", paths.name)
+        }
+        Some(wanted) if wanted.contains('/') || wanted.starts_with('.') || !is_whole(wanted) => {
+            bail!("there is no release {wanted}. {}", there())
+        }
+        Some(wanted) => Ok(wanted.to_owned()),
+        None => {
+            let marked: Vec<_> = marks::read(paths).into_iter().map(|mark| mark.release).collect();
+            let mut served = paths.served();
+            served.retain(|release| release != current && is_whole(release) && !marked.contains(release));
+            served.pop().with_context(|| format!("there is no release to go back to. {}", there()))
+        }
+    }
+}
+
+/// Fails if the database has migrations that the older release does not know, unless it may stay so. Returns the command
+/// that undoes them if that is wanted.
+fn check_migrations(paths: &ProjectPaths, current: &str, target: &str, wanted: &Rollback) -> Result<Option<Command>> {
+    let folder = |release: &str| paths.releases_dir().join(release).join(paths.name.as_str());
+    let (known, now) = (migrations(&folder(target)), migrations(&folder(current)));
+    let unknown: BTreeSet<_> = now.difference(&known).cloned().collect();
+    if unknown.is_empty() || wanted.past_migrations {
+        return Ok(None);
+    }
+    let names: Vec<_> = unknown.iter().map(String::as_str).collect();
+    if !wanted.migrate_down {
+        bail!(
+            "the database has migrations that {target} does not know: {}. Add --past-migrations to leave them in the \
+             database, or --migrate-down to undo them",
+            names.join(", ")
+        );
+    }
+    if now.iter().rev().take(unknown.len()).any(|name| !unknown.contains(name)) {
+        bail!(
+            "the migrations that {target} does not know ({}) are not the newest ones, so they cannot be undone alone. Undo \
+             them yourself, or add --past-migrations to leave them in the database",
+            names.join(", ")
+        );
+    }
+    let settings = serving::settings(paths, current);
+    let repos = settings.get("GATLING_REPOS").filter(|repos| !repos.is_empty()).with_context(|| {
+        format!("gatling does not know the repositories of {current}: undo the migrations yourself, and add --past-migrations")
+    })?;
+    let versions: Vec<_> = names.iter().filter_map(|name| name.split('_').next()).collect();
+    let code =
+        UNDO_MIGRATIONS_WITH_ECTO.replace("REPOS", repos).replace("OLDEST", versions.first().copied().unwrap_or("0"));
+    let program = format!("bin/{}", settings.get("GATLING_PROGRAM").unwrap_or(paths.name.as_str()));
+    let mut command = Command::new(&program, ["eval".to_owned(), code], &folder(current));
+    command.label = Some(format!("{program} eval '... Ecto.Migrator.run(repo, :down, ...)'"));
+    Ok(Some(command))
+}
+
+/// Copies a release for another place, with the environment that it had.
+fn make_copy(paths: &ProjectPaths, from: &str, to: &str, place: &Place, performer: Performer<'_>) -> Result<()> {
+    let folder = paths.releases_dir().join(from);
+    let noted = Dotenv::read(&folder.join("service.env"))?;
+    let own = folder.join(".env");
+    let mut environment = Dotenv::read(&if own.exists() { own } else { paths.dotenv() })?;
+    let slot = Slot::named(noted.get("GATLING_SLOT"));
+    if let Some(node) = environment.get("RELEASE_NODE") {
+        let node = place.slot.node(&slot.base_of_node(node));
+        environment.set("RELEASE_NODE", &node)?;
+    }
+    environment.set("PORT", &place.port.to_string())?;
+    let mut settings = settings(noted, place)?;
+    if let Some(token) = &place.token {
+        settings.set("GATLING_TOKEN", token)?;
+    }
+    copy(paths, &folder, to, &environment, &settings, performer)
+}

@@ -1,0 +1,39 @@
+//! `gatling rollback`.
+
+use anyhow::Result;
+use gatling_config::project::ProjectName;
+use gatling_engine::run::{Goal, Request, Rollback, worker};
+
+use super::show::ShowArgs;
+use super::{caller, loaded_for};
+
+/// Have an older release serve again, without building anything
+///
+/// It takes over as in an upgrade: no request is lost where nginx can switch between two releases, and if it does not
+/// serve, what served before goes on. It has the variables that it was deployed with. The next push deploys as usual.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The project
+    project: ProjectName,
+    /// The release, as `gatling releases` lists it: the one that served before the current one if left out
+    release: Option<String>,
+    /// Go back although the database has migrations that the release does not know, and leave them there
+    #[arg(long, conflicts_with = "migrate_down")]
+    past_migrations: bool,
+    /// Undo the migrations that the release does not know, once it serves
+    #[arg(long)]
+    migrate_down: bool,
+    #[command(flatten)]
+    show: ShowArgs,
+}
+
+pub(super) fn main(args: &Args) -> Result<u8> {
+    let paths = loaded_for(&args.project, false)?;
+    let rollback = Rollback {
+        release: args.release.clone(),
+        past_migrations: args.past_migrations,
+        migrate_down: args.migrate_down,
+    };
+    let request = Request { rollback, ..Request::new(paths, Goal::Rollback, caller()) };
+    worker::submit(&request, &mut *args.show.on_stdout())
+}
