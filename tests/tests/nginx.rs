@@ -51,7 +51,10 @@ fn a_run_fails_if_nginx_does_not_serve_the_new_version() {
 
     let output = hello.push().unwrap();
 
-    assert!(output.says("the step upgrade_service") && output.says("visitors are not served"), "{output:?}");
+    assert!(
+        output.says("the step upgrade_service") && output.says("nginx does not answer at 127.0.0.1:"),
+        "{output:?}"
+    );
     assert!(!output.says("is serving at"), "{output:?}");
     start_nginx(&sandbox);
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));

@@ -361,10 +361,23 @@ upgrade() {
 start_beside() {
   find_release "$1"
   if pid=$(running_pid "$1"); then end "$pid"; fi
-  start_release "$new" && say "$1 answers on port $port, beside what serves" && return
-  show_log
-  if pid=$(running_pid "$1"); then end "$pid"; fi
-  fail "$1 $why"
+  serves=$(running_pid)
+  start_release "$new"
+  started=$?
+  [ -z "$serves" ] || echo "$serves" >"$pid_file"
+  if [ "$started" != 0 ]; then
+    show_log
+    if pid=$(running_pid "$1"); then end "$pid"; fi
+    fail "$1 $why"
+  fi
+  say "$1 answers on port $port, beside what serves"
+}
+
+# make_release_live RELEASE: as make_live, and writes its pid for whoever watches the app by its pid file.
+make_release_live() {
+  find_release "$1"
+  make_live "$new" || fail "$1 $why"
+  running_pid "$1" >"$pid_file"
 }
 
 # keep RELEASE: makes the release the one that serves and that is started at boot, and stops the others when they have
@@ -378,7 +391,7 @@ keep() {
     done
     start_release "$new" keep || { show_log; fail "$1 $why"; }
   fi
-  make_live "$new" || fail "$1 $why"
+  make_release_live "$1"
   [ "$(readlink "$current")" = "releases/$1" ] || make_current "releases/$1" || fail "$1 $why"
   stop_others "$1"
   say "$1 is the only release that runs"
@@ -419,7 +432,7 @@ start-beside | make-live | keep)
   [ -n "$2" ] || usage
   case $1 in
   start-beside) start_beside "$2" ;;
-  make-live) find_release "$2"; make_live "$new" || fail "$2 $why" ;;
+  make-live) make_release_live "$2" ;;
   keep) keep "$2" ;;
   esac
   ;;

@@ -71,7 +71,7 @@ fn a_release_that_crashes_at_boot_is_replaced_by_the_old_one_and_its_last_output
         .replace("lib/hello/application.ex", "children = [", "raise \"no such planet\"\n    children = [")
         .unwrap();
 
-    assert_step_fails(&server, "upgrade_service", &["no such planet", "stopped by itself", "0.1.0 was put back"]);
+    assert_step_fails(&server, "upgrade_service", &["no such planet", "stopped by itself"]);
 
     assert_old_release_serves(&server);
 }
@@ -84,11 +84,7 @@ fn a_release_that_is_never_healthy_is_replaced_by_the_old_one() {
     server.hello.replace("lib/hello/connection.ex", "%{200", "%{503 => \"Service Unavailable\", 200").unwrap();
     server.hello.replace("gatling.toml", "path = \"/health\"", "path = \"/health\"\ntimeout = \"2s\"").unwrap();
 
-    assert_step_fails(
-        &server,
-        "upgrade_service",
-        &["still answers with 503 at", "/health after 2 s", "0.1.0 was put back"],
-    );
+    assert_step_fails(&server, "upgrade_service", &["still answers with 503 at", "/health after 2 s"]);
 
     assert_old_release_serves(&server);
 }

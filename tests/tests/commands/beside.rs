@@ -29,8 +29,8 @@ fn at_terminal(sandbox: &Sandbox, term: &str, command: &str, [prompt, input, las
 #[test]
 fn run_gives_a_command_the_folder_and_the_variables_of_the_release_and_returns_its_status() {
     let server = SERVER.lock();
-    let port = server.gatling(&["env", "hello", "--json"]).unwrap().output.stdout;
-    let port = serde_json::from_str::<serde_json::Value>(&port).unwrap()["available_port"].to_string();
+    let port = server.gatling(&["status", "hello", "--json"]).unwrap().output.stdout;
+    let port = serde_json::from_str::<serde_json::Value>(&port).unwrap()["port"].to_string();
     let release = server.deploy_dir().join("releases/0.1.0/hello");
 
     let script =

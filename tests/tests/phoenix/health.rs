@@ -17,7 +17,7 @@ fn an_app_that_answers_with_an_error_fails_soon_and_its_last_output_is_shown() {
     answer_health(&shop, "raise(\"the oven is cold\")");
     let begun = Instant::now();
 
-    let words = ["answers with 500", "the oven is cold", "0.1.0 was put back and answers", "shop 0.1.0 is serving."];
+    let words = ["answers with 500", "the oven is cold", "shop 0.1.0 is serving."];
     assert_step_fails(&shop, "upgrade_service", &words);
 
     assert!(begun.elapsed() < Duration::from_secs(40), "Gatling waited for a minute");
@@ -33,7 +33,7 @@ fn an_app_that_answers_once_and_exits_is_replaced_by_the_old_release() {
         "(spawn(fn -> Process.sleep(1500); IO.puts(\"out of bread\"); System.halt(3) end); {200, @text, \"ok\\n\"})",
     );
 
-    let words = ["answered, and stopped by itself", "out of bread", "0.1.0 was put back and answers"];
+    let words = ["answered, and stopped by itself", "out of bread"];
     assert_step_fails(&shop, "upgrade_service", &words);
 }
 
@@ -87,7 +87,7 @@ fn an_app_that_does_not_listen_on_its_port_fails_after_the_projects_timeout() {
     shop.app.write("gatling.toml", &SETTINGS.replace("watch", "timeout = \"3s\"\nwatch")).unwrap();
     shop.app.replace("config/runtime.exs", "System.get_env(\"PORT\") || \"4000\"", "\"0\"").unwrap();
 
-    let words = ["did not answer at", "within 3 s", "the variable PORT", "0.1.0 was put back"];
+    let words = ["did not answer at", "within 3 s", "the variable PORT", "shop 0.1.0 is serving."];
     assert_step_fails(&shop, "upgrade_service", &words);
 }
 

@@ -28,7 +28,7 @@ fn an_upgrade_migrates_before_the_new_release_is_started_and_names_the_migration
 
     let named = position(&output, "new migration in this release: 20260101000001_add_prices");
     let migrated = position(&output, "== Migrated 20260101000001");
-    let switched = position(&output, " upgrade 0.2.0");
+    let switched = position(&output, " start-beside 0.2.0");
     assert!(named < migrated && migrated < switched, "{output:?}");
     assert!(has_column(&mut shop, "price"));
 

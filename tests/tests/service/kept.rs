@@ -28,7 +28,7 @@ fn the_last_five_releases_that_served_are_kept_and_failed_ones_are_not() {
     hello.replace("lib/hello/application.ex", "children = [", "raise \"no such planet\"\n    children = [").unwrap();
     hello.set_version("0.9.0").unwrap();
     hello.commit("Version 0.9.0, which never serves").unwrap();
-    assert!(hello.push().unwrap().says("0.2.0 was put back"));
+    assert!(hello.push().unwrap().says("hello 0.2.0 is serving."));
     hello.git(&["reset", "--quiet", "--hard", "HEAD^"]).unwrap();
     // Roll back to the first version, which gets a release of its own.
     let back = hello.push_refs(&[&format!("+{first}:main")]).unwrap();

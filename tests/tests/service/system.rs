@@ -133,7 +133,7 @@ fn with_the_default_roots_the_app_is_a_service_of_the_system() {
     hello.set_version(OTHER).unwrap();
     hello.commit("Version 0.2.0").unwrap();
     let told = machine.run_in(hello.dir(), "git", &["push", "server", "main"], 0);
-    assert!(told.contains("$ service hello upgrade 0.2.0"), "{told}");
+    assert!(told.contains("$ /etc/init.d/hello start-beside 0.2.0"), "{told}");
     machine.wait_for_answer(200, &answer(OTHER));
 
     machine.run("service", &["hello", "upgrade", VERSION], 0);
