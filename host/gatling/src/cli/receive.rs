@@ -18,7 +18,7 @@ use super::{caller, loaded, say};
 /// How many refs that are not deployed are named.
 const MAX_NAMED: usize = 3;
 
-/// Deploy what was pushed, if it is the deploy branch (the git hook post-update calls this)
+/// Deploy what was pushed to the deploy branch (the git hook post-update calls this)
 ///
 /// Deploys the project the first time and upgrades it after that. Other branches, tags and deletions
 /// are ignored with a message. If a commit of the deploy branch was pushed before and no run has ever

@@ -22,7 +22,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How long after a push its run may take to begin.
 const RUN_BEGINS: Duration = Duration::from_secs(10);
 
-/// Show which release serves and since when, which runs are in progress, and how the last run ended
+/// Show what serves and since when, what is in progress, and how the last run ended
 ///
 /// Checks the app's process, and requests a page of each host name through nginx. If a run was killed
 /// while it changed the release or the site, this is completed or undone first. Exits with 0 if
