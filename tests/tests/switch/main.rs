@@ -202,3 +202,21 @@ fn a_project_with_a_site_of_its_own_is_restarted_and_says_why() {
     let output = push(&hello, "0.4.0");
     assert!(output.says("hello 0.4.0 is serving"), "{output:?}");
 }
+
+#[test]
+fn if_the_file_that_decides_vanishes_status_repairs_it() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = server(&sandbox, "0s");
+    let flag = sandbox.lib().join("hello/green");
+    push(&hello, "0.2.0");
+    fs::remove_file(&flag).unwrap();
+    assert_eq!(sandbox.get("/").unwrap().0, 502);
+    let status = sandbox.run(&["status", "hello"]).unwrap();
+    assert!(status.says("hello 0.2.0 is serving") && flag.exists(), "{status:?}");
+
+    push(&hello, "0.3.0");
+    fs::write(&flag, "").unwrap();
+    let output = push(&hello, "0.4.0");
+    assert!(output.says("hello 0.4.0 is serving"), "{output:?}");
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.4.0\n".to_owned()));
+}

@@ -15,7 +15,8 @@ use crate::facts::server::needs_sudo;
 use crate::perform::Performer;
 use crate::serving;
 
-/// Whether runs that were killed have left a change of the release or of the site open, and no run is in progress.
+/// Whether runs that were killed have left a change of the release or of the site open, or visitors are passed to a slot
+/// where nothing runs, and no run is in progress.
 #[must_use]
 pub fn is_needed(paths: &ProjectPaths) -> bool {
     let runs = Runs::below(&paths.state_dir());
@@ -27,7 +28,8 @@ pub fn is_needed(paths: &ProjectPaths) -> bool {
     let tried = latest.into_iter().find(|(_, run)| run.as_ref().is_ok_and(is_recovery)).map(|(id, _)| id);
     let killed = runs.killed("").unwrap_or_default();
     let mut killed = killed.iter().filter(|run| tried.as_ref().is_none_or(|tried| *run > tried));
-    killed.any(|run| !open_changes(&runs, run).is_empty()) && matches!(Lock::try_take(&lock_file(paths)), Ok(Ok(_)))
+    let is_open = killed.any(|run| !open_changes(&runs, run).is_empty()) || left_alone(paths).is_some();
+    is_open && matches!(Lock::try_take(&lock_file(paths)), Ok(Ok(_)))
 }
 
 /// How many of the latest runs may still have a guard.
@@ -69,7 +71,28 @@ pub(super) fn recover(paths: &ProjectPaths, runs: &Runs, killed: &[String], even
             _ = runs.append(run, outcome);
         }
     }
+    if let Some(release) = left_alone(paths) {
+        events.note(format!(
+            "nginx passes visitors to the {} slot, where nothing runs: {release} runs in the other one",
+            paths.live_slot()
+        ));
+        for command in gatling_pipeline::back(paths, &release) {
+            Performer::new(events).run(&command)?;
+        }
+    }
     Ok(())
+}
+
+/// The current release, if it runs, but nginx passes visitors to the other slot, where nothing runs: somebody has removed or
+/// made the file that decides.
+fn left_alone(paths: &ProjectPaths) -> Option<String> {
+    let (current, live) = (paths.current_release()?, paths.live_slot());
+    if serving::slot(paths, &current) == live {
+        return None;
+    }
+    let running = serving::all_running(paths);
+    let is_live = running.iter().any(|running| serving::slot(paths, &running.release) == live);
+    (!is_live && running.iter().any(|running| running.release == current)).then_some(current)
 }
 
 /// The open changes of a run that recovery completes or undoes. The files of the checkout are restored by the next
