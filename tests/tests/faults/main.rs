@@ -184,3 +184,25 @@ fn a_restart_survives_a_fault_at_every_point() {
 
     report("restart", &points, &failures);
 }
+
+#[test]
+fn a_rollback_survives_a_fault_at_every_point() {
+    let mut stage = Stage::new().unwrap();
+    for _ in 0..2 {
+        stage.next_version().unwrap();
+        stage.hello().deploy().unwrap();
+    }
+    let points = points(&stage, "rollback").unwrap();
+
+    let failures = at_every_point(&points, |number, kind| {
+        let older = stage.served().unwrap_or_default();
+        let newer = stage.next_version()?;
+        stage.hello().deploy().context("a deployment")?;
+        fail_at(&stage, "rollback", number, kind)?;
+        stage.wait_for(&[&older, &newer]).context("after the fault")?;
+        check_status(&stage).context("the status")?;
+        check_next_push(&mut stage)
+    });
+
+    report("rollback", &points, &failures);
+}

@@ -25,6 +25,7 @@ enum Move {
     BrokenDisk(u64),
     Cancel(u64),
     Restart,
+    Rollback,
     Clock(i64),
 }
 
@@ -48,7 +49,7 @@ impl Random {
     }
 
     fn next_move(&mut self) -> Move {
-        match self.below(12) {
+        match self.below(13) {
             0 => Move::Push(What::Good),
             1 => Move::Push(What::Broken),
             2 => Move::Push(What::Crashes),
@@ -59,6 +60,7 @@ impl Random {
             8 => Move::FullDisk(self.below(400)),
             9 => Move::BrokenDisk(self.below(400)),
             10 => Move::Cancel(self.below(1500)),
+            11 => Move::Rollback,
             _ if self.below(2) == 0 => Move::Restart,
             _ => Move::Clock(if self.below(2) == 0 { 3600 } else { -3600 }),
         }
@@ -144,6 +146,12 @@ impl Model {
                 push.end()?;
             }
             Move::Restart => drop(self.stage.sandbox.run(&["restart", "hello"])?),
+            Move::Rollback => {
+                let releases = fs::read_dir(self.stage.sandbox.home().join("deployments/hello/releases"))?.flatten();
+                let names = releases.filter_map(|release| release.file_name().into_string().ok());
+                self.may_serve.extend(names.filter_map(|name| Some(name.split('+').next()?.to_owned())));
+                self.stage.sandbox.run(&["rollback", "hello"])?;
+            }
             Move::Clock(seconds) => {
                 // What a jump of the clock leaves: files whose times are in the future, or far in the past.
                 let time = SystemTime::now();

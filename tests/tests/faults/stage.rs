@@ -81,7 +81,10 @@ impl Stage {
         for (file, text) in [
             ("mix.exs", "# The stand-in for mix does not read this.\n"),
             ("domains", "www.example.com\n"),
-            ("gatling.toml", "migrate = [\"true\"]\n[mix]\nsession = false\n[health]\nwatch = \"0s\"\n"),
+            (
+                "gatling.toml",
+                "migrate = [\"true\"]\n[mix]\nsession = false\n[health]\nwatch = \"0s\"\nsoak = \"100ms\"\n",
+            ),
             ("VERSION", "0.0.0\n"),
         ] {
             hello.write(file, text)?;
@@ -243,6 +246,9 @@ impl Stage {
             }
         }
         ensure!(left.is_empty(), "files are left: {left:?}");
+        let all = processes::of(self.sandbox.root());
+        let apps: Vec<_> = all.iter().map(|pid| processes::arguments(*pid)).filter(|words| is_app(words)).collect();
+        ensure!(apps.len() <= 1, "several releases run: {apps:?}");
         // A guard ends a moment after its run.
         let end = Instant::now() + OUTAGE;
         loop {
@@ -266,7 +272,11 @@ impl Stage {
 fn is_expected(pid: Pid) -> bool {
     let arguments = processes::arguments(pid);
     let program = arguments.first().map(String::as_str).unwrap_or_default();
-    arguments.is_empty() || program.ends_with("stand-in-app") || program.starts_with("nginx: ")
+    arguments.is_empty() || is_app(&arguments) || program.starts_with("nginx: ")
+}
+
+fn is_app(arguments: &[String]) -> bool {
+    arguments.first().is_some_and(|program| program.ends_with("stand-in-app"))
 }
 
 fn find(folder: &Path, found: &mut dyn FnMut(&Path)) {

@@ -74,7 +74,9 @@ fn watch(soak: &Soak, performer: Performer<'_>) -> Result<()> {
     let begun = Instant::now();
     let mut failed = 0;
     while begun.elapsed() < *time {
-        let is_alive = process.as_ref().is_some_and(|process| lives_on(process, VISIT_EVERY));
+        let is_alive = process
+            .as_ref()
+            .is_some_and(|process| lives_on(process, VISIT_EVERY.min(time.saturating_sub(begun.elapsed()))));
         if let Some(interrupt) = performer.interrupt {
             interrupt.check()?;
         }
