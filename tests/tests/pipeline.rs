@@ -151,7 +151,7 @@ fn assert_env_record(sandbox: &Sandbox, hello: &Project<'_>, env: &Value) {
         "commit": hello.head().unwrap(),
         "branch": "main",
         "previous_version": "0.1.0",
-        "strategy": "restart",
+        "strategy": "blue-green",
         "unload_callback_module": null,
     });
     assert_eq!(*env, expected);

@@ -102,7 +102,7 @@ pub(crate) fn switch(
             soak: Duration::from_secs(soak),
             proof: None,
         };
-        (switch.actions(), gatling_pipeline::back(paths, current))
+        (switch.actions(), vec![gatling_pipeline::keep(paths, current)])
     };
     performer.perform(&Action::change(Change::Release, release, switch, undo))?;
     let needed = vec![release.to_owned(), current.to_owned()];

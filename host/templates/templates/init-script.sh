@@ -357,10 +357,17 @@ upgrade() {
   fail "$1 $new_why. $(basename "$old") was put back and answers on port $port"
 }
 
+# clear_place: stops what an interrupted deployment has left running at the port of $new.
+clear_place() {
+  for pid in $(pids); do
+    has "$pid" "PORT=$(setting "$new" PORT)" && end "$pid"
+  done
+}
+
 # start_beside RELEASE: starts the release beside the one that serves.
 start_beside() {
   find_release "$1"
-  if pid=$(running_pid "$1"); then end "$pid"; fi
+  clear_place
   serves=$(running_pid)
   start_release "$new"
   started=$?
@@ -385,10 +392,7 @@ make_release_live() {
 keep() {
   find_release "$1"
   if ! running_pid "$1" >/dev/null; then
-    # Nothing else may have its port.
-    for pid in $(pids); do
-      [ "$(tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^PORT=//p')" != "$(setting "$new" PORT)" ] || end "$pid"
-    done
+    clear_place
     start_release "$new" keep || { show_log; fail "$1 $why"; }
   fi
   make_release_live "$1"

@@ -76,9 +76,12 @@ pub(super) fn recover(paths: &ProjectPaths, runs: &Runs, killed: &[String], even
             "nginx passes visitors to the {} slot, where nothing runs: {release} runs in the other one",
             paths.live_slot()
         ));
-        for command in gatling_pipeline::back(paths, &release) {
-            Performer::new(events).run(&command)?;
-        }
+        return Performer::new(events).run(&gatling_pipeline::keep(paths, &release));
+    }
+    let running = serving::all_running(paths);
+    if let (Some(serves), 2..) = (serving::running(paths), running.len()) {
+        events.note(format!("an earlier run has left a second release running: only {} goes on", serves.release));
+        return Performer::new(events).run(&gatling_pipeline::keep(paths, &serves.release));
     }
     Ok(())
 }

@@ -119,7 +119,7 @@ fn blue_green(facts: &Facts) -> Result<Action> {
         soak: facts.soak,
         proof: Some(proof(facts, false)),
     };
-    Ok(Action::change(Change::Release, facts.release(), switch.actions(), back(&facts.paths, previous)))
+    Ok(Action::change(Change::Release, facts.release(), switch.actions(), vec![keep(&facts.paths, previous)]))
 }
 
 /// A release that is to serve instead of another one without an interruption.
@@ -159,13 +159,8 @@ impl Beside<'_> {
     }
 }
 
-/// Has nginx pass requests to the release that served before, which still runs, and stops the new one.
-#[must_use]
-pub fn back(paths: &ProjectPaths, release: &str) -> Vec<Command> {
-    vec![script(paths, ["make-live", release]), keep(paths, release)]
-}
-
-/// Makes a release the only one that runs: completes a switch to it, or undoes one to another release.
+/// Makes a release the only one that runs, and the one that nginx passes requests to. This completes a switch to it, or undoes
+/// one to another release.
 #[must_use]
 pub fn keep(paths: &ProjectPaths, release: &str) -> Command {
     script(paths, ["keep", release])
