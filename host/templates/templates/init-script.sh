@@ -384,7 +384,7 @@ start_beside() {
 make_release_live() {
   find_release "$1"
   make_live "$new" || fail "$1 $why"
-  running_pid "$1" >"$pid_file"
+  running_pid "$1" >"$pid_file" || true
 }
 
 # keep RELEASE: makes the release the one that serves and that is started at boot, and stops the others when they have
