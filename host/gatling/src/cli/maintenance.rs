@@ -12,7 +12,7 @@ use super::{loaded, say};
 /// Show visitors a page instead of the app, or the app again
 ///
 /// nginx answers with the page and the status 503, from the next request on; it is not reloaded. The app keeps running,
-/// and can be upgraded meanwhile. The operator's file can let addresses through: `maintenance_allow` under [nginx].
+/// and can be upgraded meanwhile. The operator's file can let addresses through: `nginx.maintenance_allow`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
