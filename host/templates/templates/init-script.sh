@@ -132,7 +132,7 @@ drain() {
   seconds=$(tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^GATLING_DRAIN_SECONDS=//p')
   [ -n "$port" ] && [ -n "$seconds" ] || return 0
   # nginx may have chosen the port for a request just before, and not be connected yet.
-  sleep 0.2
+  sleep 0.05
   begun=$(uptime) said=''
   while alive "$1" && count=$(under_way "$port") && [ "$count" -gt 0 ]; do
     if [ $(($(uptime) - begun)) -ge "$seconds" ]; then
