@@ -29,15 +29,15 @@ pub(super) struct App<'s> {
 }
 
 impl<'s> App<'s> {
-    /// Deploys the example app, with further `settings` in its `gatling.toml`.
-    pub(super) fn deploy(sandbox: &'s Sandbox, settings: &str) -> Result<Self> {
+    /// Deploys the example app, with further `settings` at the beginning and at the end of its `gatling.toml`.
+    pub(super) fn deploy(sandbox: &'s Sandbox, first: &str, last: &str) -> Result<Self> {
         let port = http::free_port()?;
         let gatling = |arguments: &[&str]| sandbox.run(arguments)?.expect_success();
         gatling(&["load", PROJECT])?;
         gatling(&["config", "set", PROJECT, "RELEASE_DISTRIBUTION=none", &format!("PORT={port}")])?;
         let project = sandbox.project(PROJECT)?;
         let own = project.read("gatling.toml")?;
-        project.write("gatling.toml", &(own + settings))?;
+        project.write("gatling.toml", &(first.to_owned() + &own + last))?;
         project.commit("Settings")?;
         let push = project.push()?.expect_success()?;
         sandbox.get_direct(port, "/").with_context(|| format!("deploying:\n{}", push.stderr))?;
@@ -63,10 +63,12 @@ impl<'s> App<'s> {
     pub(super) fn clear(&self) {
         _ = fs::remove_dir_all(self.deploy_dir().join("releases").join(NEXT));
         // The name of a release that has served is not used again.
-        let served = self.deploy_dir().join("served");
-        let text = fs::read_to_string(&served).unwrap_or_default();
-        let others: String = text.lines().filter(|name| *name != NEXT).map(|name| format!("{name}\n")).collect();
-        _ = fs::write(served, others);
+        for file in ["served", "names"] {
+            let file = self.deploy_dir().join(file);
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            let others: String = text.lines().filter(|name| *name != NEXT).map(|name| format!("{name}\n")).collect();
+            _ = fs::write(file, others);
+        }
         _ = fs::remove_dir_all(self.sandbox.home().join(".gatling").join(PROJECT).join("runs"));
     }
 

@@ -115,7 +115,7 @@ impl Phoenix {
         println!("  mix        {MIX_IS}");
         println!("  migration  `bin/migrate`, which runs `bin/shop eval`");
         println!(
-            "  service    the init script's `upgrade`: the old release stops, the new one answers; watch = \"0s\""
+            "  service    the init script: the new release starts beside the old one, which then stops; watch and soak are \"0s\""
         );
         println!("  ours       the rest\n");
     }
@@ -144,7 +144,7 @@ impl<'s> Scene<'s> {
         let postgres = Postgres::start(sandbox)?;
         let app = sandbox.phoenix_app()?.with_release_overlays()?;
         app.write("rel/overlays/bin/migrate", &stopwatch.timed("migration", MIGRATE))?;
-        app.write("gatling.toml", "[health]\nwatch = \"0s\"\n")?;
+        app.write("gatling.toml", "[health]\nwatch = \"0s\"\nsoak = \"0s\"\n")?;
         app.replace(MODULE, HEADING, &marked(0))?;
         app.commit("Timed")?;
         sandbox.run(&["load", app.name()])?.expect_success()?;

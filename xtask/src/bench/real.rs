@@ -78,7 +78,7 @@ struct Scene<'s> {
 
 impl<'s> Scene<'s> {
     fn set(sandbox: &'s Sandbox) -> Result<Self> {
-        let scene = Self { app: App::deploy(sandbox, "")?, folder: sandbox.root().join("bench") };
+        let scene = Self { app: App::deploy(sandbox, "", "")?, folder: sandbox.root().join("bench") };
         fs::create_dir_all(&scene.folder)?;
         fs::write(scene.folder.join("real.sh"), SCRIPT)?;
         let site = sandbox.nginx_dir().join("sites-available").join(PROJECT);
@@ -94,7 +94,8 @@ impl<'s> Scene<'s> {
         };
         let current = fs::read_link(self.app.deploy_dir().join("current"))?;
         ensure!(current.ends_with(NEXT), "{contender} left {} as the current release", current.display());
-        self.app.sandbox.get_direct(self.app.port, "/")?;
+        let (status, body) = self.app.sandbox.get("/")?;
+        ensure!(status == 200, "{contender} left visitors with {status}: {body}");
         self.reset()?;
         Ok(time)
     }

@@ -19,6 +19,8 @@ use crate::shell::quoted;
 
 /// Has Gatling start mix for each step: a stand-in is no session.
 const PLAIN_STARTS: &str = "\n[mix]\nsession = false\n";
+/// The stand-in for the init script starts nothing that could run beside something.
+const RESTART: &str = "strategy = \"restart\"\n";
 
 /// A deployed app, stand-ins for all programs, and a script that runs them as Gatling does.
 pub(super) struct Stage<'s> {
@@ -30,7 +32,7 @@ impl<'s> Stage<'s> {
     /// Deploys the example app for real, records one upgrade of it, and puts the stand-ins in
     /// place.
     pub(super) fn set(sandbox: &'s Sandbox) -> Result<Self> {
-        let stage = Self { app: App::deploy(sandbox, PLAIN_STARTS)?, folder: sandbox.root().join("bench") };
+        let stage = Self { app: App::deploy(sandbox, RESTART, PLAIN_STARTS)?, folder: sandbox.root().join("bench") };
         let calls = stage.record()?;
         stage.keep_port_open()?;
         stage.write_stand_ins(&calls)?;
