@@ -12,7 +12,9 @@ const COUNTER: &str = r#"defmodule ShopWeb.CounterLive do
   use ShopWeb, :live_view
 
   @impl true
-  def mount(_params, _session, socket) do
+  def mount(params, _session, socket) do
+    # A page that takes its time.
+    if not connected?(socket), do: Process.sleep(1000 * String.to_integer(params["seconds"] || "0"))
     socket_state = if connected?(socket), do: "live", else: "static"
     {:ok, assign(socket, count: 0, version: to_string(Application.spec(:APP, :vsn)), socket_state: socket_state)}
   end

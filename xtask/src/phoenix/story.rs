@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use gatling_tests::{Output, processes};
 
 use super::app::App;
@@ -39,6 +39,9 @@ pub(crate) fn whole(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>, ke
     through_nginx(server, steps);
     on_the_server(server, steps);
     upgrade(app, server, steps, Some("create_orders"))?;
+    if app.has_assets() {
+        reconnect(app, server, steps);
+    }
     troubles::all(app, server, steps);
     steps.take("rollback: git push -f server OLD:main", || {
         let (output, tally) = server.visitor.during(|| server.push("rollback", &["-f", &format!("{first}:main")]))?;
@@ -203,14 +206,58 @@ fn upgrade(app: App, server: &Server<'_>, steps: &mut Steps<'_>, migration: Opti
         if let Some(name) = migration {
             app.add_migration(server.project, name, "create table(:orders), do: add(:item, :string)")?;
         }
-        let (output, tally) = server.visitor.during(|| server.deploy("upgrade", "0.2.0"))?;
+        let ((output, slow), tally) = server
+            .visitor
+            .during(|| server.visitor.during_slow_requests(SLOW_PAGE, || server.deploy("upgrade", "0.2.0")))?;
         if let Some(name) = migration {
             ensure!(output.says(name), "nothing names the migration {name}");
             server.postgres.psql("shop_prod", "select count(*) from orders")?;
         }
-        Ok(tally.to_string())
+        ensure!(tally.failed == 0, "{tally}");
+        Ok(format!("{tally}; {slow} that took 12 s each, 0 failed"))
     })
 }
+
+/// Goes to 0.2.1 while a visitor has the counter open.
+fn reconnect(app: App, server: &Server<'_>, steps: &mut Steps<'_>) {
+    steps.take("an upgrade while a page is open: LiveView connects to 0.2.1 within a second", || {
+        let browser = server.visitor.browser(server.sandbox)?;
+        browser.open(&server.visitor.url(HOSTS[0], "/counter"))?;
+        browser.wait_for_text("#socket", "live")?;
+        browser.run_js(WATCH_SOCKET)?;
+        app.set_version(server.project, "0.2.1")?;
+        let (_, tally) = server.visitor.during(|| server.deploy("reconnect", "0.2.1"))?;
+        browser.wait_for_text("#version", "shop 0.2.1")?;
+        browser.click("#plus")?;
+        browser.wait_for_text("#count", "1")?;
+        let away = browser.run_js("return window.gatlingAway")?;
+        let away = away.as_f64().context("the page did not notice the switch")?;
+        ensure!(tally.failed == 0 && away < 1000.0, "{tally}; the socket was away for {away} ms");
+        Ok(format!("{tally}; the socket was away for {away:.0} ms"))
+    });
+    steps.take("gatling rollback shop, and gatling maintenance shop on and off", || {
+        let (_, tally) = server.visitor.during(|| server.gatling(&["rollback", server.project.name()]))?;
+        ensure!(tally.failed == 0, "{tally}");
+        server.visitor.expect_version("0.2.0")?;
+        server.gatling(&["maintenance", server.project.name(), "on"])?;
+        let closed = server.visitor.get(HOSTS[0], "/")?;
+        ensure!(closed.status == 503 && closed.header("retry-after") == "60", "{closed:?}");
+        server.gatling(&["maintenance", server.project.name(), "off"])?;
+        server.visitor.expect_version("0.2.0")?;
+        Ok(tally.to_string())
+    });
+}
+
+/// A page whose answer takes 12 s.
+const SLOW_PAGE: &str = "/counter?seconds=12";
+
+/// Notes for how many milliseconds LiveView was not connected, the last time.
+const WATCH_SOCKET: &str = "
+let lost = null;
+setInterval(() => {
+  if (!window.liveSocket.isConnected()) lost ??= performance.now();
+  else if (lost !== null) { window.gatlingAway = performance.now() - lost; lost = null; }
+}, 5);";
 
 fn commands(server: &Server<'_>, steps: &mut Steps<'_>) {
     let name = server.project.name();

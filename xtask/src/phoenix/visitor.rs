@@ -98,6 +98,36 @@ impl Visitor {
         Ok((done?, tally))
     }
 
+    /// Asks for a slow page again and again while `act` is under way, and returns how often. It is an error if an answer is
+    /// not as it should be.
+    pub(crate) fn during_slow_requests<T>(&self, path: &str, act: impl FnOnce() -> Result<T>) -> Result<(T, usize)> {
+        let is_done = Arc::new(AtomicBool::new(false));
+        let threads: Vec<_> = (0..4)
+            .map(|number| {
+                let (visitor, path, is_done) = (self.clone(), path.to_owned(), Arc::clone(&is_done));
+                thread::spawn(move || -> Result<usize> {
+                    // So that some request is always young, and some is old.
+                    thread::sleep(Duration::from_secs(3 * number));
+                    let mut answers = 0;
+                    while !is_done.load(Ordering::Relaxed) {
+                        let answer = visitor.get(HOSTS[0], &path)?;
+                        ensure!(answer.status == 200, "the slow page answers with {}", answer.status);
+                        answers += 1;
+                    }
+                    Ok(answers)
+                })
+            })
+            .collect();
+        let done = act();
+        is_done.store(true, Ordering::Relaxed);
+        let answers = threads.into_iter().map(|thread| match thread.join() {
+            Ok(answers) => answers,
+            Err(_) => bail!("the thread that makes requests has panicked"),
+        });
+        let answers = answers.sum::<Result<usize>>()?;
+        Ok((done?, answers))
+    }
+
     /// A browser that reaches the server.
     pub(crate) fn browser(&self, sandbox: &Sandbox) -> Result<Browser> {
         let mut builder = Browser::builder(sandbox);
