@@ -47,7 +47,7 @@ pub fn turn_on(paths: &ProjectPaths, page: Option<&Path>) -> Result<()> {
             };
             bail!(
                 "nginx does not show the page: {found}. A site that an older version of gatling wrote is updated by the next \
-                 push, or with `gatling upgrade {}`; a project's own nginx.conf needs: if (-f {}) {{ return 503; }}",
+                 push, or with `gatling upgrade {}`; a project's own nginx.conf needs: if (-f {}) {{ return 503; }} (then upgrades fail during maintenance)",
                 paths.name,
                 target.display()
             )

@@ -39,6 +39,7 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
     let beside = beside(paths, &current, &place)?;
     let release = if is_changed || beside.is_some() { release_name(paths, base(&current)) } else { current.clone() };
     events.emit(planned(Goal::Restart, &current, &release, beside.is_some()));
+    note_outage(paths, beside.is_some(), events)?;
     let performer = Performer::new(events).with_interrupt(interrupt);
     let what = if is_changed { "has changed" } else { "has not changed" };
     events.note(format!("the environment of {} {current} {what}", paths.name));
@@ -70,6 +71,17 @@ pub(crate) fn planned(goal: Goal, current: &str, release: &str, is_beside: bool)
         strategy: Some(if is_beside { Strategy::BlueGreen } else { Strategy::Restart }.name().to_owned()),
         strategy_reason: None,
     }
+}
+
+/// Says so if the app must be stopped although nobody asked for it.
+pub(crate) fn note_outage(paths: &ProjectPaths, is_beside: bool, events: &Events) -> Result<()> {
+    if !is_beside && ProjectSettings::read(&paths.build_dir())?.strategy.is_none() {
+        events.note(
+            "the app does not answer while it is restarted: nginx cannot switch between two of its releases. The next push \
+             changes this, unless the project has its own nginx.conf",
+        );
+    }
+    Ok(())
 }
 
 /// Has a release that is complete in its folder serve instead of the current one.

@@ -17,7 +17,7 @@ use crate::facts::server::place;
 use crate::marks::{self, Mark};
 use crate::perform::Performer;
 use crate::perform::migration::migrations;
-use crate::restart::{base, beside, copy, planned, settings, switch};
+use crate::restart::{base, beside, copy, note_outage, planned, settings, switch};
 use crate::run::interrupt::Interrupt;
 use crate::run::{Goal, Rollback};
 use crate::serving;
@@ -44,9 +44,10 @@ pub(crate) fn rollback(
     let fits = serving::slot(paths, &target) == place.slot && serving::port(paths, &target) == Some(place.port);
     let release = if fits { target.clone() } else { release_name(paths, base(&target)) };
     events.emit(planned(Goal::Rollback, &current, &release, is_beside));
+    note_outage(paths, is_beside, events)?;
     let performer = Performer::new(events).with_interrupt(interrupt);
     if !fits {
-        events.note(format!("{target} is started as release {release}, at another port"));
+        events.note(format!("the place of {target} is taken, so a copy of it is started: {release}"));
         make_copy(paths, &target, &release, &place, performer)?;
     }
     switch(paths, &current, &release, &place, performer)?;
@@ -81,7 +82,13 @@ fn target(paths: &ProjectPaths, current: &str, wanted: Option<&str>) -> Result<S
             let marked: Vec<_> = marks::read(paths).into_iter().map(|mark| mark.release).collect();
             let mut served = paths.served();
             served.retain(|release| release != current && is_whole(release) && !marked.contains(release));
-            served.pop().with_context(|| format!("there is no release to go back to. {}", there()))
+            // `gatling restart` makes copies of the same code.
+            let commit = |release: &str| serving::settings(paths, release).get("GATLING_COMMIT").map(str::to_owned);
+            let now = commit(current);
+            served.retain(|release| now.is_none() || commit(release) != now);
+            served.pop().with_context(|| {
+                format!("there is no older release that served well. {}. To go back to one, name it", there())
+            })
         }
     }
 }

@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
             return Ok(Done::Unchanged);
         }
         for mark in marks::read(paths).iter().filter(|mark| mark.commit.as_ref() == Some(&commit)) {
-            events.warn(format!("this commit was deployed before, as the release {mark}"));
+            events.warn(format!("this commit was deployed before and did not stay: release {mark}"));
         }
         // git does not accept the push if the branch has moved. It moves a moment after the run of the push has ended.
         let has_moved = self.request.strict.as_ref().is_some_and(|old| *old != tips.branch.clone().unwrap_or_default());
@@ -390,7 +390,7 @@ fn again(request: &Request, goal: Goal) -> String {
     let command = match goal {
         Goal::Pipeline(Pipeline::Unload) => "unload",
         Goal::Restart => "restart",
-        Goal::Rollback => "rollback",
+        Goal::Rollback => return request.rollback.command(paths),
         Goal::Recover => "status",
         _ => return deploy_command(paths),
     };

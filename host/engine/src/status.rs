@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::run::repository::Repository;
 use crate::run::{Goal, deploy_command};
-use crate::{maintenance, serving};
+use crate::{maintenance, marks, serving};
 
 /// How many of the latest runs are searched for those in progress and the last finished one.
 const RECENT_RUNS: usize = 20;
@@ -42,6 +42,10 @@ pub fn look(paths: &ProjectPaths) -> Result<Status> {
         port: running.and_then(|running| serving::port(paths, &running.release)),
         since: current.and_then(|time| Timestamp::try_from(time).ok()),
         maintenance: maintenance::is_on(paths),
+        pushed_mark: marks::read(paths)
+            .into_iter()
+            .rfind(|mark| is_behind && mark.commit == pushed)
+            .map(|mark| mark.why),
         to_deploy: is_behind.then(|| deploy_command(paths)),
         pushed,
         deployed,

@@ -37,6 +37,8 @@ pub struct Status {
     pub deployed: Option<String>,
     /// The command that deploys the pushed commit, if it does not serve and no run is in progress.
     pub to_deploy: Option<String>,
+    /// Why the pushed commit does not serve any more, if it did.
+    pub pushed_mark: Option<String>,
     /// Runs that are in progress or wait, the latest first.
     pub under_way: Vec<Summary>,
     /// The latest run that has ended.
@@ -116,7 +118,7 @@ pub fn status(status: &Status, now: Timestamp) -> String {
         _ = writeln!(text, "  process  {pid}, port {port}");
     }
     if status.maintenance {
-        _ = writeln!(text, "  visitors get the page for maintenance: gatling maintenance {project} off");
+        _ = writeln!(text, "  visitors get the maintenance page; to end this: gatling maintenance {project} off");
     }
     for run in &status.under_way {
         let at = run.at.as_ref().map(|at| format!(", at {}", escape_line(at))).unwrap_or_default();
@@ -130,7 +132,10 @@ pub fn status(status: &Status, now: Timestamp) -> String {
             escape_line(&run.by)
         );
     }
-    if let (Some(pushed), Some(command)) = (&status.pushed, &status.to_deploy) {
+    if let (Some(pushed), Some(why)) = (&status.pushed, &status.pushed_mark) {
+        let (pushed, why) = (escape_line(pushed), escape_line(why));
+        _ = writeln!(text, "  pushed   {}, which does not serve any more: {why}", short(&pushed));
+    } else if let (Some(pushed), Some(command)) = (&status.pushed, &status.to_deploy) {
         _ = writeln!(
             text,
             "  pushed   {}, which does not serve: {}",
@@ -257,6 +262,7 @@ mod tests {
             pushed: None,
             deployed: None,
             to_deploy: None,
+            pushed_mark: None,
             under_way: vec![Summary { finished_at: None, seconds: None, ..run(State::Running) }],
             last: Some(run(State::Succeeded)),
         };

@@ -389,7 +389,7 @@ impl<W: Write> Renderer<W> {
     fn advice(&mut self, again: &str) -> io::Result<()> {
         let again = escape_line(again);
         // Nothing that could be pushed would fix these.
-        if matches!(self.pipeline.as_deref(), Some("unload" | "restart")) {
+        if matches!(self.pipeline.as_deref(), Some("unload" | "restart" | "rollback")) {
             return self.write("  ", &format!("Fix it, then continue with: `{again}`"));
         }
         self.write("  ", "Fix it and push again.")?;

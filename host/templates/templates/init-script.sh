@@ -136,10 +136,10 @@ drain() {
   begun=$(uptime) said=''
   while alive "$1" && count=$(under_way "$port") && [ "$count" -gt 0 ]; do
     if [ $(($(uptime) - begun)) -ge "$seconds" ]; then
-      say "requests under way after $seconds s are ended now: $count"
+      say "requests not finished after $seconds s, which end now: $count"
       return 0
     fi
-    [ -n "$said" ] || say "waiting for requests that are under way: $count"
+    [ -n "$said" ] || say "waiting up to $seconds s for the other release to finish its requests: $count"
     said=yes
     sleep 0.1
   done
@@ -172,7 +172,7 @@ log_of() {
 # make_live RELEASE_DIR: makes nginx pass requests to the release. Nothing has to be reloaded.
 make_live() {
   [ -n "$lib_dir" ] || return 0
-  why="answers, but $lib_dir cannot be changed: is the disk full? See: df -h $lib_dir"
+  why="cannot get visitors: $lib_dir/green cannot be made or removed. See: df -h $lib_dir; ls -ld $lib_dir"
   case $(setting "$1" SLOT) in
   green) [ -f "$lib_dir/green" ] || : >"$lib_dir/green" || return ;;
   *) [ ! -e "$lib_dir/green" ] || rm -f "$lib_dir/green" || return ;;
@@ -377,7 +377,7 @@ start_beside() {
     if pid=$(running_pid "$1"); then end "$pid"; fi
     fail "$1 $why"
   fi
-  say "$1 answers on port $port, beside what serves"
+  say "$1 answers on port $port; visitors do not get it yet"
 }
 
 # make_release_live RELEASE: as make_live, and writes its pid for whoever watches the app by its pid file.
@@ -398,7 +398,7 @@ keep() {
   make_release_live "$1"
   [ "$(readlink "$current")" = "releases/$1" ] || make_current "releases/$1" || fail "$1 $why"
   stop_others "$1"
-  say "$1 is the only release that runs"
+  say "visitors get $1; no other release runs"
 }
 
 command -v curl >/dev/null || fail "this script needs curl: apt-get install curl"
@@ -436,7 +436,7 @@ start-beside | make-live | keep)
   [ -n "$2" ] || usage
   case $1 in
   start-beside) start_beside "$2" ;;
-  make-live) make_release_live "$2" ;;
+  make-live) make_release_live "$2"; say "visitors get $2 now" ;;
   keep) keep "$2" ;;
   esac
   ;;

@@ -63,7 +63,7 @@ fn a_redirect_loop_is_a_failure() {
     let shop = PLAIN.lock();
     answer_health(&shop, "{:redirect, \"/login\"}\n  defp route(\"/login\"), do: {:redirect, \"/health\"}");
 
-    let words = ["visitors are not served", "redirect loop", "the previous release was restored"];
+    let words = ["so visitors still get the old release", "redirect loop", "the previous release was restored"];
     assert_step_fails(&shop, "upgrade_service", &words);
 }
 
@@ -73,7 +73,7 @@ fn a_redirect_to_a_port_that_nginx_does_not_serve_is_a_failure() {
     answer_health(&shop, "{:redirect, \"http://www.example.com:4000/login\"}");
 
     let words = [
-        "visitors are not served",
+        "so visitors still get the old release",
         "http://www.example.com:4000/login",
         "on port 4000",
         "the previous release was restored",

@@ -56,12 +56,12 @@ fn the_commit_of_a_release_that_was_rolled_back_from_is_deployed_again_with_a_wo
     gatling(&sandbox, &["rollback", "hello"], 0);
     let status = gatling(&sandbox, &["status", "hello"], 0);
     assert!(
-        status.says("hello 0.1.0 is serving") && status.says("which does not serve: gatling upgrade hello"),
+        status.says("hello 0.1.0 is serving") && status.says("which does not serve any more: rolled back to 0.1.0"),
         "{status:?}"
     );
 
     let output = gatling(&sandbox, &["upgrade", "hello"], 0);
-    assert!(output.says("warning: this commit was deployed before, as the release 0.2.0 ("), "{output:?}");
+    assert!(output.says("warning: this commit was deployed before and did not stay: release 0.2.0 ("), "{output:?}");
     assert!(output.says("rolled back to 0.1.0)") && output.says("hello 0.2.0+2 is serving"), "{output:?}");
 }
 
@@ -106,7 +106,7 @@ fn without_an_older_release_there_is_nothing_to_go_back_to() {
     let sandbox = Sandbox::new().unwrap();
     let hello = server(&sandbox, "0s");
     let output = gatling(&sandbox, &["rollback", "hello"], 1);
-    assert!(output.says("there is no release to go back to"), "{output:?}");
+    assert!(output.says("there is no older release that served well"), "{output:?}");
     assert!(output.says("hello 0.1.0 is serving"), "{output:?}");
     drop(hello);
 }

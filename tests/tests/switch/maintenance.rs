@@ -31,7 +31,7 @@ fn visitors_get_a_page_while_the_app_is_upgraded() {
         assert!(answer.contains("text/html") && answer.contains("Back soon"), "{answer}");
     }
     let status = gatling(&sandbox, &["status", "hello"], 0);
-    assert!(status.says("visitors get the page for maintenance: gatling maintenance hello off"), "{status:?}");
+    assert!(status.says("visitors get the maintenance page; to end this: gatling maintenance hello off"), "{status:?}");
 
     let output = push(&hello, "0.2.0");
     assert!(output.says("hello 0.2.0 is serving"), "{output:?}");

@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::Performer;
 use crate::marks::{self, Mark};
 use crate::nginx::visitor::Visit;
+use crate::release::service_command;
 use crate::serving;
 
 /// How often a release that has taken over is visited.
@@ -34,6 +35,10 @@ pub(super) fn prove(proof: &SlotProof) -> Result<()> {
     loop {
         match serving::port_of_nginx(paths, release, !is_live)? {
             Some(other) if other != *port && Instant::now() < deadline => thread::sleep(Duration::from_millis(20)),
+            Some(other) if other != *port && !is_live => bail!(
+                "nginx does not pass a trial request to {release} at port {port}, but to port {other}; visitors still get the \
+                 old release"
+            ),
             Some(other) if other != *port => bail!(
                 "nginx still passes visitors to port {other}, not to {release} at port {port}: can its workers read {}? \
                  Check with: sudo -u www-data ls -l {0}",
@@ -42,7 +47,14 @@ pub(super) fn prove(proof: &SlotProof) -> Result<()> {
             _ => break,
         }
     }
-    check(serving::unserved_by(paths, release, !is_live)?)
+    match serving::unserved_by(paths, release, !is_live)? {
+        Some(visit) if !is_live => {
+            bail!(
+                "{release} does not serve when it is visited through nginx, so visitors still get the old release: {visit}"
+            )
+        }
+        visit => check(visit),
+    }
 }
 
 fn check(visit: Option<Visit>) -> Result<()> {
@@ -134,10 +146,12 @@ pub(super) fn check_memory(paths: &ProjectPaths) -> Result<()> {
     let available = available + free("SwapFree:").unwrap_or_default();
     if used > available {
         bail!(
-            "there is not enough memory to run two releases at once: the app uses {}, and {} is available. Free some, \
-             add swap, or have the app stopped during upgrades: set `strategy = \"restart\"` in gatling.toml",
+            "there is not enough memory to run two releases at once: the app uses {}, and {} is available. Add swap, or stop \
+             the app with `{}` and try again: visitors get no answer until the new release has started. To stop the app at \
+             every upgrade, set `strategy = \"restart\"` in gatling.toml",
             ByteSize::b(used),
-            ByteSize::b(available)
+            ByteSize::b(available),
+            service_command(paths, "stop")
         );
     }
     Ok(())

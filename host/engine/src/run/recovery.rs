@@ -73,14 +73,17 @@ pub(super) fn recover(paths: &ProjectPaths, runs: &Runs, killed: &[String], even
     }
     if let Some(release) = left_alone(paths) {
         events.note(format!(
-            "nginx passes visitors to the {} slot, where nothing runs: {release} runs in the other one",
+            "nginx passes visitors to the {} slot, where no release runs: switching it to {release}, which runs in the other slot",
             paths.live_slot()
         ));
         return Performer::new(events).run(&gatling_pipeline::keep(paths, &release));
     }
     let running = serving::all_running(paths);
     if let (Some(serves), 2..) = (serving::running(paths), running.len()) {
-        events.note(format!("an earlier run has left a second release running: only {} goes on", serves.release));
+        events.note(format!(
+            "an earlier run has left two releases running: {} serves, the other one is stopped",
+            serves.release
+        ));
         return Performer::new(events).run(&gatling_pipeline::keep(paths, &serves.release));
     }
     Ok(())

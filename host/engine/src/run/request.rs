@@ -39,6 +39,18 @@ pub struct Rollback {
     pub migrate_down: bool,
 }
 
+impl Rollback {
+    /// The command that asks for it.
+    #[must_use]
+    pub fn command(&self, paths: &ProjectPaths) -> String {
+        let mut words = vec!["gatling", "rollback", paths.name.as_str()];
+        words.extend(self.release.as_deref());
+        words.extend(self.past_migrations.then_some("--past-migrations"));
+        words.extend(self.migrate_down.then_some("--migrate-down"));
+        words.join(" ")
+    }
+}
+
 impl Request {
     /// A request for a new run, of the commit that the deploy branch has when the run begins.
     #[must_use]

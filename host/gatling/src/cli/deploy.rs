@@ -30,7 +30,7 @@ pub(super) struct DeployArgs {
 pub(super) struct UpgradeArgs {
     /// The project
     project: ProjectName,
-    /// Do not watch the new release once it serves: stop the old one at once
+    /// Skip health.soak: stop the old release as soon as it has finished its requests
     #[arg(long)]
     no_soak: bool,
     #[command(flatten)]

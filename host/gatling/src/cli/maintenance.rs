@@ -9,7 +9,7 @@ use gatling_engine::maintenance;
 
 use super::{loaded, say};
 
-/// Show visitors a page instead of the app, or the app again
+/// Turn maintenance on or off: visitors get a page instead of the app
 ///
 /// nginx answers with the page and the status 503, from the next request on; it is not reloaded. The app keeps running,
 /// and can be upgraded meanwhile. The operator's file can let addresses through: `nginx.maintenance_allow`.
@@ -36,11 +36,9 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     say(&match args.state {
         Switch::On => {
             maintenance::turn_on(&paths, args.page.as_deref())?;
-            format!(
-                "visitors of {project} get the page for maintenance; end it with: gatling maintenance {project} off\n"
-            )
+            format!("visitors of {project} get the maintenance page; to end this: gatling maintenance {project} off\n")
         }
-        Switch::Off if maintenance::turn_off(&paths)? => format!("visitors of {project} get to the app again\n"),
+        Switch::Off if maintenance::turn_off(&paths)? => format!("visitors of {project} get the app again\n"),
         Switch::Off => format!("nothing to do: {project} is not in maintenance\n"),
     })?;
     Ok(0)

@@ -9,7 +9,7 @@ use super::{loaded, print_json_line, say};
 
 /// List the releases that are on the server, the latest first
 ///
-/// The last five that served are kept. `gatling rollback PROJECT RELEASE` has one of them serve again.
+/// The last five that served are kept. `gatling rollback PROJECT RELEASE` goes back to one of them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project

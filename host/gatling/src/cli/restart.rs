@@ -9,8 +9,9 @@ use super::show::ShowArgs;
 
 /// Restart the app, with what `gatling config` has set by now
 ///
-/// If the environment has changed, a copy of the current release is started with it; if the copy doesn't
-/// answer, the release is restored with its old environment. PORT changes only with an upgrade, because
+/// A copy of the current release takes over, as in an upgrade, so no request is lost. If it does not answer,
+/// the current release keeps serving with its old environment. Where nginx cannot switch between two
+/// releases, the app is stopped and started. PORT changes only with an upgrade, because
 /// nginx's site must change with it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -7,15 +7,16 @@ use gatling_engine::run::{Goal, Request, Rollback, worker};
 use super::show::ShowArgs;
 use super::{caller, loaded_for};
 
-/// Have an older release serve again, without building anything
+/// Go back to an older release, without building anything
 ///
-/// It takes over as in an upgrade: no request is lost where nginx can switch between two releases, and if it does not
-/// serve, what served before goes on. It has the variables that it was deployed with. The next push deploys as usual.
+/// It takes over as in an upgrade: where nginx can switch between two releases, no request is lost. If the older release
+/// does not serve, the current one keeps serving. It gets the environment that it was deployed with. The next push deploys
+/// as usual.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
     project: ProjectName,
-    /// The release, as `gatling releases` lists it: the one that served before the current one if left out
+    /// The release, as listed by `gatling releases` [default: the one that served before the current one]
     release: Option<String>,
     /// Go back although the database has migrations that the release does not know, and leave them there
     #[arg(long, conflicts_with = "migrate_down")]
