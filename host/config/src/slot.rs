@@ -46,7 +46,11 @@ impl Slot {
     pub fn base_of_node(self, name: &str) -> String {
         match self {
             Self::Blue => name.to_owned(),
-            Self::Green => name.replacen("-green", "", 1),
+            Self::Green => {
+                let (name, host) = name.split_once('@').map_or((name, None), |(name, host)| (name, Some(host)));
+                let name = name.strip_suffix("-green").unwrap_or(name);
+                host.map_or(name.to_owned(), |host| format!("{name}@{host}"))
+            }
         }
     }
 
@@ -110,7 +114,9 @@ mod tests {
         assert_eq!(Slot::Green.node("shop@127.0.0.1"), "shop-green@127.0.0.1");
         assert_eq!(Slot::Green.node("shop"), "shop-green");
         for slot in [Slot::Blue, Slot::Green] {
-            assert_eq!(slot.base_of_node(&slot.node("shop@127.0.0.1")), "shop@127.0.0.1");
+            for name in ["shop@127.0.0.1", "my-green-shop@127.0.0.1", "shop"] {
+                assert_eq!(slot.base_of_node(&slot.node(name)), name);
+            }
         }
     }
 

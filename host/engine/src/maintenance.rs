@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use gatling_config::roots::ProjectPaths;
+use gatling_config::settings::OperatorSettings;
 
 use crate::perform::{self, removal};
 use crate::serving;
@@ -37,6 +38,8 @@ pub fn turn_on(paths: &ProjectPaths, page: Option<&Path>) -> Result<()> {
     perform::write_file(&target, &text, 0o644)?;
     match serving::visitor_status(paths) {
         Ok(Some(503)) => Ok(()),
+        // nginx lets some addresses through, perhaps this server's own.
+        Ok(Some(_)) if allows_addresses(paths)? && site_names(paths, &target) => Ok(()),
         result => {
             // Nothing may look as if it were in maintenance.
             _ = removal::remove(&target);
@@ -61,6 +64,15 @@ pub fn turn_on(paths: &ProjectPaths, page: Option<&Path>) -> Result<()> {
 /// If the page cannot be removed.
 pub fn turn_off(paths: &ProjectPaths) -> Result<bool> {
     removal::remove(&target(paths)?)
+}
+
+fn allows_addresses(paths: &ProjectPaths) -> Result<bool> {
+    Ok(!OperatorSettings::read(&paths.roots.config)?.nginx.maintenance_allow.is_empty())
+}
+
+/// Whether the installed site names the page.
+fn site_names(paths: &ProjectPaths, page: &Path) -> bool {
+    fs::read_to_string(paths.nginx_enabled()).is_ok_and(|site| site.contains(&page.display().to_string()))
 }
 
 fn target(paths: &ProjectPaths) -> Result<std::path::PathBuf> {

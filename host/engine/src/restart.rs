@@ -17,7 +17,7 @@ use gatling_process::{Command, shell};
 use gatling_runs::{Change, Event, Events};
 
 use crate::facts::release_name;
-use crate::facts::server::{needs_sudo, place};
+use crate::facts::server::{has_systemd, needs_sudo, place};
 use crate::perform::Performer;
 use crate::run::Goal;
 use crate::run::interrupt::Interrupt;
@@ -36,7 +36,7 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
     let place = place(paths).with_context(|| format!("{} has no port", folder.join("service.env").display()))?;
     warn_of_port(paths, &place, events)?;
     let is_changed = Dotenv::read(&folder.join(".env"))? != new_environment(paths, &folder, &noted, &place)?;
-    let beside = beside(paths, &current, &place)?;
+    let beside = beside(paths, &place)?;
     let release = if is_changed || beside.is_some() { release_name(paths, base(&current)) } else { current.clone() };
     events.emit(planned(Goal::Restart, &current, &release, beside.is_some()));
     note_outage(paths, beside.is_some(), events)?;
@@ -114,7 +114,9 @@ pub(crate) fn switch(
             soak: Duration::from_secs(soak),
             proof: None,
         };
-        (switch.actions(), vec![gatling_pipeline::keep(paths, current)])
+        let mut actions = switch.actions();
+        actions.extend(gatling_pipeline::tell_systemd(paths, has_systemd(), needs_sudo(paths)));
+        (actions, vec![gatling_pipeline::keep(paths, current)])
     };
     performer.perform(&Action::change(Change::Release, release, switch, undo))?;
     let needed = vec![release.to_owned(), current.to_owned()];
@@ -123,15 +125,21 @@ pub(crate) fn switch(
 }
 
 /// Where a copy of the current release can run beside it, if nginx can switch to it.
-pub(crate) fn beside(paths: &ProjectPaths, current: &str, place: &Place) -> Result<Option<Place>> {
+pub(crate) fn beside(paths: &ProjectPaths, place: &Place) -> Result<Option<Place>> {
     if ProjectSettings::read(&paths.build_dir())?.strategy == Some(Strategy::Restart) {
         return Ok(None);
     }
-    let Some(other) = place.other_port.filter(|_| place.token.is_some()) else { return Ok(None) };
-    let knows_slots = matches!(serving::port_of_nginx(paths, current, true), Ok(Some(port)) if port == place.port);
-    let beside =
-        Place { slot: place.slot.other(), port: other, other_port: Some(place.port), token: place.token.clone() };
-    Ok(knows_slots.then_some(beside))
+    let Some(token) = &place.token else { return Ok(None) };
+    // nginx knows the ports best: an upgrade that failed may have changed one.
+    let ask = |slot| serving::port_of_slot(paths, token, slot).ok().flatten();
+    let (own, other) = (ask(place.slot), ask(place.slot.other()));
+    let is_usable = |other: &u16| own == Some(place.port) && *other != place.port;
+    Ok(other.filter(is_usable).map(|other| Place {
+        slot: place.slot.other(),
+        port: other,
+        other_port: Some(place.port),
+        token: Some(token.clone()),
+    }))
 }
 
 /// The environment that the release would get now. Its port does not follow PORT, because nginx's site has it.

@@ -38,10 +38,13 @@ pub(crate) fn rollback(
     let target = target(paths, &current, wanted.release.as_deref())?;
     let undo = check_migrations(paths, &current, &target, wanted)?;
     let here = place(paths).context("the current release has no port")?;
-    let beside = beside(paths, &current, &here)?;
+    let beside = beside(paths, &here)?;
     let is_beside = beside.is_some();
     let place = beside.unwrap_or(here);
-    let fits = serving::slot(paths, &target) == place.slot && serving::port(paths, &target) == Some(place.port);
+    // nginx must know its token. Releases of older versions of Gatling have none.
+    let has_token = serving::settings(paths, &target).get("GATLING_TOKEN") == place.token.as_deref();
+    let fits =
+        has_token && serving::slot(paths, &target) == place.slot && serving::port(paths, &target) == Some(place.port);
     let release = if fits { target.clone() } else { release_name(paths, base(&target)) };
     events.emit(planned(Goal::Rollback, &current, &release, is_beside));
     note_outage(paths, is_beside, events)?;
@@ -137,10 +140,9 @@ fn make_copy(paths: &ProjectPaths, from: &str, to: &str, place: &Place, performe
     let own = folder.join(".env");
     let mut environment = Dotenv::read(&if own.exists() { own } else { paths.dotenv() })?;
     let slot = Slot::named(noted.get("GATLING_SLOT"));
-    if let Some(node) = environment.get("RELEASE_NODE") {
-        let node = place.slot.node(&slot.base_of_node(node));
-        environment.set("RELEASE_NODE", &node)?;
-    }
+    let default = format!("{}@127.0.0.1", paths.name);
+    let node = place.slot.node(&slot.base_of_node(environment.get("RELEASE_NODE").unwrap_or(&default)));
+    environment.set("RELEASE_NODE", &node)?;
     environment.set("PORT", &place.port.to_string())?;
     let mut settings = settings(noted, place)?;
     if let Some(token) = &place.token {

@@ -10,6 +10,7 @@ use gatling_runs::Serving;
 
 use crate::nginx::visitor::{self, Visit};
 use crate::{http, maintenance};
+use gatling_config::domains;
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::OperatorSettings;
@@ -151,7 +152,7 @@ pub(crate) fn unserved_by(paths: &ProjectPaths, release: &str, ask_for_slot: boo
     } else if maintenance::is_on(paths) {
         headers.push(format!("{SLOT_HEADER}: {}", settings.get("GATLING_TOKEN").unwrap_or_default()));
     }
-    let hosts = servers::plain_names(&servers);
+    let hosts = names(&servers);
     let visits = visitor::visit(&hosts, path, |host| servers::endpoints(&servers, host), &headers)?;
     Ok(visits.into_iter().find(|visit| !visit.was_served()))
 }
@@ -162,8 +163,19 @@ pub(crate) fn unserved_by(paths: &ProjectPaths, release: &str, ask_for_slot: boo
 /// # Errors
 /// If the site cannot be read, or nginx does not answer.
 pub(crate) fn port_of_nginx(paths: &ProjectPaths, release: &str, ask_for_slot: bool) -> Result<Option<u16>> {
+    ask_for_port(paths, ask_for_slot.then(|| slot_header(&settings(paths, release))))
+}
+
+/// The port to which nginx passes those who ask for this slot with this token.
+///
+/// # Errors
+/// As [`port_of_nginx`].
+pub(crate) fn port_of_slot(paths: &ProjectPaths, token: &str, slot: Slot) -> Result<Option<u16>> {
+    ask_for_port(paths, Some(format!("{SLOT_HEADER}: {token}-{slot}")))
+}
+
+fn ask_for_port(paths: &ProjectPaths, header: Option<String>) -> Result<Option<u16>> {
     let Some((address, host)) = plain_place(paths)? else { return Ok(None) };
-    let header = ask_for_slot.then(|| slot_header(&settings(paths, release)));
     let (_, answer) = http::get_with(&address, &host, PROOF_PATH, header.as_deref())
         .with_context(|| format!("nginx does not answer at {address}: is it running? See: service nginx status"))?;
     Ok(answer.rsplit(' ').next().and_then(|port| port.trim().parse().ok()))
@@ -187,11 +199,25 @@ fn slot_header(settings: &Dotenv) -> String {
 /// The first host name of the installed site that is served without TLS, and where.
 fn plain_place(paths: &ProjectPaths) -> Result<Option<(String, String)>> {
     let Some(servers) = site_servers(paths)? else { return Ok(None) };
-    let mut hosts = servers::plain_names(&servers).into_iter();
+    let mut hosts = names(&servers).into_iter();
     Ok(hosts.find_map(|host| match servers::endpoints(&servers, &host).http {
         Some(Transport::Tcp(address)) => Some((address, host)),
         _ => None,
     }))
+}
+
+/// A host name for each name of the site: for a wildcard, one that it matches.
+fn names(servers: &[Server]) -> Vec<String> {
+    let is_known =
+        |name: &&String| !name.is_empty() && *name != "_" && !name.starts_with(['~', '$']) && !name.ends_with('*');
+    let mut names = Vec::new();
+    for name in servers.iter().flat_map(|server| &server.names).filter(is_known) {
+        let name = domains::example(name);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// The servers of the installed site, if there is one.

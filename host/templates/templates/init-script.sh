@@ -130,7 +130,9 @@ under_way() {
 drain() {
   port=$(tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^PORT=//p')
   seconds=$(tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^GATLING_DRAIN_SECONDS=//p')
-  [ -n "$port" ] && [ -n "$seconds" ] || return 0
+  [ -n "$port" ] || return 0
+  # Older versions of gatling did not set it. With their site, WebSockets look like requests.
+  seconds=${seconds:-10}
   # nginx may have chosen the port for a request just before, and not be connected yet.
   sleep 0.05
   begun=$(uptime) said=''
@@ -174,7 +176,8 @@ make_live() {
   [ -n "$lib_dir" ] || return 0
   why="cannot get visitors: $lib_dir/green cannot be made or removed. See: df -h $lib_dir; ls -ld $lib_dir"
   case $(setting "$1" SLOT) in
-  green) [ -f "$lib_dir/green" ] || : >"$lib_dir/green" || return ;;
+  # Not `:`, whose failed redirection would end the shell.
+  green) [ -f "$lib_dir/green" ] || true >"$lib_dir/green" || return ;;
   *) [ ! -e "$lib_dir/green" ] || rm -f "$lib_dir/green" || return ;;
   esac
   [ ! -d "$lib_dir" ] || sync "$lib_dir"

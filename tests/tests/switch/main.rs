@@ -3,6 +3,7 @@
 mod back;
 mod load;
 mod maintenance;
+mod odd;
 
 use std::fs;
 use std::thread;
@@ -120,10 +121,22 @@ fn a_version_that_dies_or_fails_soon_after_the_switch_is_replaced_by_the_old_one
     let sandbox = Sandbox::new().unwrap();
     let hello = server(&sandbox, "8s");
     let original = hello.read("lib/hello/application.ex").unwrap();
+    // Broken requests of the new version are not waited for.
+    hello.replace("gatling.toml", "[health]", "drain_timeout = \"1s\"\n\n[health]").unwrap();
+    let hangs = "Process.register(self(), :hangs); Process.sleep(:infinity)";
+    hello
+        .replace(
+            "lib/hello/router.ex",
+            "defp route(\"/health\"), do:",
+            "defp route(\"/health\") do\n    if Process.whereis(:hangs), do: Process.sleep(:infinity)\n    {200, \"ok\"}\n  end\n\n  defp route(\"/healthy\"), do:",
+        )
+        .unwrap();
     let stops_to_answer = ":ok = Supervisor.terminate_child(Hello.Supervisor, Hello.Listener)";
-    for (version, trouble, says) in
-        [("0.2.0", "System.halt(1)", "0.2.0 died"), ("0.3.0", stops_to_answer, "0.3.0 failed")]
-    {
+    for (version, trouble, says) in [
+        ("0.2.0", "System.halt(1)", "0.2.0 died"),
+        ("0.3.0", stops_to_answer, "0.3.0 failed"),
+        ("0.4.0", hangs, "0.4.0 failed"),
+    ] {
         hello.write("lib/hello/application.ex", &original.replace("children = [", &later(trouble))).unwrap();
         let load = Load::start(sandbox.nginx_port(), &[(Kind::New, 2)]);
         let output = push(&hello, version);

@@ -33,6 +33,8 @@ fn visitors_get_a_page_while_the_app_is_upgraded() {
     let status = gatling(&sandbox, &["status", "hello"], 0);
     assert!(status.says("visitors get the maintenance page; to end this: gatling maintenance hello off"), "{status:?}");
 
+    // The site changes too.
+    hello.write("domains", "www.example.com hello.example.com new.example.com\n").unwrap();
     let output = push(&hello, "0.2.0");
     assert!(output.says("hello 0.2.0 is serving"), "{output:?}");
     assert!(request(&sandbox, "GET").starts_with("HTTP/1.1 503"));

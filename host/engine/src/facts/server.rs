@@ -17,7 +17,7 @@ use gatling_templates as templates;
 pub fn gather(paths: &ProjectPaths, release_source: &Path) -> Result<ServerFacts> {
     Ok(ServerFacts {
         sudo: needs_sudo(paths),
-        has_systemd: Path::new("/run/systemd/system").is_dir(),
+        has_systemd: has_systemd(),
         ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
         has_deploy_dir: paths.deploy_dir().is_dir(),
         has_lib_dir: paths.lib_dir().is_some_and(|folder| folder.is_dir()),
@@ -75,6 +75,11 @@ fn incomplete_releases(paths: &ProjectPaths) -> Vec<PathBuf> {
     folders.retain(|folder| !folder.join(paths.name.as_str()).exists());
     folders.sort();
     folders
+}
+
+/// Whether systemd runs here.
+pub(crate) fn has_systemd() -> bool {
+    Path::new("/run/systemd/system").is_dir()
 }
 
 /// Whether this user cannot write to the system's folders.

@@ -12,7 +12,11 @@ use gatling_config::slot::{Slot, SlotPorts};
 use gatling_pipeline::Pipeline;
 use gatling_pipeline::facts::server::{Link, Place};
 
+use gatling_process::Environ;
+use gatling_runs::Serving;
+
 use super::server::{installed_site, place};
+use crate::serving::{self, Running};
 
 /// How the new release takes over, and where it runs.
 #[derive(Clone, Debug)]
@@ -78,6 +82,14 @@ pub(super) fn choose_strategy(
     }
     if settings.strategy == Some(Strategy::Restart) {
         return Ok((Strategy::Restart, "gatling.toml says so".to_owned()));
+    }
+    // Nothing is lost by a restart then, and nginx cannot be tried with a release that does not serve.
+    if matches!(serving::look(paths), Serving::Down { .. } | Serving::Unserved { .. }) {
+        return Ok((Strategy::Restart, "visitors are not served now".to_owned()));
+    }
+    let is_unmarked = |running: Running| Environ::of(running.pid).is_none_or(|own| own.get("GATLING_PID").is_none());
+    if serving::running(paths).is_some_and(is_unmarked) {
+        return Ok((Strategy::Restart, "a much older version of gatling has started the app".to_owned()));
     }
     let obstacle = obstacle(paths, super::own_site(paths)?.is_some());
     match (obstacle, settings.strategy) {

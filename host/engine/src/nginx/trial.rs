@@ -135,7 +135,7 @@ impl Trial<'_> {
                 "nginx.conf has no server for {host}: add it to a `server_name`, or remove it from the file `domains`"
             );
         }
-        let visits = visitor::visit(&self.site.hosts, &self.site.path, endpoints, &[])?;
+        let visits = visitor::visit(&self.site.hosts, &self.site.path, endpoints, &self.site.headers)?;
         let requests = self.site.hosts.len();
         let passed = read_log(&folder.join("access.log"), requests);
         for (host, visit) in self.site.hosts.iter().zip(&visits) {

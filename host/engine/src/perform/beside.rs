@@ -25,6 +25,9 @@ const VISIT_EVERY: Duration = Duration::from_millis(500);
 /// How many visits in a row must fail: one may meet a moment of load.
 const FAILED_VISITS: usize = 3;
 
+/// A visit that fails after this time is enough: visitors wait in vain.
+const LONG_VISIT: Duration = Duration::from_secs(5);
+
 /// How long nginx may take to pass visitors to the other slot. It looks for the file on each request.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -85,10 +88,13 @@ fn watch(soak: &Soak, performer: Performer<'_>) -> Result<()> {
     let process = serving::process_of(paths, release).and_then(|running| pidfd(running.pid));
     let begun = Instant::now();
     let mut failed = 0;
-    while begun.elapsed() < *time {
-        let is_alive = process
-            .as_ref()
-            .is_some_and(|process| lives_on(process, VISIT_EVERY.min(time.saturating_sub(begun.elapsed()))));
+    // After a visit that failed, the next ones decide, however long that takes.
+    while begun.elapsed() < *time || failed > 0 {
+        let pause = match failed {
+            0 => VISIT_EVERY.min(time.saturating_sub(begun.elapsed())),
+            _ => VISIT_EVERY,
+        };
+        let is_alive = process.as_ref().is_some_and(|process| lives_on(process, pause));
         if let Some(interrupt) = performer.interrupt {
             interrupt.check()?;
         }
@@ -96,11 +102,12 @@ fn watch(soak: &Soak, performer: Performer<'_>) -> Result<()> {
         if !is_alive {
             bail!("{release} died {seconds} s after it began to serve: see {}", log(paths, release));
         }
+        let visit = Instant::now();
         match check(serving::unserved_by(paths, release, false)?) {
             Ok(()) => failed = 0,
             Err(error) => {
                 failed += 1;
-                if failed == FAILED_VISITS {
+                if failed == FAILED_VISITS || visit.elapsed() > LONG_VISIT {
                     return Err(error).with_context(|| {
                         format!("{release} failed {seconds} s after it began to serve: see {}", log(paths, release))
                     });

@@ -1,5 +1,6 @@
 //! Files and folders of a deployment.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -12,6 +13,7 @@ use gatling_pipeline::action::KEPT_RELEASES;
 
 use super::assets;
 use super::removal::{NEW, discard, remove_leftovers};
+use crate::serving;
 
 /// Writes a file atomically: under another name in the same folder, then renames it.
 pub(crate) fn write_file(path: &Path, contents: &str, mode: u32) -> Result<()> {
@@ -99,7 +101,14 @@ pub(super) fn keep_releases(paths: &ProjectPaths, serves: &str, needed: &[String
     let mut served = paths.served();
     served.retain(|release| release != serves && paths.releases_dir().join(release).is_dir());
     served.push(serves.to_owned());
-    let latest = served.split_off(served.len().saturating_sub(KEPT_RELEASES));
+    // Of copies of the same code, which `gatling restart` makes, only the latest counts.
+    let mut commits = HashSet::new();
+    let is_latest_copy = |release: &String| match serving::settings(paths, release).get("GATLING_COMMIT") {
+        Some(commit) if !commit.is_empty() => commits.insert(commit.to_owned()),
+        _ => true,
+    };
+    let mut latest: Vec<_> = served.into_iter().rev().filter(is_latest_copy).take(KEPT_RELEASES).collect();
+    latest.reverse();
     write_file(&paths.served_file(), &(latest.join("\n") + "\n"), 0o644)?;
     for entry in fs::read_dir(paths.releases_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -71,12 +71,19 @@ pub(super) fn recover(paths: &ProjectPaths, runs: &Runs, killed: &[String], even
             _ = runs.append(run, outcome);
         }
     }
+    // If this fails, the run goes on: it may be what repairs it.
+    let keep = |release: &str| {
+        if let Err(error) = Performer::new(events).run(&gatling_pipeline::keep(paths, release)) {
+            events.warn(format!("this could not be completed: {error:#}"));
+        }
+    };
     if let Some(release) = left_alone(paths) {
         events.note(format!(
             "nginx passes visitors to the {} slot, where no release runs: switching it to {release}, which runs in the other slot",
             paths.live_slot()
         ));
-        return Performer::new(events).run(&gatling_pipeline::keep(paths, &release));
+        keep(&release);
+        return Ok(());
     }
     let running = serving::all_running(paths);
     if let (Some(serves), 2..) = (serving::running(paths), running.len()) {
@@ -84,7 +91,7 @@ pub(super) fn recover(paths: &ProjectPaths, runs: &Runs, killed: &[String], even
             "an earlier run has left two releases running: {} serves, the other one is stopped",
             serves.release
         ));
-        return Performer::new(events).run(&gatling_pipeline::keep(paths, &serves.release));
+        keep(&serves.release);
     }
     Ok(())
 }

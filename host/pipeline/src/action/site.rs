@@ -179,6 +179,8 @@ pub struct SiteTrial {
     pub hosts: Vec<String>,
     /// The path that they request.
     pub path: String,
+    /// Headers with which maintenance does not keep Gatling out.
+    pub headers: Vec<String>,
     /// The app's port, or those of both slots.
     pub ports: Vec<u16>,
     /// The project.

@@ -95,12 +95,18 @@ fn trial(facts: &Facts, staged: &Path) -> SiteTrial {
         draft,
         hosts: facts.site.hosts.clone(),
         path: facts.settings.health.path.clone(),
+        headers: pass(facts).into_iter().collect(),
         ports: match facts.site.is_own {
             true => vec![facts.available_port],
             false => vec![facts.ports.blue, facts.ports.green],
         },
         project: facts.project.clone(),
     }
+}
+
+/// The header with which maintenance does not keep Gatling out.
+fn pass(facts: &Facts) -> Option<String> {
+    (!facts.site.is_own).then(|| format!("{}: {}", templates::SLOT_HEADER, facts.ports.token))
 }
 
 fn staged(facts: &Facts) -> PathBuf {
@@ -188,14 +194,10 @@ fn visits(facts: &Facts, servers: Vec<Server>) -> Visits {
     Visits {
         hosts: facts.site.hosts.iter().filter(is_served).cloned().collect(),
         path: facts.settings.health.path.clone(),
-        headers: [
-            facts.operator.nginx.behind_proxy.then(|| "X-Forwarded-Proto: https".to_owned()),
-            // Maintenance does not keep Gatling out.
-            (!facts.site.is_own).then(|| format!("{}: {}", templates::SLOT_HEADER, facts.ports.token)),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
+        headers: [facts.operator.nginx.behind_proxy.then(|| "X-Forwarded-Proto: https".to_owned()), pass(facts)]
+            .into_iter()
+            .flatten()
+            .collect(),
         servers,
     }
 }

@@ -102,6 +102,7 @@ pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
             actions.extend(nginx::configure(facts)?);
         }
         actions.push(blue_green(facts)?);
+        actions.extend(tell_systemd(&facts.paths, facts.server.has_systemd, facts.server.sudo));
     } else {
         actions.push(restart(facts)?);
     }
@@ -157,6 +158,16 @@ impl Beside<'_> {
         actions.push(Action::run(keep(paths, &release)));
         actions
     }
+}
+
+/// Tells systemd that the app runs, which it did not start itself: it stops at shutdown only what it knows.
+#[must_use]
+pub fn tell_systemd(paths: &ProjectPaths, has_systemd: bool, sudo: bool) -> Option<Action> {
+    if !paths.roots.uses_system_init() || !has_systemd {
+        return None;
+    }
+    // The init script then says that the app is already running.
+    Some(Action::Try { command: service(paths, sudo, ["start"]).quiet() })
 }
 
 /// Makes a release the only one that runs, and the one that nginx passes requests to. This completes a switch to it, or undoes

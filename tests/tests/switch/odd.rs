@@ -1,0 +1,97 @@
+//! Upgrades, restarts and rollbacks on servers that are not as they should be.
+
+use std::fs;
+
+use gatling_tests::{Output, Sandbox, http};
+
+use super::{push, releases_that_run, server};
+
+fn gatling(sandbox: &Sandbox, args: &[&str]) -> Output {
+    sandbox.run(args).unwrap().expect_success().unwrap()
+}
+
+fn stop(sandbox: &Sandbox) {
+    let mut stop = sandbox.command(sandbox.etc().join("hello"), sandbox.root());
+    Output::of(stop.arg("stop")).unwrap().expect_success().unwrap();
+}
+
+#[test]
+fn an_app_that_is_down_is_deployed_although_the_site_must_change() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = server(&sandbox, "0s");
+    stop(&sandbox);
+    gatling(&sandbox, &["config", "set", "hello", &format!("PORT={}", http::free_port().unwrap())]);
+    let output = push(&hello, "0.2.0");
+    assert!(output.says("the app does not answer while it is restarted: visitors are not served now"), "{output:?}");
+    assert!(output.says("hello 0.2.0 is serving"), "{output:?}");
+}
+
+#[test]
+fn after_an_upgrade_to_another_port_that_failed_the_app_can_be_restarted() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = server(&sandbox, "0s");
+    gatling(&sandbox, &["config", "set", "hello", &format!("PORT={}", http::free_port().unwrap())]);
+    hello.replace("lib/hello/application.ex", "children = [", "raise \"no such planet\"\n    children = [").unwrap();
+    let output = push(&hello, "0.2.0");
+    assert!(output.says("hello 0.1.0 is serving."), "{output:?}");
+    let output = gatling(&sandbox, &["restart", "hello"]);
+    assert!(output.says("hello 0.1.0+2 is serving") && output.says("visitors get 0.1.0+2 now"), "{output:?}");
+}
+
+#[test]
+fn a_rollback_to_a_release_of_an_older_version_of_gatling_works() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = server(&sandbox, "0s");
+    // What it did not write.
+    let settings = sandbox.home().join("deployments/hello/releases/0.1.0/service.env");
+    let text = fs::read_to_string(&settings).unwrap();
+    let new = ["SLOT", "TOKEN", "OTHER_PORT", "SOAK_SECONDS", "DRAIN_SECONDS", "REPOS"];
+    let is_old = |line: &&str| !new.iter().any(|name| line.starts_with(&format!("GATLING_{name}=")));
+    fs::write(&settings, text.lines().filter(is_old).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    assert!(push(&hello, "0.2.0").says("hello 0.2.0 is serving"));
+    let output = gatling(&sandbox, &["rollback", "hello"]);
+    assert!(
+        output.says("so a copy of it is started: 0.1.0+2") && output.says("hello 0.1.0+2 is serving"),
+        "{output:?}"
+    );
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+}
+
+#[test]
+fn a_push_repairs_the_folder_that_nginx_reads() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = server(&sandbox, "0s");
+    push(&hello, "0.2.0");
+    fs::remove_dir_all(sandbox.lib().join("hello")).unwrap();
+    assert_eq!(sandbox.get("/").unwrap().0, 502);
+    let output = push(&hello, "0.3.0");
+    assert!(output.says("hello 0.3.0 is serving"), "{output:?}");
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.3.0\n".to_owned()));
+    assert_eq!(releases_that_run(&sandbox), ["0.3.0"]);
+}
+
+#[test]
+fn a_boot_starts_the_app_even_if_the_folder_that_nginx_reads_is_gone() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = server(&sandbox, "0s");
+    push(&hello, "0.2.0");
+    stop(&sandbox);
+    fs::remove_dir_all(sandbox.lib().join("hello")).unwrap();
+    let mut start = sandbox.command(sandbox.etc().join("hello"), sandbox.root());
+    let output = Output::of(start.arg("start")).unwrap().expect_success().unwrap();
+    assert!(output.says("cannot get visitors") && output.says("0.2.0 answers on port"), "{output:?}");
+    assert_eq!(releases_that_run(&sandbox), ["0.2.0"]);
+}
+
+#[test]
+fn five_restarts_do_not_push_out_the_code_of_before() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = server(&sandbox, "0s");
+    push(&hello, "0.2.0");
+    for _ in 0..5 {
+        gatling(&sandbox, &["restart", "hello"]);
+    }
+    let output = gatling(&sandbox, &["rollback", "hello"]);
+    assert!(output.says("hello 0.1.0"), "{output:?}");
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+}
