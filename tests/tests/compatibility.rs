@@ -55,7 +55,7 @@ fn assert_supports_all_of_1_0_0(language: &str) {
         "and another".to_owned(),
         "warning: a warning".to_owned(),
         "error: an error".to_owned(),
-        "project hello, version 0.2.0, task upgrade, branch main, strategy restart".to_owned(),
+        "project hello, version 0.2.0, task upgrade, branch main, strategy blue-green".to_owned(),
         "previous version 0.1.0, deploy hooks none".to_owned(),
         "domains www.example.com hello.example.com".to_owned(),
         format!("build dir {build_dir}"),
