@@ -143,6 +143,7 @@ fn traffic_has_moved_and_nothing_serves_if_the_switch_cannot_be_undone() {
     let (old, pid) = (old.display(), pid.trim());
     let harm = format!("[fn _ -> File.rm!(\"{old}\"); System.cmd(\"kill\", [\"{pid}\"]) end, \"hello.digest\"]");
     hello.replace("mix.exs", "[\"hello.digest\"]", &harm).unwrap();
+    hello.replace("gatling.toml", "[health]", "strategy = \"restart\"\n\n[health]").unwrap();
     hello.set_version("0.2.0-stuck").unwrap();
     hello.copy_hooks(&places::guest("grieving").unwrap(), "upgrade.wasm").unwrap();
     hello.commit("Harm").unwrap();

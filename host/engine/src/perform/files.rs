@@ -1,6 +1,6 @@
 //! Files and folders of a deployment.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -101,13 +101,21 @@ pub(super) fn keep_releases(paths: &ProjectPaths, serves: &str, needed: &[String
     let mut served = paths.served();
     served.retain(|release| release != serves && paths.releases_dir().join(release).is_dir());
     served.push(serves.to_owned());
-    // Of copies of the same code, which `gatling restart` makes, only the latest counts.
-    let mut commits = HashSet::new();
-    let is_latest_copy = |release: &String| match serving::settings(paths, release).get("GATLING_COMMIT") {
-        Some(commit) if !commit.is_empty() => commits.insert(commit.to_owned()),
-        _ => true,
-    };
-    let mut latest: Vec<_> = served.into_iter().rev().filter(is_latest_copy).take(KEPT_RELEASES).collect();
+    // Copies of the same code, which `gatling restart` makes, count as one, and only two of them are kept.
+    let mut copies: HashMap<String, usize> = HashMap::new();
+    let mut latest = Vec::new();
+    for release in served.into_iter().rev() {
+        if copies.len() == KEPT_RELEASES {
+            break;
+        }
+        let settings = serving::settings(paths, &release);
+        let code = settings.get("GATLING_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or(&release).to_owned();
+        let number = copies.entry(code).or_default();
+        *number += 1;
+        if *number <= 2 {
+            latest.push(release);
+        }
+    }
     latest.reverse();
     write_file(&paths.served_file(), &(latest.join("\n") + "\n"), 0o644)?;
     for entry in fs::read_dir(paths.releases_dir()).into_iter().flatten().flatten() {
