@@ -9,7 +9,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use gatling_tests::{Output, Project, Sandbox};
+use gatling_tests::{Output, Project, Sandbox, waiting};
 use load::{Kind, Load, Seen};
 
 const VISITORS: [(Kind, usize); 5] =
@@ -227,8 +227,12 @@ fn if_the_file_that_decides_vanishes_status_repairs_it() {
     push(&hello, "0.2.0");
     fs::remove_file(&flag).unwrap();
     assert_eq!(sandbox.get("/").unwrap().0, 502);
-    let status = sandbox.run(&["status", "hello"]).unwrap();
-    assert!(status.says("hello 0.2.0 is serving") && flag.exists(), "{status:?}");
+    // The run of the push may still hold the lock for a moment.
+    waiting::wait_for("status to repair it", || {
+        let status = sandbox.run(&["status", "hello"]).unwrap();
+        (status.says("hello 0.2.0 is serving") && flag.exists()).then_some(())
+    })
+    .unwrap();
 
     push(&hello, "0.3.0");
     fs::write(&flag, "").unwrap();
