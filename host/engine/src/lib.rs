@@ -18,6 +18,7 @@ pub mod run;
 pub mod serving;
 pub mod status;
 pub mod tail;
+mod takeover;
 pub mod toolchain;
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ fn site_names(paths: &ProjectPaths, page: &Path) -> bool {
 }
 
 fn target(paths: &ProjectPaths) -> Result<std::path::PathBuf> {
-    paths.maintenance_page().context("there is no folder that nginx reads: set GATLING_LIB_DIR")
+    paths.maintenance_page().context("maintenance needs a folder that nginx can read: set GATLING_LIB_DIR")
 }
 
 fn read(page: &Path) -> Result<String> {

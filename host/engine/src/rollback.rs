@@ -17,15 +17,15 @@ use crate::facts::server::place;
 use crate::marks::{self, Mark};
 use crate::perform::Performer;
 use crate::perform::migration::migrations;
-use crate::restart::{base, beside, copy, note_outage, planned, settings, switch};
 use crate::run::interrupt::Interrupt;
 use crate::run::{Goal, Rollback};
 use crate::serving;
+use crate::takeover::{base, beside, copy, note_outage, planned, settings, switch};
 
 /// Has an older release serve again, and returns the host names at which it is serving.
 ///
 /// # Errors
-/// If there is no such release, it does not know all migrations, or it does not serve. Then what served goes on.
+/// If the release does not exist, does not know all migrations, or does not serve. The current release then keeps serving.
 pub(crate) fn rollback(
     paths: &ProjectPaths,
     wanted: &Rollback,
@@ -49,19 +49,25 @@ pub(crate) fn rollback(
     events.emit(planned(Goal::Rollback, &current, &release, is_beside));
     note_outage(paths, is_beside, events)?;
     let performer = Performer::new(events).with_interrupt(interrupt);
+    if is_beside {
+        performer.check_beforehand(&Action::CheckMemory { paths: paths.clone() })?;
+    }
     if !fits {
-        events.note(format!("the place of {target} is taken, so a copy of it is started: {release}"));
+        events.note(format!("{target} cannot run beside {current} as it is, so a copy of it is started: {release}"));
         make_copy(paths, &target, &release, &place, performer)?;
     }
     switch(paths, &current, &release, &place, performer)?;
-    marks::add(paths, &Mark::new(paths, &current, format!("rolled back to {release}")))?;
+    if let Err(error) = marks::add(paths, &Mark::new(paths, &current, format!("rolled back to {release}"))) {
+        events.warn(format!("{current} could not be marked as rolled back: {error:#}"));
+    }
     if let Some(undo) = undo {
-        performer.perform(&Action::change(
-            Change::Database,
-            "what the older release knows",
-            vec![Action::Run(undo)],
-            Vec::new(),
-        ))?;
+        let undo = vec![Action::Run(undo)];
+        let change = Action::change(Change::Database, "what the older release knows", undo, Vec::new());
+        performer.perform(&change).with_context(|| {
+            format!(
+                "{release} serves, but the migrations that it does not know could not be undone: undo them yourself"
+            )
+        })?;
     }
     Ok(serving::hosts(paths))
 }

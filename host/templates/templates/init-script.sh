@@ -370,6 +370,8 @@ clear_place() {
 # start_beside RELEASE: starts the release beside the one that serves.
 start_beside() {
   find_release "$1"
+  [ "$(setting "$new" PORT)" != "$(setting "$current" PORT)" ] ||
+    fail "$1 has the same port as the current release. Use: $0 upgrade $1"
   clear_place
   serves=$(running_pid)
   start_release "$new"
@@ -383,7 +385,7 @@ start_beside() {
   say "$1 answers on port $port; visitors do not get it yet"
 }
 
-# make_release_live RELEASE: as make_live, and writes its pid for whoever watches the app by its pid file.
+# make_release_live RELEASE: does what make_live does, and updates the pid file for programs that watch the app by it.
 make_release_live() {
   find_release "$1"
   make_live "$new" || fail "$1 $why"

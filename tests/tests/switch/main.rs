@@ -45,6 +45,13 @@ fn server<'s>(sandbox: &'s Sandbox, soak: &str) -> Project<'s> {
     hello
 }
 
+/// Runs `gatling`, which must exit with this code.
+fn gatling(sandbox: &Sandbox, args: &[&str], code: i32) -> Output {
+    let output = sandbox.run(args).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
+    output
+}
+
 fn push(hello: &Project<'_>, version: &str) -> Output {
     hello.set_version(version).unwrap();
     hello.commit(version).unwrap();

@@ -4,13 +4,7 @@ use std::fs;
 
 use gatling_tests::{Output, Sandbox};
 
-use super::{push, server};
-
-fn gatling(sandbox: &Sandbox, args: &[&str], code: i32) -> Output {
-    let output = sandbox.run(args).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
-    output
-}
+use super::{gatling, push, server};
 
 /// The head and the body of nginx's answer to a request with this method.
 fn request(sandbox: &Sandbox, method: &str) -> String {

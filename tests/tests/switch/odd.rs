@@ -4,11 +4,7 @@ use std::fs;
 
 use gatling_tests::{Output, Sandbox, http};
 
-use super::{push, releases_that_run, server};
-
-fn gatling(sandbox: &Sandbox, args: &[&str]) -> Output {
-    sandbox.run(args).unwrap().expect_success().unwrap()
-}
+use super::{gatling, push, releases_that_run, server};
 
 fn stop(sandbox: &Sandbox) {
     let mut stop = sandbox.command(sandbox.etc().join("hello"), sandbox.root());
@@ -20,7 +16,7 @@ fn an_app_that_is_down_is_deployed_although_the_site_must_change() {
     let sandbox = Sandbox::new().unwrap();
     let hello = server(&sandbox, "0s");
     stop(&sandbox);
-    gatling(&sandbox, &["config", "set", "hello", &format!("PORT={}", http::free_port().unwrap())]);
+    gatling(&sandbox, &["config", "set", "hello", &format!("PORT={}", http::free_port().unwrap())], 0);
     let output = push(&hello, "0.2.0");
     assert!(output.says("the app does not answer while it is restarted: visitors are not served now"), "{output:?}");
     assert!(output.says("hello 0.2.0 is serving"), "{output:?}");
@@ -30,11 +26,11 @@ fn an_app_that_is_down_is_deployed_although_the_site_must_change() {
 fn after_an_upgrade_to_another_port_that_failed_the_app_can_be_restarted() {
     let sandbox = Sandbox::new().unwrap();
     let hello = server(&sandbox, "0s");
-    gatling(&sandbox, &["config", "set", "hello", &format!("PORT={}", http::free_port().unwrap())]);
+    gatling(&sandbox, &["config", "set", "hello", &format!("PORT={}", http::free_port().unwrap())], 0);
     hello.replace("lib/hello/application.ex", "children = [", "raise \"no such planet\"\n    children = [").unwrap();
     let output = push(&hello, "0.2.0");
     assert!(output.says("hello 0.1.0 is serving."), "{output:?}");
-    let output = gatling(&sandbox, &["restart", "hello"]);
+    let output = gatling(&sandbox, &["restart", "hello"], 0);
     assert!(output.says("hello 0.1.0+2 is serving") && output.says("visitors get 0.1.0+2 now"), "{output:?}");
 }
 
@@ -49,7 +45,7 @@ fn a_rollback_to_a_release_of_an_older_version_of_gatling_works() {
     let is_old = |line: &&str| !new.iter().any(|name| line.starts_with(&format!("GATLING_{name}=")));
     fs::write(&settings, text.lines().filter(is_old).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
     assert!(push(&hello, "0.2.0").says("hello 0.2.0 is serving"));
-    let output = gatling(&sandbox, &["rollback", "hello"]);
+    let output = gatling(&sandbox, &["rollback", "hello"], 0);
     assert!(
         output.says("so a copy of it is started: 0.1.0+2") && output.says("hello 0.1.0+2 is serving"),
         "{output:?}"
@@ -89,9 +85,9 @@ fn five_restarts_do_not_push_out_the_code_of_before() {
     let hello = server(&sandbox, "0s");
     push(&hello, "0.2.0");
     for _ in 0..5 {
-        gatling(&sandbox, &["restart", "hello"]);
+        gatling(&sandbox, &["restart", "hello"], 0);
     }
-    let output = gatling(&sandbox, &["rollback", "hello"]);
+    let output = gatling(&sandbox, &["rollback", "hello"], 0);
     assert!(output.says("hello 0.1.0"), "{output:?}");
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
 }

@@ -11,7 +11,6 @@ use gatling_config::settings::{ProjectSettings, Strategy};
 use gatling_config::slot::{Slot, SlotPorts};
 use gatling_pipeline::Pipeline;
 use gatling_pipeline::facts::server::{Link, Place};
-
 use gatling_process::Environ;
 use gatling_runs::Serving;
 
@@ -103,12 +102,12 @@ pub(super) fn choose_strategy(
 }
 
 /// Why nginx cannot switch between two releases, if it cannot.
-pub(crate) fn obstacle(paths: &ProjectPaths, has_own_site: bool) -> Option<&'static str> {
+fn obstacle(paths: &ProjectPaths, has_own_site: bool) -> Option<&'static str> {
     if has_own_site {
         return Some("the project has its own nginx.conf, which names one port");
     }
     if paths.lib_dir().is_none() {
-        return Some("there is no folder that nginx reads (GATLING_LIB_DIR)");
+        return Some("GATLING_LIB_DIR is not set");
     }
     if installed_site(paths).link != Link::Correct {
         return Some("no site is enabled in nginx yet");
