@@ -116,7 +116,8 @@ pub fn settings(paths: &ProjectPaths, release: &str) -> Dotenv {
 }
 
 /// Whether the process listens on the port in its release's settings.
-fn listens_on_its_port(paths: &ProjectPaths, running: &Running) -> bool {
+#[must_use]
+pub fn listens_on_its_port(paths: &ProjectPaths, running: &Running) -> bool {
     let port = port(paths, &running.release);
     listens(running.pid).is_ok_and(|all| all.iter().any(|address| Some(address.port()) == port))
 }

@@ -73,6 +73,12 @@ runs() {
   ! grep -qsz '^GATLING_RELEASE=' "/proc/$1/environ" && [ "$(readlink "$current")" = "releases/$2" ]
 }
 
+# release_of PID: prints the release that the process runs.
+release_of() {
+  named=$(tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^GATLING_RELEASE=//p')
+  echo "${named:-$(basename "$(realpath "$current")")}"
+}
+
 # running_pid [RELEASE]: prints the pid of the release, or of any release of the project.
 running_pid() {
   for candidate in $(pids); do
@@ -110,13 +116,17 @@ stop_releases() {
   rm -f "$pid_file"
 }
 
-# stop_others RELEASE: stops all other releases of the project, each when it has finished its requests.
+# stop_others RELEASE: tells all other releases of the project to stop, each when it has finished its requests. Does not
+# wait until they have: visitors do not get them, and whoever needs their port waits for them. Sets $told to their names.
 stop_others() {
+  told=''
   for pid in $(pids); do
     runs "$pid" "$1" && continue
     drain "$pid"
-    end "$pid"
+    told="$told, $(release_of "$pid")"
+    kill -TERM "$pid" 2>/dev/null
   done
+  told=${told#, }
 }
 
 # under_way PORT: prints how many requests nginx has under way at this port. Its WebSockets come from 127.0.0.2.
@@ -206,7 +216,8 @@ start_release() {
     PHX_SERVER=true PHX_HOST=$(setting "$1" HOST)
     # Makes Erlang's distribution listen on this machine only, instead of on every interface.
     RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
-    ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}'
+    # Bounds the time that it takes to stop, because an upgrade does not wait for that.
+    ERL_AFLAGS="-kernel inet_dist_use_interface {127,0,0,1} -shutdown_time ${stop_seconds}000"
     # Uses positional parameters, because the app's variables may have the same names as this script's.
     set -- "$program" "$port" "$log_file" "$deploy_dir" "$env_file" "$(basename "$1")" "$(setting "$1" DRAIN_SECONDS)"
     if [ -f "$5" ]; then . "$5"; fi
@@ -392,8 +403,8 @@ make_release_live() {
   running_pid "$1" >"$pid_file" || true
 }
 
-# keep RELEASE: makes the release the one that serves and that is started at boot, and stops the others when they have
-# finished their requests. This completes an upgrade, or undoes it.
+# keep RELEASE: makes the release the one that serves and that is started at boot, and tells the others to stop when they
+# have finished their requests. This completes an upgrade, or undoes it.
 keep() {
   find_release "$1"
   if ! running_pid "$1" >/dev/null; then
@@ -403,7 +414,7 @@ keep() {
   make_release_live "$1"
   [ "$(readlink "$current")" = "releases/$1" ] || make_current "releases/$1" || fail "$1 $why"
   stop_others "$1"
-  say "visitors get $1; no other release runs"
+  say "visitors get $1${told:+; stopping $told}"
 }
 
 command -v curl >/dev/null || fail "this script needs curl: apt-get install curl"
@@ -453,8 +464,7 @@ ping)
   ;;
 status)
   if pid=$(running_pid "$(basename "$(realpath "$current" 2>/dev/null)")") || pid=$(running_pid); then
-    release=$(tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^GATLING_RELEASE=//p')
-    release=${release:-$(basename "$(realpath "$current")")}
+    release=$(release_of "$pid")
     say "$release runs, pid $pid, port $(setting "$deploy_dir/releases/$release" PORT)"
   else
     say "stopped"

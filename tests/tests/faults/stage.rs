@@ -246,22 +246,18 @@ impl Stage {
             }
         }
         ensure!(left.is_empty(), "files are left: {left:?}");
-        let all = processes::of(self.sandbox.root());
-        let apps: Vec<_> = all.iter().map(|pid| processes::arguments(*pid)).filter(|words| is_app(words)).collect();
-        ensure!(apps.len() <= 1, "several releases run: {apps:?}");
-        // A guard ends a moment after its run.
+        // A guard, and the release that served before, end a moment after the run.
         let end = Instant::now() + OUTAGE;
         loop {
-            let strange: Vec<_> =
-                processes::of(self.sandbox.root()).into_iter().filter(|pid| !is_expected(*pid)).collect();
-            if strange.is_empty() {
+            let all = processes::of(self.sandbox.root());
+            let (expected, strange): (Vec<_>, Vec<_>) = all.into_iter().partition(|pid| is_expected(*pid));
+            let arguments = |pids: &[Pid]| pids.iter().map(|pid| processes::arguments(*pid)).collect::<Vec<_>>();
+            let apps: Vec<_> = arguments(&expected).into_iter().filter(|words| is_app(words)).collect();
+            if strange.is_empty() && apps.len() <= 1 {
                 return Ok(());
             }
             if Instant::now() > end {
-                bail!(
-                    "processes are left: {:?}",
-                    strange.iter().map(|pid| processes::arguments(*pid)).collect::<Vec<_>>()
-                );
+                bail!("processes are left: {:?}; releases that run: {apps:?}", arguments(&strange));
             }
             std::thread::sleep(Duration::from_millis(10));
         }

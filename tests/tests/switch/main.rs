@@ -75,6 +75,12 @@ fn releases_that_run(sandbox: &Sandbox) -> Vec<String> {
     releases
 }
 
+/// Waits until no other release runs: an upgrade does not wait until the old one has stopped.
+fn wait_until_alone(sandbox: &Sandbox, release: &str) {
+    let is_alone = || (releases_that_run(sandbox) == [release]).then_some(());
+    waiting::wait_for(&format!("{release} to be the only release that runs"), is_alone).unwrap();
+}
+
 /// Fails unless every visitor has seen these versions in this order, and nothing else.
 fn check(seen: &[Seen], versions: &[&str]) {
     let errors: Vec<_> = seen.iter().flat_map(|seen| &seen.errors).collect();
@@ -97,11 +103,11 @@ fn upgrades_and_restarts_lose_no_request() {
     for version in ["0.2.0", "0.3.0", "0.4.0"] {
         let output = push(&hello, version);
         assert!(output.says("blue-green") && output.says(&format!("hello {version} is serving")), "{output:?}");
-        assert_eq!(releases_that_run(&sandbox), [version]);
+        wait_until_alone(&sandbox, version);
     }
     let output = sandbox.run(&["restart", "hello"]).unwrap().expect_success().unwrap();
     assert!(output.says("hello 0.4.0+2 is serving"), "{output:?}");
-    assert_eq!(releases_that_run(&sandbox), ["0.4.0+2"]);
+    wait_until_alone(&sandbox, "0.4.0+2");
     // So that also those who wait see it.
     thread::sleep(Duration::from_secs(4));
     check(&load.stop(), &["0.1.0", "0.2.0", "0.3.0", "0.4.0"]);
@@ -116,7 +122,7 @@ fn a_version_that_does_not_start_gets_no_traffic() {
     let output = push(&hello, "0.2.0");
     assert!(output.says("no such planet") && output.says("hello 0.1.0 is serving"), "{output:?}");
     check(&load.stop(), &["0.1.0"]);
-    assert_eq!(releases_that_run(&sandbox), ["0.1.0"]);
+    wait_until_alone(&sandbox, "0.1.0");
 
     hello.replace("lib/hello/application.ex", "raise \"no such planet\"", "").unwrap();
     let output = push(&hello, "0.3.0");
@@ -151,7 +157,7 @@ fn a_version_that_dies_or_fails_soon_after_the_switch_is_replaced_by_the_old_one
         for seen in load.stop() {
             assert_eq!(seen.versions, ["0.1.0", version, "0.1.0"]);
         }
-        assert_eq!(releases_that_run(&sandbox), ["0.1.0"]);
+        wait_until_alone(&sandbox, "0.1.0");
         assert_eq!(
             fs::read_link(sandbox.home().join("deployments/hello/current")).unwrap().file_name().unwrap(),
             "0.1.0"

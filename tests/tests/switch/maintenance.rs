@@ -67,9 +67,10 @@ fn a_site_that_does_not_know_maintenance_is_not_said_to_be_in_it() {
     let _hello = server(&sandbox, "0s");
     let site = sandbox.nginx_dir().join("sites-available/hello");
     let text = fs::read_to_string(&site).unwrap();
-    fs::write(&site, text.replace("set $gatling_closed yes;", "")).unwrap();
+    let text = text.replace("set $gatling_closed yes;", "");
+    fs::write(&site, text.replace("server {", "server {\n  location = /reloaded { return 200 yes; }")).unwrap();
     sandbox.reload_nginx().unwrap();
-    sandbox.wait_for_answer(200, "hello 0.1.0\n").unwrap();
+    sandbox.wait_for_answer_at("/reloaded", 200, "yes").unwrap();
     let output = gatling(&sandbox, &["maintenance", "hello", "on"], 1);
     assert!(output.says("nginx does not show the page: nginx answers with 200"), "{output:?}");
     assert!(!gatling(&sandbox, &["status", "hello"], 0).says("maintenance"));

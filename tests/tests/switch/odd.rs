@@ -4,7 +4,7 @@ use std::fs;
 
 use gatling_tests::{Output, Sandbox, http};
 
-use super::{gatling, push, releases_that_run, server};
+use super::{gatling, push, server, wait_until_alone};
 
 fn stop(sandbox: &Sandbox) {
     let mut stop = sandbox.command(sandbox.etc().join("hello"), sandbox.root());
@@ -63,7 +63,7 @@ fn a_push_repairs_the_folder_that_nginx_reads() {
     let output = push(&hello, "0.3.0");
     assert!(output.says("hello 0.3.0 is serving"), "{output:?}");
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.3.0\n".to_owned()));
-    assert_eq!(releases_that_run(&sandbox), ["0.3.0"]);
+    wait_until_alone(&sandbox, "0.3.0");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_boot_starts_the_app_even_if_the_folder_that_nginx_reads_is_gone() {
     let mut start = sandbox.command(sandbox.etc().join("hello"), sandbox.root());
     let output = Output::of(start.arg("start")).unwrap().expect_success().unwrap();
     assert!(output.says("cannot get visitors") && output.says("0.2.0 answers on port"), "{output:?}");
-    assert_eq!(releases_that_run(&sandbox), ["0.2.0"]);
+    wait_until_alone(&sandbox, "0.2.0");
 }
 
 #[test]

@@ -46,7 +46,8 @@ impl Slots {
         let (slot, port, other) = match (strategy, current) {
             (Strategy::BlueGreen, Some(Place { slot, port, other_port, .. })) => {
                 let wanted = wanted.filter(|wanted| *wanted != port);
-                let new = wanted.or(other_port.filter(|other| is_free(*other))).map_or_else(|| free(port), Ok)?;
+                let is_usable = |other: &u16| is_free(*other) || is_own(paths, *other);
+                let new = wanted.or(other_port.filter(is_usable)).map_or_else(|| free(port), Ok)?;
                 (slot.other(), new, port)
             }
             (_, current) => {
@@ -129,6 +130,11 @@ fn wanted_port(paths: &ProjectPaths, dotenv: &Dotenv) -> Result<Option<u16>> {
 
 fn is_free(port: u16) -> bool {
     TcpListener::bind(("0.0.0.0", port)).is_ok()
+}
+
+/// Whether a release of the project has this port. It is one that has been told to stop, and the next one waits for it.
+fn is_own(paths: &ProjectPaths, port: u16) -> bool {
+    serving::all_running(paths).iter().any(|running| serving::port(paths, &running.release) == Some(port))
 }
 
 /// A port other than `taken` that no program listens on. It is below the range that Linux uses for outgoing connections:

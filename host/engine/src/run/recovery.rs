@@ -13,7 +13,7 @@ use super::processes::kill_leftovers;
 use super::{Goal, lock_file};
 use crate::facts::server::needs_sudo;
 use crate::perform::Performer;
-use crate::serving;
+use crate::serving::{self, Running};
 
 /// Whether runs that were killed have left a change of the release or of the site open, or visitors are passed to a slot
 /// where nothing runs, and no run is in progress.
@@ -85,12 +85,11 @@ pub(super) fn recover(paths: &ProjectPaths, runs: &Runs, killed: &[String], even
         keep(&release);
         return Ok(());
     }
-    let running = serving::all_running(paths);
-    if let (Some(serves), 2..) = (serving::running(paths), running.len()) {
-        events.note(format!(
-            "an earlier run has left two releases running: {} serves, the other one is stopped",
-            serves.release
-        ));
+    let Some(serves) = serving::running(paths) else { return Ok(()) };
+    // One that no longer listens has been told to stop.
+    let listens = |other: &Running| other.release != serves.release && serving::listens_on_its_port(paths, other);
+    if let Some(other) = serving::all_running(paths).iter().find(|other| listens(other)) {
+        events.note(format!("{} serves, but {} still runs too, and is stopped", serves.release, other.release));
         keep(&serves.release);
     }
     Ok(())
