@@ -248,6 +248,19 @@ impl ProjectPaths {
         self.deploy_dir().join("run").join(format!("{}.pid", self.name))
     }
 
+    /// The file that a run of the project locks.
+    #[must_use]
+    pub fn run_lock(&self) -> PathBuf {
+        self.state_dir().join("lock")
+    }
+
+    /// When which release was started again because it had died: a time in seconds since 1970 and a name in each line. The init
+    /// script writes it.
+    #[must_use]
+    pub fn restarts_file(&self) -> PathBuf {
+        self.deploy_dir().join("log").join("restarts")
+    }
+
     /// The file that the init script locks while it starts, stops or switches releases.
     #[must_use]
     pub fn service_lock(&self) -> PathBuf {

@@ -12,7 +12,6 @@ pub mod repository;
 mod request;
 pub mod worker;
 
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{fs, io};
@@ -128,11 +127,11 @@ impl<'a> Run<'a> {
             events.emit(Event::Waiting { holder: holder.to_owned() });
             compile_pushed_hooks(request);
         };
-        if request.goal == Goal::Recover && Lock::try_take(&lock_file(&request.paths))?.is_err() {
+        if request.goal == Goal::Recover && Lock::try_take(&request.paths.run_lock())?.is_err() {
             // The run in progress has recovered already.
             return Ok(None);
         }
-        let mut lock = Lock::take_while(&lock_file(&request.paths), wait, || Ok(interrupt.check()?))?;
+        let mut lock = Lock::take_while(&request.paths.run_lock(), wait, || Ok(interrupt.check()?))?;
         if waited {
             events.emit(Event::Waited);
             if let Some(newer) = History::new(request, &runs).newer()? {
@@ -305,11 +304,6 @@ impl<'a> Run<'a> {
             (_, domains) => domains.to_vec(),
         }))
     }
-}
-
-/// The file that a run of the project has locked.
-fn lock_file(paths: &ProjectPaths) -> PathBuf {
-    paths.state_dir().join("lock")
 }
 
 /// Keeps the values of the project's `.env` out of the journal.

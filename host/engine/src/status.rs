@@ -4,9 +4,9 @@ use std::fs;
 
 use anyhow::Result;
 use gatling_config::roots::ProjectPaths;
-use gatling_report::tables::Status;
+use gatling_report::tables::{Deaths, Status};
 use gatling_runs::{Runs, Serving, State, Summary};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::run::repository::Repository;
 use crate::run::{Goal, deploy_command};
@@ -17,6 +17,9 @@ const RECENT_RUNS: usize = 20;
 
 /// How many of the latest runs are searched for a commit.
 const KNOWN_RUNS: usize = 100;
+
+/// For how long it is said that a release has died.
+const LATELY: SignedDuration = SignedDuration::from_hours(1);
 
 /// The status of a project.
 ///
@@ -41,6 +44,7 @@ pub fn look(paths: &ProjectPaths) -> Result<Status> {
         pid: running.as_ref().map(|running| running.pid),
         port: running.and_then(|running| serving::port(paths, &running.release)),
         since: current.and_then(|time| Timestamp::try_from(time).ok()),
+        deaths: deaths(paths),
         maintenance: maintenance::is_on(paths),
         pushed_mark: marks::read(paths)
             .into_iter()
@@ -53,6 +57,18 @@ pub fn look(paths: &ProjectPaths) -> Result<Status> {
         under_way: runs.into_iter().filter(|run| !run.state.is_over()).collect(),
         serving,
     })
+}
+
+/// How often the current release has died in the last hour, by the init script's notes. The script also starts it again.
+fn deaths(paths: &ProjectPaths) -> Option<Deaths> {
+    let release = paths.current_release()?;
+    let text = fs::read_to_string(paths.restarts_file()).ok()?;
+    let since = Timestamp::now() - LATELY;
+    let times = text.lines().filter_map(|line| line.split_once(' ').filter(|(_, name)| *name == release));
+    let times = times.filter_map(|(time, _)| Timestamp::from_second(time.parse().ok()?).ok());
+    let times: Vec<_> = times.filter(|time| *time > since).collect();
+    let log = paths.app_log(serving::slot(paths, &release)).display().to_string();
+    Some(Deaths { count: times.len(), last: *times.last()?, release, log })
 }
 
 /// The commit of the release that runs, or of the current one.

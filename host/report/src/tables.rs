@@ -29,6 +29,8 @@ pub struct Status {
     pub port: Option<u16>,
     /// The host names that were visited through nginx.
     pub hosts: Vec<String>,
+    /// How often the current release has died and was started again lately, if it has.
+    pub deaths: Option<Deaths>,
     /// Whether visitors get the page for maintenance instead of the app.
     pub maintenance: bool,
     /// The latest commit of the deploy branch, if it was pushed.
@@ -43,6 +45,19 @@ pub struct Status {
     pub under_way: Vec<Summary>,
     /// The latest run that has ended.
     pub last: Option<Summary>,
+}
+
+/// How often a release has died in the last hour.
+#[derive(Clone, Debug, Serialize)]
+pub struct Deaths {
+    /// The release.
+    pub release: String,
+    /// How often.
+    pub count: usize,
+    /// When it was last started again.
+    pub last: Timestamp,
+    /// The app's log.
+    pub log: String,
 }
 
 /// A release that is on the server.
@@ -116,6 +131,14 @@ pub fn status(status: &Status, now: Timestamp) -> String {
     }
     if let Some((pid, port)) = status.pid.zip(status.port) {
         _ = writeln!(text, "  process  {pid}, port {port}");
+    }
+    if let Some(Deaths { release, count, last, log }) = &status.deaths {
+        let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
+        let (release, last, log) = (escape_line(release), ago(*last, now), escape_line(log));
+        _ = writeln!(
+            text,
+            "  DIED     {times} in the last hour: {release} was last started again {last} ago; see {log}"
+        );
     }
     if status.maintenance {
         _ = writeln!(text, "  visitors get the maintenance page; to end this: gatling maintenance {project} off");
@@ -258,6 +281,7 @@ mod tests {
             pid: Some(7),
             port: Some(4000),
             hosts: vec!["www.example.com".to_owned()],
+            deaths: None,
             maintenance: false,
             pushed: None,
             deployed: None,
@@ -275,6 +299,15 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line:?} is not in:\n{text}");
         }
+        project.deaths = Some(Deaths {
+            release: "0.2.0".to_owned(),
+            count: 7,
+            last: "2026-01-01T02:05:05Z".parse().expect("a time"),
+            log: "/log/shop.log".to_owned(),
+        });
+        let died = "  DIED     7 times in the last hour: 0.2.0 was last started again 12.0 s ago; see /log/shop.log\n";
+        assert!(status(&project, now).contains(died), "{}", status(&project, now));
+        project.deaths = None;
         project.serving = Serving::NotDeployed;
         project.under_way.clear();
         project.last = Some(run(State::Failed));

@@ -65,6 +65,8 @@ pub fn init_script(paths: &ProjectPaths) -> Result<String> {
             project => paths.name.as_str(),
             deploy_dir => text(&paths.deploy_dir()),
             lib_dir => paths.lib_dir().as_deref().map(text).unwrap_or_default(),
+            run_lock => text(&paths.run_lock()),
+            restarts => text(&paths.restarts_file()),
             uid => rustix::process::geteuid().as_raw(),
             gid => rustix::process::getegid().as_raw(),
             home => std::env::var("HOME").unwrap_or_else(|_| "/".to_owned()),

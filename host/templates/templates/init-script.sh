@@ -16,7 +16,11 @@ uid={{ uid }}
 gid={{ gid }}
 home={{ home | sh }}
 lib_dir={{ lib_dir | sh }}
+# Deployments hold this lock.
+run_lock={{ run_lock | sh }}
 stop_seconds=30
+# A release that has run for this time counts as stable again.
+calm_seconds=60
 # How many seconds an app may answer with errors before it counts as failed: it may still be starting.
 error_seconds=3
 
@@ -24,6 +28,9 @@ PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 export LANG="${LANG:-C.UTF-8}"
 pid_file=$deploy_dir/run/$project.pid
 current=$deploy_dir/current
+# When which release was started again: a time in seconds and a name in each line.
+restarts={{ restarts | sh }}
+script=$(realpath "$0")
 
 say() { echo "$project: $*"; }
 fail() { echo "$project: $*" >&2; exit 1; }
@@ -52,15 +59,19 @@ setting() { sed -n "s/^GATLING_$2='\([^']*\)'\$/\1/p" "$1/service.env"; }
 # has PID VARIABLE: whether the environment of the process contains VARIABLE.
 has() { grep -qszxF "$2" "/proc/$1/environ"; }
 
-# pids: prints the pids of the project's running releases: those of the processes that start_release has marked in their
-# environment. A pid file could be missing or outdated.
-pids() {
-  marked=''
+# marked VARIABLE: prints the pids of the project's processes that have their own pid in this variable of their environment.
+marked() {
   for file in $(grep -lszxF "GATLING_DEPLOY_DIR=$deploy_dir" /proc/[0-9]*/environ); do
-    running=${file#/proc/} running=${running%/environ}
-    if has "$running" "GATLING_PID=$running"; then echo "$running"; marked=yes; fi
+    found=${file#/proc/} found=${found%/environ}
+    if has "$found" "$1=$found"; then echo "$found"; fi
   done
-  [ -z "$marked" ] || return 0
+}
+
+# pids: prints the pids of the project's running releases, which start_release has marked. A pid file could be missing or
+# outdated.
+pids() {
+  releases=$(marked GATLING_PID)
+  if [ -n "$releases" ]; then echo "$releases"; return; fi
   # Older versions of gatling started releases without GATLING_PID.
   read -r running 2>/dev/null <"$pid_file" && has "$running" "GATLING_DEPLOY_DIR=$deploy_dir" && echo "$running"
   return 0
@@ -223,6 +234,7 @@ start_release() {
     if [ -f "$5" ]; then . "$5"; fi
     PORT=$2 GATLING_DEPLOY_DIR=$4 GATLING_RELEASE=$6 GATLING_DRAIN_SECONDS=$7
     set +a
+    unset GATLING_SUPERVISOR
     # The shell becomes the release, so its pid is that of the release.
     exec setsid sh -c 'GATLING_PID=$$ exec "$1" start' sh "$1" >>"$3" 2>&1 </dev/null 9>&-
   ) &
@@ -417,6 +429,58 @@ keep() {
   say "visitors get $1${told:+; stopping $told}"
 }
 
+# supervise: starts the current release again whenever it dies: after a second, or up to a minute if it dies often.
+supervise() {
+  pause=1 died=0
+  while release=$(realpath "$current") && [ -d "$release" ]; do
+    name=$(basename "$release")
+    if pid=$(running_pid "$name"); then
+      while alive "$pid" && [ "$current" -ef "$release" ]; do sleep 1; done
+      continue
+    fi
+    # A run in progress deals with its releases itself.
+    if [ -e "$run_lock" ] && ! flock -n "$run_lock" true; then
+      sleep 1
+      continue
+    fi
+    if [ $(($(uptime) - died)) -ge "$calm_seconds" ]; then pause=1; fi
+    sleep "$pause"
+    died=$(uptime) pause=$((pause * 2))
+    if [ "$pause" -gt "$calm_seconds" ]; then pause=$calm_seconds; fi
+    revive "$name" >>"$(log_of "$release")" 2>&1
+  done
+}
+
+# revive RELEASE: starts the current release, if it still is this one, and still does not run.
+revive() {
+  exec 9>"$deploy_dir/run/lock"
+  flock 9
+  if [ "$(readlink "$current")" = "releases/$1" ] && ! running_pid "$1" >/dev/null; then
+    say "$1 does not run any more; starting it again"
+    echo "$(date +%s) $1" >>"$restarts"
+    tail -n 100 "$restarts" >"$restarts.new" && mv "$restarts.new" "$restarts"
+    # Ends this subshell if it fails.
+    (start)
+  fi
+  exec 9>&-
+}
+
+# end_supervisor: ends the process that starts releases again, with what it waits for. The caller holds the lock, so it is
+# not starting one.
+end_supervisor() {
+  for pid in $(marked GATLING_SUPERVISOR); do kill -TERM "-$pid" 2>/dev/null; done
+}
+
+# start_supervisor: starts that process, with this version of the script.
+start_supervisor() {
+  trap - EXIT
+  end_supervisor
+  if [ -d "$current" ]; then
+    GATLING_DEPLOY_DIR=$deploy_dir setsid sh -c 'GATLING_SUPERVISOR=$$ exec "$0" supervise' "$script" \
+      </dev/null >/dev/null 2>&1 9>&- &
+  fi
+}
+
 command -v curl >/dev/null || fail "this script needs curl: apt-get install curl"
 
 usage() {
@@ -433,6 +497,11 @@ start | stop | restart | force-reload | upgrade | start-beside | make-live | kee
   ;;
 esac
 
+# Also if it fails: the release may only have to wait for its database.
+case $1 in
+start | restart | force-reload | upgrade | keep) trap start_supervisor EXIT ;;
+esac
+
 # Once a release is stopped, this must run until one serves: a signal must not end it.
 case $1 in
 restart | force-reload | upgrade | keep) trap : HUP INT TERM PIPE ;;
@@ -440,11 +509,13 @@ esac
 
 case $1 in
 start) start ;;
-stop) stop_releases; say "stopped" ;;
+stop) end_supervisor; stop_releases; say "stopped" ;;
+supervise) supervise ;;
 restart | force-reload) stop_releases; start ;;
 upgrade)
   [ -n "$2" ] || usage
   upgrade "$2"
+  start_supervisor
   exec 9>&-
   tell_systemd upgrade
   ;;

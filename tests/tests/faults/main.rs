@@ -152,7 +152,7 @@ fn an_unload_survives_a_fault_at_every_point() {
             ensure!(left.symlink_metadata().is_err(), "{} is left", left.display());
         }
         ensure!(stage.served().is_none(), "it still serves");
-        Ok(())
+        stage.expect_tidy()
     });
 
     report("unload", &points, &failures);

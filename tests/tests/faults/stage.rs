@@ -253,22 +253,33 @@ impl Stage {
             let (expected, strange): (Vec<_>, Vec<_>) = all.into_iter().partition(|pid| is_expected(*pid));
             let arguments = |pids: &[Pid]| pids.iter().map(|pid| processes::arguments(*pid)).collect::<Vec<_>>();
             let apps: Vec<_> = arguments(&expected).into_iter().filter(|words| is_app(words)).collect();
-            if strange.is_empty() && apps.len() <= 1 {
+            // Without an app there is nothing to start again.
+            let supervisors = expected.iter().filter(|pid| is_supervisor(**pid)).count();
+            if strange.is_empty() && apps.len() <= 1 && supervisors <= apps.len() {
                 return Ok(());
             }
             if Instant::now() > end {
-                bail!("processes are left: {:?}; releases that run: {apps:?}", arguments(&strange));
+                bail!(
+                    "processes are left: {:?}; releases that run: {apps:?}, and {supervisors} supervisors",
+                    arguments(&strange)
+                );
             }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
-/// Whether this is the app or nginx.
+/// Whether this is the app, what starts it again if it dies, or nginx.
 fn is_expected(pid: Pid) -> bool {
     let arguments = processes::arguments(pid);
     let program = arguments.first().map(String::as_str).unwrap_or_default();
-    arguments.is_empty() || is_app(&arguments) || program.starts_with("nginx: ")
+    let is_of_supervisor =
+        processes::environment(pid).iter().any(|variable| variable.starts_with("GATLING_SUPERVISOR="));
+    arguments.is_empty() || is_app(&arguments) || program.starts_with("nginx: ") || is_of_supervisor
+}
+
+fn is_supervisor(pid: Pid) -> bool {
+    processes::environment(pid).contains(&format!("GATLING_SUPERVISOR={pid}"))
 }
 
 fn is_app(arguments: &[String]) -> bool {

@@ -2,6 +2,7 @@
 
 mod kept;
 mod script;
+mod supervised;
 mod system;
 
 /// A second release on the server, next to the current one.

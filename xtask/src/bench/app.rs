@@ -23,25 +23,21 @@ pub(super) const NEXT: &str = "0.1.0+2";
 /// A deployed app.
 pub(super) struct App<'s> {
     pub(super) sandbox: &'s Sandbox,
-    pub(super) port: u16,
     /// Whose hooks are in place.
     hooks: Cell<Option<Language>>,
 }
 
 impl<'s> App<'s> {
-    /// Deploys the example app, with further `settings` at the beginning and at the end of its `gatling.toml`.
-    pub(super) fn deploy(sandbox: &'s Sandbox, first: &str, last: &str) -> Result<Self> {
+    /// Deploys the example app.
+    pub(super) fn deploy(sandbox: &'s Sandbox) -> Result<Self> {
         let port = http::free_port()?;
         let gatling = |arguments: &[&str]| sandbox.run(arguments)?.expect_success();
         gatling(&["load", PROJECT])?;
         gatling(&["config", "set", PROJECT, "RELEASE_DISTRIBUTION=none", &format!("PORT={port}")])?;
         let project = sandbox.project(PROJECT)?;
-        let own = project.read("gatling.toml")?;
-        project.write("gatling.toml", &(first.to_owned() + &own + last))?;
-        project.commit("Settings")?;
         let push = project.push()?.expect_success()?;
         sandbox.get_direct(port, "/").with_context(|| format!("deploying:\n{}", push.stderr))?;
-        Ok(Self { sandbox, port, hooks: Cell::new(None) })
+        Ok(Self { sandbox, hooks: Cell::new(None) })
     }
 
     /// Where it is built.

@@ -78,7 +78,7 @@ struct Scene<'s> {
 
 impl<'s> Scene<'s> {
     fn set(sandbox: &'s Sandbox) -> Result<Self> {
-        let scene = Self { app: App::deploy(sandbox, "", "")?, folder: sandbox.root().join("bench") };
+        let scene = Self { app: App::deploy(sandbox)?, folder: sandbox.root().join("bench") };
         fs::create_dir_all(&scene.folder)?;
         fs::write(scene.folder.join("real.sh"), SCRIPT)?;
         let site = sandbox.nginx_dir().join("sites-available").join(PROJECT);

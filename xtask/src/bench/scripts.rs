@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +11,6 @@ use anyhow::{Context, Result, bail};
 
 use super::HOOKS;
 use super::race::Race;
-use super::recording::write_program;
 use crate::shell;
 
 /// What runs a script.
@@ -75,4 +75,11 @@ fn start(script: &Path) -> Result<Duration> {
         bail!("{} ended with {}:\n{}", script.display(), output.status, String::from_utf8_lossy(&output.stderr));
     }
     Ok(time)
+}
+
+/// Writes a program.
+pub(super) fn write_program(place: &Path, text: &str) -> Result<()> {
+    fs::write(place, text).with_context(|| format!("writing {}", place.display()))?;
+    fs::set_permissions(place, fs::Permissions::from_mode(0o755))?;
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -57,6 +57,12 @@ impl Bench<'_> {
         let mut command = self.gatling(&self.folder.join("cached"))?;
         command.args(["hooks", "check"]).arg(component);
         Ok(run(&mut command)?.0)
+    }
+
+    /// How long it takes to start `gatling` with nothing to do.
+    pub(super) fn start(&self) -> Result<Duration> {
+        let (whole, _) = run(self.gatling(&self.folder.join("cached"))?.arg("--version"))?;
+        Ok(Duration::from_secs_f64(whole / 1000.0))
     }
 
     fn run(&self, home: &Path, component: &Path, times: u32, env: Option<&Path>) -> Result<Trial> {

@@ -9,8 +9,8 @@ use gatling_runs::lock::Lock;
 use gatling_runs::store::OpenChange;
 use gatling_runs::{Change, Event, Events, Runs, Serving, State, Summary};
 
+use super::Goal;
 use super::processes::kill_leftovers;
-use super::{Goal, lock_file};
 use crate::facts::server::needs_sudo;
 use crate::perform::Performer;
 use crate::serving::{self, Running};
@@ -29,7 +29,7 @@ pub fn is_needed(paths: &ProjectPaths) -> bool {
     let killed = runs.killed("").unwrap_or_default();
     let mut killed = killed.iter().filter(|run| tried.as_ref().is_none_or(|tried| *run > tried));
     let is_open = killed.any(|run| !open_changes(&runs, run).is_empty()) || left_alone(paths).is_some();
-    is_open && matches!(Lock::try_take(&lock_file(paths)), Ok(Ok(_)))
+    is_open && matches!(Lock::try_take(&paths.run_lock()), Ok(Ok(_)))
 }
 
 /// How many of the latest runs may still have a guard.

@@ -21,9 +21,9 @@ use gatling_process::describe;
 use gatling_runs::{Entry, Event, Level, Outcome, Runs, Summary};
 use rustix::process::Pid;
 
+use super::Request;
 use super::follow::{Follower, Show};
 use super::processes::{has_open, is_of_run, scope};
-use super::{Request, lock_file};
 use crate::{serving, toolchain};
 
 /// How often to look for new events in the journal.
@@ -170,7 +170,7 @@ fn command_in_scope(request: &Request, program: &Path) -> Command {
 
 /// Whether an ancestor of this process is the worker of a run of the project: it has the project's lock open.
 fn is_inside_run(paths: &ProjectPaths) -> bool {
-    let lock = lock_file(paths);
+    let lock = paths.run_lock();
     std::iter::successors(parent_of("self"), |pid| parent_of(&pid.to_string())).any(|pid| has_open(pid, &lock))
 }
 

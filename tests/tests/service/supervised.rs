@@ -1,0 +1,126 @@
+//! An app that dies is started again.
+
+use std::fs;
+
+use gatling_tests::{Output, Project, Sandbox, processes, waiting};
+use rustix::process::{Pid, Signal, kill_process};
+
+fn deploy(hello: &Project<'_>, version: &str) {
+    hello.set_version(version).unwrap();
+    hello.commit(version).unwrap();
+    hello.deploy().unwrap();
+}
+
+/// Calls the init script.
+fn script(sandbox: &Sandbox, args: &[&str]) -> Output {
+    Output::of(sandbox.command(sandbox.etc().join("hello"), sandbox.root()).args(args))
+        .unwrap()
+        .expect_success()
+        .unwrap()
+}
+
+/// The processes that have their own pid in this variable of their environment.
+fn marked(sandbox: &Sandbox, variable: &str) -> Vec<Pid> {
+    let is_marked = |pid: &Pid| processes::environment(*pid).contains(&format!("{variable}={pid}"));
+    processes::of(sandbox.root()).into_iter().filter(is_marked).collect()
+}
+
+fn app(sandbox: &Sandbox) -> Pid {
+    let apps = || marked(sandbox, "GATLING_PID").first().copied();
+    waiting::wait_for("the app to run", apps).unwrap()
+}
+
+fn supervisors(sandbox: &Sandbox) -> Vec<Pid> {
+    marked(sandbox, "GATLING_SUPERVISOR")
+}
+
+/// Kills the app, and waits until another process serves the version.
+fn kill(sandbox: &Sandbox, version: &str) {
+    let old = app(sandbox);
+    kill_process(old, Signal::KILL).unwrap();
+    let is_new = || (app(sandbox) != old).then_some(());
+    waiting::wait_for("another process of the app", is_new).unwrap();
+    sandbox.wait_for_answer(200, &format!("hello {version}\n")).unwrap();
+}
+
+#[test]
+fn an_app_that_dies_is_back_within_seconds_and_the_status_says_so() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    deploy(&hello, "0.1.0");
+    assert!(!sandbox.run(&["status", "hello"]).unwrap().says("DIED"));
+
+    kill(&sandbox, "0.1.0");
+
+    let status = sandbox.run(&["status", "hello"]).unwrap().expect_success().unwrap();
+    assert!(status.says("DIED     once in the last hour: 0.1.0 was last started again"), "{status:?}");
+    let log = fs::read_to_string(sandbox.home().join("deployments/hello/log/hello.log")).unwrap();
+    assert!(log.contains("hello: 0.1.0 does not run any more; starting it again"), "{log}");
+
+    // Also after an upgrade, in the other slot; and an old death is not the new release's.
+    deploy(&hello, "0.2.0");
+    assert!(!sandbox.run(&["status", "hello"]).unwrap().says("DIED"));
+    kill(&sandbox, "0.2.0");
+    assert_eq!(supervisors(&sandbox).len(), 1);
+}
+
+#[test]
+fn an_app_that_was_stopped_stays_stopped() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    deploy(&hello, "0.1.0");
+    assert_eq!(supervisors(&sandbox).len(), 1);
+
+    script(&sandbox, &["stop"]);
+    waiting::wait_for("the supervisor to end", || supervisors(&sandbox).is_empty().then_some(())).unwrap();
+    assert!(marked(&sandbox, "GATLING_PID").is_empty());
+
+    script(&sandbox, &["start"]);
+    kill(&sandbox, "0.1.0");
+}
+
+#[test]
+fn an_app_that_dies_again_and_again_is_started_less_and_less_often() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    // It dies as long as this file is there.
+    let file = sandbox.root().join("poison");
+    let dies = format!(
+        "children = [\n      {{Task, fn -> Process.sleep(500); if File.exists?(\"{}\"), do: System.halt(1) end}},",
+        file.display()
+    );
+    hello.replace("lib/hello/application.ex", "children = [", &dies).unwrap();
+    hello.replace("gatling.toml", "watch = \"0s\"", "watch = \"2s\"").unwrap();
+    hello.commit("Poison").unwrap();
+    hello.deploy().unwrap();
+
+    fs::write(&file, "").unwrap();
+    kill_process(app(&sandbox), Signal::KILL).unwrap();
+    let restarts = || {
+        let text = fs::read_to_string(sandbox.home().join("deployments/hello/log/restarts")).unwrap_or_default();
+        let times = text.lines().map(|line| line.split(' ').next().unwrap().parse::<u64>().unwrap());
+        times.collect::<Vec<_>>()
+    };
+    let four = waiting::wait_for("four restarts", || Some(restarts()).filter(|times| times.len() >= 4)).unwrap();
+    let pauses: Vec<_> = four.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // At least 2, 4 and 8 seconds.
+    assert!(pauses.iter().zip([2, 4, 8]).all(|(pause, least)| *pause >= least), "{pauses:?}");
+    let status = sandbox.run(&["status", "hello"]).unwrap();
+    assert!(status.says("times in the last hour: 0.1.0 was last started again"), "{status:?}");
+
+    // It is not given up: when the cause is gone, it serves.
+    fs::remove_file(&file).unwrap();
+    sandbox.wait_for_answer(200, "hello 0.1.0\n").unwrap();
+}
+
+#[test]
+fn a_supervisor_that_was_killed_is_replaced_by_the_next_start() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    deploy(&hello, "0.1.0");
+    for supervisor in supervisors(&sandbox) {
+        kill_process(supervisor, Signal::KILL).unwrap();
+    }
+    script(&sandbox, &["start"]);
+    kill(&sandbox, "0.1.0");
+}
