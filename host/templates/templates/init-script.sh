@@ -102,15 +102,18 @@ running_pid() {
 alive() { grep -q '^State:[[:space:]]*[^ZX[:space:]]' 2>/dev/null "/proc/$1/status"; }
 
 # ask RELEASE_DIR: sends a request to the release, with its first host name. Sets $code to the status, or to 000
-# if there is no answer.
+# if there is no answer, and $wanted to the only good status, if there is only one.
 ask() {
+  wanted=$(setting "$1" HEALTH_STATUS)
   url=http://127.0.0.1:$(setting "$1" PORT)$(setting "$1" HEALTH_PATH)
   code=$(curl --disable --silent --output /dev/null --noproxy '*' --max-time 5 --write-out '%{http_code}' \
     --header "Host: $(setting "$1" HOST)" --header "X-Forwarded-Proto: $(setting "$1" SCHEME)" "$url")
 }
 
 # is_good CODE: whether the status means that the app is healthy.
-is_good() { [ "$1" -ge 100 ] && [ "$1" -lt 500 ]; }
+is_good() {
+  if [ -n "$wanted" ]; then [ "$1" = "$wanted" ]; else [ "$1" -ge 100 ] && [ "$1" -lt 500 ]; fi
+}
 
 # uptime: prints the seconds since the machine was started. Unlike the time of day, this never jumps.
 uptime() { cut -d. -f1 /proc/uptime; }
@@ -227,8 +230,7 @@ start_release() {
     PHX_SERVER=true PHX_HOST=$(setting "$1" HOST)
     # Makes Erlang's distribution listen on this machine only, instead of on every interface.
     RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
-    # Bounds the time that it takes to stop, because an upgrade does not wait for that.
-    ERL_AFLAGS="-kernel inet_dist_use_interface {127,0,0,1} -shutdown_time ${stop_seconds}000"
+    ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}'
     # Uses positional parameters, because the app's variables may have the same names as this script's.
     set -- "$program" "$port" "$log_file" "$deploy_dir" "$env_file" "$(basename "$1")" "$(setting "$1" DRAIN_SECONDS)"
     if [ -f "$5" ]; then . "$5"; fi
@@ -240,14 +242,21 @@ start_release() {
   ) &
   child=$!
   echo "$child" >"$pid_file"
+  successes=$(setting "$1" HEALTH_SUCCESSES) good=0
   begun=$(uptime) erring_since='' shown='' log_is_shown=''
   while alive "$child"; do
     ask "$1"
     now=$(uptime)
     if is_good "$code"; then
-      keeps_answering "$1" "${watch:-0}"
-      return
+      good=$((good + 1))
+      if [ "$good" -ge "${successes:-1}" ]; then
+        keeps_answering "$1" "${watch:-0}"
+        return
+      fi
+      sleep 0.5
+      continue
     fi
+    good=0
     [ "$code" != 000 ] || erring_since=''
     if [ "$code" != 000 ] && [ "$code" != "$shown" ]; then
       say "answers with $code at $url"
@@ -261,7 +270,7 @@ start_release() {
       erring_since=${erring_since:-$now}
       if [ $((now - erring_since)) -ge "$error_seconds" ]; then
         give_up
-        why="runs, but answers with $code at $url"
+        why="runs, but answers with $code${wanted:+ instead of $wanted} at $url"
         return 1
       fi
     fi

@@ -70,6 +70,8 @@ fn an_app_that_was_stopped_stays_stopped() {
     let hello = sandbox.load("hello").unwrap();
     deploy(&hello, "0.1.0");
     assert_eq!(supervisors(&sandbox).len(), 1);
+    // Erlang itself bounds the time that the app takes to stop, because an upgrade does not wait for that.
+    assert!(processes::arguments(app(&sandbox)).contains(&"-shutdown_time".to_owned()));
 
     script(&sandbox, &["stop"]);
     waiting::wait_for("the supervisor to end", || supervisors(&sandbox).is_empty().then_some(())).unwrap();

@@ -91,3 +91,30 @@ fn five_restarts_do_not_push_out_the_code_of_before() {
     assert!(output.says("hello 0.1.0"), "{output:?}");
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
 }
+
+#[test]
+fn a_health_check_can_ask_for_one_status_and_for_several_answers() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = server(&sandbox, "0s");
+    hello.replace("gatling.toml", "[health]", "[health]\nstatus = 200\nsuccesses = 3").unwrap();
+    hello
+        .replace(
+            "lib/hello/router.ex",
+            "defp route(\"/health\"), do:",
+            "defp route(\"/health\"), do: {404, \"\"}\n  defp route(\"/healthy\"), do:",
+        )
+        .unwrap();
+    let output = push(&hello, "0.2.0");
+    assert!(output.says("0.2.0 runs, but answers with 404 instead of 200 at http://127.0.0.1:"), "{output:?}");
+    assert!(output.says("hello 0.1.0 is serving"), "{output:?}");
+
+    let asked = sandbox.root().join("asked");
+    let notes = format!(
+        "defp route(\"/health\") do\n    File.write!(\"{}\", \"x\", [:append])\n    {{200, \"\"}}\n  end",
+        asked.display()
+    );
+    hello.replace("lib/hello/router.ex", "defp route(\"/health\"), do: {404, \"\"}", &notes).unwrap();
+    let output = push(&hello, "0.3.0");
+    assert!(output.says("hello 0.3.0 is serving"), "{output:?}");
+    assert_eq!(fs::read(asked).unwrap().len(), 3);
+}

@@ -143,8 +143,12 @@ impl Default for SiteSettings {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Health {
-    /// The path to request. A status below 500 means that the app is healthy.
+    /// The path to request.
     pub path: String,
+    /// The status that means that the app is healthy. By default, every status below 500.
+    pub status: Option<u16>,
+    /// How many good answers in a row it takes, half a second apart.
+    pub successes: u32,
     /// How long a new release may take until its first good answer, in whole seconds.
     #[serde(deserialize_with = "duration")]
     pub timeout: Duration,
@@ -160,6 +164,8 @@ impl Default for Health {
     fn default() -> Self {
         Self {
             path: "/".to_owned(),
+            status: None,
+            successes: 1,
             timeout: Duration::from_secs(60),
             watch: Duration::from_secs(3),
             soak: Duration::from_secs(10),
@@ -202,6 +208,12 @@ impl Health {
         }
         if self.timeout < Duration::from_secs(1) {
             bail!("[health] timeout: it must be at least \"1s\"");
+        }
+        if let Some(status) = self.status.filter(|status| !(100..600).contains(status)) {
+            bail!("[health] status = {status}: it must be a status of HTTP, such as 200");
+        }
+        if !(1..=100).contains(&self.successes) {
+            bail!("[health] successes = {}: it must be a number from 1 to 100", self.successes);
         }
         Ok(())
     }

@@ -69,6 +69,8 @@ fn service_env(facts: &Facts) -> String {
         ("HOST", host.to_owned()),
         ("SCHEME", scheme.to_owned()),
         ("HEALTH_PATH", health.path.clone()),
+        ("HEALTH_STATUS", health.status.map(|status| status.to_string()).unwrap_or_default()),
+        ("HEALTH_SUCCESSES", health.successes.to_string()),
         ("HEALTH_SECONDS", health.timeout.as_secs().to_string()),
         ("WATCH_SECONDS", health.watch.as_secs().to_string()),
         ("SOAK_SECONDS", health.soak.as_secs().to_string()),
@@ -97,9 +99,10 @@ pub fn release_environment(project: &str, host: &str, slot: Slot, port: u16, var
         ("PHX_HOST", host),
         ("RELEASE_DISTRIBUTION", "name"),
         ("RELEASE_NODE", node.as_str()),
-        // By default, Erlang's distribution listens on every interface.
+        // By default, Erlang's distribution listens on every interface. And an upgrade does not wait until the old
+        // release has stopped, so it must stop by itself within a time, in milliseconds.
         ("ERL_EPMD_ADDRESS", "127.0.0.1"),
-        ("ERL_AFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}"),
+        ("ERL_AFLAGS", "-kernel inet_dist_use_interface {127,0,0,1} -shutdown_time 30000"),
     ];
     let port = port.to_string();
     let own = variables.iter().filter(|(name, _)| *name != "RELEASE_NODE");
