@@ -1,5 +1,6 @@
 //! The pipelines from end to end: which steps run, which hooks are called, and with what.
 
+use gatling_tests::component::{USE, component, contract};
 use gatling_tests::{Output, Project, Sandbox, UPGRADE, places, processes};
 use serde_json::{Value, json};
 
@@ -16,6 +17,7 @@ const DEPLOY: [&str; 11] = [
     "start_service",
     "configure_nginx",
 ];
+const ROLLBACK: [&str; 3] = ["copy_release_to_rollback", "rollback_service", "undo_migrations"];
 const UNLOAD: [&str; 5] =
     ["stop_service", "remove_init_script", "unconfigure_nginx", "remove_deploy_dir", "remove_build_dir"];
 
@@ -175,6 +177,80 @@ fn assert_env_record(sandbox: &Sandbox, hello: &Project<'_>, env: &Value) {
     assert_ne!(next["available_port"], expected["available_port"]);
     expected["available_port"] = next["available_port"].clone();
     assert_eq!(next, expected);
+}
+
+#[test]
+fn rollback_calls_its_hooks_which_get_the_older_release() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    let first = hello.head().unwrap();
+    hello.set_version("0.2.0").unwrap();
+    add_hooks(&hello, "recorder-rollback", "rollback.wasm");
+    hello.commit("0.2.0, with hooks").unwrap();
+    hello.deploy().unwrap();
+
+    let output = sandbox.run(&["rollback", "hello"]).unwrap().expect_success().unwrap();
+
+    assert_eq!(carried_out(&output), wrapped(&ROLLBACK));
+    let recorded = recorded(&output);
+    assert_eq!(names(&recorded), hooks(&ROLLBACK));
+    let (_, env) = &recorded[0];
+    assert!(recorded.iter().all(|(_, other)| other == env));
+    let upgrade_dir = sandbox.home().join("deployments/hello/releases/0.1.0");
+    for (field, value) in [
+        ("task", json!("rollback")),
+        ("version", json!("0.1.0")),
+        ("previous_version", json!("0.2.0")),
+        ("commit", json!(first)),
+        ("strategy", json!("blue-green")),
+        ("upgrade_dir", json!(upgrade_dir)),
+        ("domains", json!(["www.example.com", "hello.example.com"])),
+    ] {
+        assert_eq!(env[field], value, "{field}");
+    }
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+    let port = env["available_port"].as_u64().unwrap().try_into().unwrap();
+    assert_eq!(sandbox.get_direct(port, "/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+    let runs = sandbox.runs("hello").unwrap();
+    assert_eq!(in_record(runs.last().unwrap()), wrapped(&ROLLBACK));
+
+    // What the next one would do: go forth again, as 0.2.0 was rolled back from, only if it is named.
+    let plan = sandbox.run(&["plan", "hello", "rollback"]).unwrap();
+    assert!(plan.says("there is no older release that served well"), "{plan:?}");
+    hello.set_version("0.3.0").unwrap();
+    hello.commit("0.3.0").unwrap();
+    hello.deploy().unwrap();
+    let plan = sandbox.run(&["plan", "hello", "rollback"]).unwrap().expect_success().unwrap();
+    for line in [
+        "rollback of hello 0.1.0 would do this:",
+        "before_rollback_service  (rollback.wasm)",
+        "mark 0.3.0 as rolled back to 0.1.0",
+    ] {
+        assert!(plan.says(line), "{line}: {plan:?}");
+    }
+}
+
+#[test]
+fn a_rollback_hook_that_fails_stops_the_rollback_and_visitors_notice_nothing() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    hello.set_version("0.2.0").unwrap();
+    let world = format!("{USE} export before-rollback-service: func(env: env);");
+    let hooks = sandbox.root().join("rollback.wasm");
+    std::fs::write(&hooks, component(&world, &contract())).unwrap();
+    hello.copy_hooks(&hooks, "rollback.wasm").unwrap();
+    hello.commit("0.2.0, with a hook that traps").unwrap();
+    hello.deploy().unwrap();
+
+    let output = sandbox.run(&["rollback", "hello"]).unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    for line in ["the hook before_rollback_service", "hello 0.2.0 is serving", "gatling rollback hello"] {
+        assert!(output.says(line), "{line}: {output:?}");
+    }
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.2.0\n".to_owned()));
 }
 
 #[test]

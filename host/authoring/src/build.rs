@@ -120,7 +120,7 @@ fn inspect(component: &[u8], pipeline: Pipeline) -> Result<Inspection> {
 /// The pipeline of a component whose project has no world: the first one that has all of its hooks, starting with
 /// `upgrade`.
 fn pipeline_of(component: &[u8]) -> Result<(Pipeline, Inspection)> {
-    for pipeline in [Pipeline::Upgrade, Pipeline::Deploy, Pipeline::Unload] {
+    for pipeline in [Pipeline::Upgrade, Pipeline::Deploy, Pipeline::Rollback, Pipeline::Unload] {
         let inspection = inspect(component, pipeline)?;
         let is_ours = |report: &gatling_hook_host::inspect::HookReport| {
             report.pipeline.as_ref() == Some(&pipeline.name()) || report.status == Status::Unknown

@@ -15,13 +15,16 @@ use gatling_config::settings::{OperatorSettings, ProjectSettings, SiteSettings, 
 use gatling_config::slot::SlotPorts;
 use gatling_pipeline::facts::Site;
 use gatling_pipeline::facts::mix::{MixCall, MixFacts};
+use gatling_pipeline::facts::rollback::RollbackFacts;
 use gatling_pipeline::{Facts, Pipeline, Source};
 use gatling_process::Variables;
 use gatling_templates::{self as templates, SiteText};
 
 use crate::mix::Mix;
-use crate::nginx;
+use crate::run::Rollback;
+use crate::takeover::base;
 use crate::toolchain::{self, RequiredVersions};
+use crate::{nginx, rollback, serving, takeover};
 use slots::{Slots, choose_strategy};
 
 /// What is known about a deployment before mix is asked about the project.
@@ -37,6 +40,7 @@ struct FactsDraft {
     mix: Mix,
     /// The current release.
     current: Option<String>,
+    rollback: Option<RollbackFacts>,
 }
 
 impl FactsDraft {
@@ -44,10 +48,9 @@ impl FactsDraft {
     ///
     /// # Errors
     /// If settings or the `.env` cannot be read, or no port is free.
-    fn read(paths: &ProjectPaths, pipeline: Pipeline) -> Result<Self> {
+    fn read(paths: &ProjectPaths, pipeline: Pipeline, rollback: &Rollback) -> Result<Self> {
         let operator = OperatorSettings::read(&paths.roots.config)?;
-        // It must be possible to unload a project whose files are damaged.
-        let tolerant = pipeline == Pipeline::Unload;
+        let tolerant = is_tolerant(pipeline);
         let settings = or_default(tolerant, ProjectSettings::read(&paths.build_dir()))?;
         let mut dotenv = or_default(tolerant, Dotenv::read(&paths.dotenv()))?;
         if pipeline == Pipeline::Deploy && secrets::is_missing(paths, &dotenv) {
@@ -57,8 +60,14 @@ impl FactsDraft {
         let domains = or_default(tolerant, domains::read(&paths.build_dir()))?;
         // The release of a failed first deployment never served.
         let current = if paths.is_deployed() { paths.current_release() } else { None };
-        let (strategy, reason) = choose_strategy(paths, &settings, pipeline, current.is_some())?;
-        let slots = Slots::choose(paths, &dotenv, strategy, reason)?;
+        let rollback = (pipeline == Pipeline::Rollback).then(|| rollback::look(paths, rollback)).transpose()?;
+        let slots = match &rollback {
+            Some(rollback) => Slots::of_rollback(rollback, &settings),
+            None => {
+                let (strategy, reason) = choose_strategy(paths, &settings, pipeline, current.is_some())?;
+                Slots::choose(paths, &dotenv, strategy, reason)?
+            }
+        };
         let host = domains.as_deref().and_then(domains::main);
         let call = MixCall {
             dir: paths.build_dir(),
@@ -66,16 +75,18 @@ impl FactsDraft {
             variables: mix_variables(&dotenv, &operator, slots.port(), host),
         };
         let mix = Mix::new(call, settings.mix.session);
-        Ok(Self { paths: paths.clone(), pipeline, operator, settings, dotenv, slots, domains, mix, current })
+        Ok(Self { paths: paths.clone(), pipeline, operator, settings, dotenv, slots, domains, mix, current, rollback })
     }
 
-    /// Asks mix about the project, except for `unload`, which works without mix.
+    /// Asks mix about the project, except for `rollback` and `unload`, which work without mix.
     ///
     /// # Errors
     /// As [`Mix::ask`].
     fn ask_mix(&self) -> Result<MixFacts> {
-        if self.pipeline == Pipeline::Unload {
-            return Ok(MixFacts { version: self.current.clone().unwrap_or_default(), ..MixFacts::default() });
+        if is_tolerant(self.pipeline) {
+            let target = self.rollback.as_ref().map(|rollback| base(&rollback.target).to_owned());
+            let version = target.or_else(|| self.current.clone()).unwrap_or_default();
+            return Ok(MixFacts { version, ..MixFacts::default() });
         }
         self.mix.ask()
     }
@@ -85,9 +96,9 @@ impl FactsDraft {
     /// # Errors
     /// If something that the pipeline needs is missing or wrong: the error says what, and what to do.
     fn complete(self, source: &Source, facts: MixFacts) -> Result<Gathered> {
-        let Self { paths, pipeline, operator, settings, dotenv, slots, domains, mix, current } = self;
+        let Self { paths, pipeline, operator, settings, dotenv, slots, domains, mix, current, rollback } = self;
         let paths = &paths;
-        let tolerant = pipeline == Pipeline::Unload;
+        let tolerant = is_tolerant(pipeline);
         let mut warnings = Vec::new();
         if !tolerant {
             let required = RequiredVersions::read(&paths.build_dir(), facts.requirement.clone())?;
@@ -100,7 +111,17 @@ impl FactsDraft {
         if !tolerant {
             checks::check_https(&facts, &operator, &domains, &site)?;
         }
-        let release = release_name(paths, &facts.version);
+        let release = match &rollback {
+            Some(rollback) => rollback.release.clone(),
+            None => release_name(paths, &facts.version),
+        };
+        let (commit, soak) = match &rollback {
+            Some(RollbackFacts { target, .. }) => {
+                let commit = serving::settings(paths, target).get("GATLING_COMMIT").unwrap_or_default().to_owned();
+                (commit, takeover::soak(paths, target))
+            }
+            None => (source.commit.clone(), settings.health.soak),
+        };
         let upgrade_dir = paths.releases_dir().join(&release);
         let folder = facts.release_folder.as_ref();
         let folder = folder.map_or(paths.build_dir(), |folder| paths.build_dir().join(folder));
@@ -133,18 +154,19 @@ impl FactsDraft {
             upgrade_dir,
             version: facts.version.clone(),
             pipeline,
-            commit: source.commit.clone(),
+            commit,
             branch: source.branch.clone(),
             previous_version: current,
             strategy: slots.strategy.name(),
             strategy_reason: slots.reason,
-            soak: settings.health.soak,
+            soak,
             slot: slots.slot,
             ports: slots.ports,
             unload_callback_module: callback_module(Pipeline::Unload),
             paths: paths.clone(),
             settings,
             operator,
+            rollback,
             mix: facts,
             variables: dotenv.iter().collect(),
             mix_call: mix.call.clone(),
@@ -164,12 +186,17 @@ pub struct Gathered {
     pub(crate) mix: Mix,
 }
 
-/// Gathers facts about the project, as it is checked out, and about the server.
+/// Whether the pipeline must work for a project whose files are damaged, and without mix.
+fn is_tolerant(pipeline: Pipeline) -> bool {
+    matches!(pipeline, Pipeline::Rollback | Pipeline::Unload)
+}
+
+/// Gathers facts about the project, as it is checked out, and about the server. A rollback also says what it goes back to.
 ///
 /// # Errors
 /// If something that the pipeline needs is missing or wrong: the error says what, and what to do.
-pub fn gather(paths: &ProjectPaths, pipeline: Pipeline, source: &Source) -> Result<Gathered> {
-    let draft = FactsDraft::read(paths, pipeline)?;
+pub fn gather(paths: &ProjectPaths, pipeline: Pipeline, source: &Source, rollback: &Rollback) -> Result<Gathered> {
+    let draft = FactsDraft::read(paths, pipeline, rollback)?;
     let facts = draft.ask_mix()?;
     draft.complete(source, facts)
 }

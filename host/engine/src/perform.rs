@@ -17,9 +17,10 @@ use gatling_pipeline::Action;
 use gatling_process::{Command, CommandError};
 use gatling_runs::{Events, fault};
 
+use crate::marks::{self, Mark};
 use crate::mix::Mix;
 use crate::run::interrupt::Interrupt;
-use crate::serving;
+use crate::{rollback, serving};
 use command::run_in;
 pub(crate) use files::write_file;
 
@@ -27,7 +28,7 @@ pub(crate) use files::write_file;
 #[derive(Clone, Copy)]
 pub struct Performer<'a> {
     mix: Option<&'a Mix>,
-    events: &'a Events,
+    pub(crate) events: &'a Events,
     interrupt: Option<&'a Interrupt>,
 }
 
@@ -131,6 +132,13 @@ impl<'a> Performer<'a> {
             }
             Action::EndEpmd { paths } => {
                 epmd::stop(paths, events);
+                Ok(())
+            }
+            Action::CopyRelease(copy) => rollback::copy(copy, self),
+            Action::Mark { paths, release, why } => {
+                if let Err(error) = marks::add(paths, &Mark::new(paths, release, why.clone())) {
+                    events.warn(format!("{release} could not be marked as {why}: {error:#}"));
+                }
                 Ok(())
             }
             Action::PublishAssets(assets) => assets::publish(assets),

@@ -8,17 +8,18 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
+use gatling_config::settings::{ProjectSettings, Strategy};
 use gatling_pipeline::facts::server::Place;
-use gatling_pipeline::{Action, release_environment};
-use gatling_runs::{Change, Events};
+use gatling_pipeline::{Action, TakeOver, release_environment};
+use gatling_runs::{Change, Event, Events};
 
 use crate::facts::release_name;
-use crate::facts::server::{needs_sudo, place};
+use crate::facts::server::{has_systemd, needs_sudo, place};
 use crate::perform::Performer;
 use crate::run::Goal;
 use crate::run::interrupt::Interrupt;
 use crate::serving;
-use crate::takeover::{base, beside, copy, note_outage, planned, settings, switch};
+use crate::takeover::{OUTAGE, base, beside, copy, settings, soak};
 
 /// Restarts the app of a project, and returns the host names at which it is serving.
 ///
@@ -35,8 +36,10 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
     let is_changed = Dotenv::read(&folder.join(".env"))? != new_environment(paths, &folder, &noted, &place)?;
     let beside = beside(paths, &place)?;
     let release = if is_changed || beside.is_some() { release_name(paths, base(&current)) } else { current.clone() };
-    events.emit(planned(Goal::Restart, &current, &release, beside.is_some()));
-    note_outage(paths, beside.is_some(), events)?;
+    events.emit(planned(&current, &release, beside.is_some()));
+    if beside.is_none() && ProjectSettings::read(&paths.build_dir())?.strategy.is_none() {
+        events.note(format!("the app does not answer while it is restarted: {OUTAGE}"));
+    }
     let performer = Performer::new(events).with_interrupt(interrupt);
     let what = if is_changed { "has changed" } else { "has not changed" };
     events.note(format!("the environment of {} {current} {what}", paths.name));
@@ -52,11 +55,39 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
     if beside.is_some() {
         performer.check_beforehand(&Action::CheckMemory { paths: paths.clone() })?;
     }
+    let is_beside = beside.is_some();
     let place = beside.unwrap_or(place);
     let environment = new_environment(paths, &folder, &noted, &place)?;
     copy(paths, &folder, &release, &environment, &settings(noted, &place)?, performer)?;
-    switch(paths, &current, &release, &place, performer)?;
+    let take_over = TakeOver {
+        paths,
+        current: &current,
+        release: &release,
+        port: place.port,
+        is_beside,
+        soak: soak(paths, &release),
+        names: &paths.names(),
+        sudo: needs_sudo(paths),
+        has_systemd: has_systemd(),
+    };
+    take_over.actions().iter().try_for_each(|action| performer.perform(action))?;
     Ok(serving::hosts(paths))
+}
+
+/// The event that says what the restart will do.
+fn planned(current: &str, release: &str, is_beside: bool) -> Event {
+    let strategy = if is_beside { Strategy::BlueGreen } else { Strategy::Restart };
+    Event::Planned {
+        pipeline: Goal::Restart.name(),
+        version: base(release).to_owned(),
+        release: release.to_owned(),
+        previous: Some(current.to_owned()),
+        branch: String::new(),
+        commit: String::new(),
+        steps: Vec::new(),
+        strategy: Some(strategy.name().to_owned()),
+        strategy_reason: None,
+    }
 }
 
 /// The environment that the release would get now. Its port does not follow PORT, because nginx's site has it.

@@ -6,32 +6,26 @@ use anyhow::{Context as _, Result, bail};
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::slot::Slot;
-use gatling_pipeline::Action;
-use gatling_pipeline::facts::server::Place;
+use gatling_pipeline::Pipeline;
+use gatling_pipeline::action::ReleaseCopy;
+use gatling_pipeline::facts::rollback::RollbackFacts;
 use gatling_process::Command;
-use gatling_runs::{Change, Events};
 use gatling_templates::UNDO_MIGRATIONS_WITH_ECTO;
 
 use crate::facts::release_name;
 use crate::facts::server::place;
-use crate::marks::{self, Mark};
+use crate::marks;
 use crate::perform::Performer;
 use crate::perform::migration::migrations;
-use crate::run::interrupt::Interrupt;
-use crate::run::{Goal, Rollback};
+use crate::run::Rollback;
 use crate::serving;
-use crate::takeover::{base, beside, copy, note_outage, planned, settings, switch};
+use crate::takeover::{self, base, beside, settings};
 
-/// Has an older release serve again, and returns the host names at which it is serving.
+/// What a rollback goes back to, and how.
 ///
 /// # Errors
-/// If the release does not exist, does not know all migrations, or does not serve. The current release then keeps serving.
-pub(crate) fn rollback(
-    paths: &ProjectPaths,
-    wanted: &Rollback,
-    interrupt: &Interrupt,
-    events: &Events,
-) -> Result<Vec<String>> {
+/// If nothing is deployed, or the older release does not exist or does not know all migrations.
+pub(crate) fn look(paths: &ProjectPaths, wanted: &Rollback) -> Result<RollbackFacts> {
     let Some(current) = paths.current_release().filter(|_| paths.is_deployed()) else {
         bail!("{0} is not deployed yet: push to it, or run `gatling deploy {0}`", paths.name);
     };
@@ -46,30 +40,9 @@ pub(crate) fn rollback(
     let fits =
         has_token && serving::slot(paths, &target) == place.slot && serving::port(paths, &target) == Some(place.port);
     let release = if fits { target.clone() } else { release_name(paths, base(&target)) };
-    events.emit(planned(Goal::Rollback, &current, &release, is_beside));
-    note_outage(paths, is_beside, events)?;
-    let performer = Performer::new(events).with_interrupt(interrupt);
-    if is_beside {
-        performer.check_beforehand(&Action::CheckMemory { paths: paths.clone() })?;
-    }
-    if !fits {
-        events.note(format!("{target} cannot run beside {current} as it is, so a copy of it is started: {release}"));
-        make_copy(paths, &target, &release, &place, performer)?;
-    }
-    switch(paths, &current, &release, &place, performer)?;
-    if let Err(error) = marks::add(paths, &Mark::new(paths, &current, format!("rolled back to {release}"))) {
-        events.warn(format!("{current} could not be marked as rolled back: {error:#}"));
-    }
-    if let Some(undo) = undo {
-        let undo = vec![Action::Run(undo)];
-        let change = Action::change(Change::Database, "what the older release knows", undo, Vec::new());
-        performer.perform(&change).with_context(|| {
-            format!(
-                "{release} serves, but the migrations that it does not know could not be undone: undo them yourself"
-            )
-        })?;
-    }
-    Ok(serving::hosts(paths))
+    let hooks_file = paths.build_dir().join(Pipeline::Rollback.hooks_file());
+    let hooks_file = Some(hooks_file).filter(|file| file.symlink_metadata().is_ok());
+    Ok(RollbackFacts { target, release, current, place, is_beside, undo, hooks_file })
 }
 
 /// The release to go back to: this one, or the latest that served before the current one.
@@ -140,7 +113,12 @@ fn check_migrations(paths: &ProjectPaths, current: &str, target: &str, wanted: &
 }
 
 /// Copies a release for another place, with the environment that it had.
-fn make_copy(paths: &ProjectPaths, from: &str, to: &str, place: &Place, performer: Performer<'_>) -> Result<()> {
+///
+/// # Errors
+/// If a file cannot be read, or the disk is full.
+pub(crate) fn copy(copy: &ReleaseCopy, performer: Performer<'_>) -> Result<()> {
+    let ReleaseCopy { paths, from, to, place } = copy;
+    performer.events.note(format!("{from} cannot run in its old place now, so a copy of it is started: {to}"));
     let folder = paths.releases_dir().join(from);
     let noted = Dotenv::read(&folder.join("service.env"))?;
     let own = folder.join(".env");
@@ -154,5 +132,5 @@ fn make_copy(paths: &ProjectPaths, from: &str, to: &str, place: &Place, performe
     if let Some(token) = &place.token {
         settings.set("GATLING_TOKEN", token)?;
     }
-    copy(paths, &folder, to, &environment, &settings, performer)
+    takeover::copy(paths, &folder, to, &environment, &settings, performer)
 }

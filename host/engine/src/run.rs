@@ -31,7 +31,7 @@ use jiff::Timestamp;
 
 use crate::facts::gather;
 use crate::toolchain::explain;
-use crate::{hooks, marks, restart, rollback, serving};
+use crate::{hooks, marks, restart, serving};
 use execution::Execution;
 use history::History;
 use interrupt::{Interrupt, Reason};
@@ -161,7 +161,9 @@ impl<'a> Run<'a> {
             Goal::Recover => return Ok(Done::Unchanged),
             Goal::Restart => return restart::restart(paths, self.interrupt, events).map(Done::Serving),
             Goal::Rollback => {
-                return rollback::rollback(paths, &self.request.rollback, self.interrupt, events).map(Done::Serving);
+                let source = repository.checked_out().unwrap_or_default();
+                let preload = hooks::prepare(paths, Pipeline::Rollback);
+                return self.run_pipeline(Pipeline::Rollback, &source, preload, events);
             }
             Goal::Push | Goal::Pipeline(_) => {}
         }
@@ -285,7 +287,7 @@ impl<'a> Run<'a> {
         let paths = &self.request.paths;
         // mix evaluates the project's config, which can take for ever.
         self.interrupt.limit(Some(ProjectSettings::DEFAULT_STEP_TIMEOUT));
-        let gathered = gather(paths, pipeline, source);
+        let gathered = gather(paths, pipeline, source, &self.request.rollback);
         self.interrupt.limit(None);
         self.interrupt.check()?;
         let mut gathered = gathered.map_err(|error| explain(error, &paths.build_dir()))?;
@@ -300,6 +302,7 @@ impl<'a> Run<'a> {
         let facts = &gathered.facts;
         Ok(Done::Serving(match (pipeline, facts.domains.as_slice()) {
             (Pipeline::Unload, _) => Vec::new(),
+            (Pipeline::Rollback, _) => serving::hosts(paths),
             (_, []) => vec![format!("port {}", facts.available_port)],
             (_, domains) => domains.to_vec(),
         }))

@@ -8,79 +8,22 @@ use anyhow::{Context, Result};
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::{ProjectSettings, Strategy};
+use gatling_pipeline::Action;
 use gatling_pipeline::facts::server::Place;
-use gatling_pipeline::{Action, Beside};
 use gatling_process::{Command, shell};
-use gatling_runs::{Change, Event, Events};
 
-use crate::facts::server::{has_systemd, needs_sudo};
 use crate::perform::Performer;
-use crate::run::Goal;
 use crate::serving;
 
-/// The event that says what a restart or a rollback will do.
-pub(crate) fn planned(goal: Goal, current: &str, release: &str, is_beside: bool) -> Event {
-    Event::Planned {
-        pipeline: goal.name(),
-        version: base(release).to_owned(),
-        release: release.to_owned(),
-        previous: Some(current.to_owned()),
-        branch: String::new(),
-        commit: String::new(),
-        steps: Vec::new(),
-        strategy: Some(if is_beside { Strategy::BlueGreen } else { Strategy::Restart }.name().to_owned()),
-        strategy_reason: None,
-    }
-}
+/// Why the app must be stopped although nobody asked for it, in a restart and in a rollback.
+pub(crate) const OUTAGE: &str = "nginx cannot switch between two of its releases. The next push changes this, unless the \
+     project has its own nginx.conf";
 
-/// Says so if the app must be stopped although nobody asked for it.
-pub(crate) fn note_outage(paths: &ProjectPaths, is_beside: bool, events: &Events) -> Result<()> {
-    if !is_beside && ProjectSettings::read(&paths.build_dir())?.strategy.is_none() {
-        events.note(
-            "the app does not answer while it is restarted: nginx cannot switch between two of its releases. The next push \
-             changes this, unless the project has its own nginx.conf",
-        );
-    }
-    Ok(())
-}
-
-/// Has a release that is complete in its folder serve instead of the current one.
-pub(crate) fn switch(
-    paths: &ProjectPaths,
-    current: &str,
-    release: &str,
-    place: &Place,
-    performer: Performer<'_>,
-) -> Result<()> {
-    performer.perform(&Action::SyncRelease { path: paths.releases_dir().join(release) })?;
-    let mut names = paths.names();
-    if !names.iter().any(|name| name == release) {
-        names.push(release.to_owned());
-        let contents = names.join("\n") + "\n";
-        performer.perform(&Action::WriteFile { path: paths.names_file(), contents, mode: 0o644 })?;
-    }
-    let (switch, undo) = if place.slot == serving::slot(paths, current) {
-        let upgrade = |release: &str| gatling_pipeline::service(paths, needs_sudo(paths), ["upgrade", release]);
-        let proof = Action::ProveVisitors { paths: paths.clone() };
-        (vec![Action::run(upgrade(release)), proof], vec![upgrade(current)])
-    } else {
-        let soak = serving::settings(paths, release);
-        let soak = soak.get("GATLING_SOAK_SECONDS").and_then(|seconds| seconds.parse().ok()).unwrap_or_default();
-        let switch = Beside {
-            paths,
-            release: release.to_owned(),
-            port: place.port,
-            soak: Duration::from_secs(soak),
-            proof: None,
-        };
-        let mut actions = switch.actions();
-        actions.extend(gatling_pipeline::tell_systemd(paths, has_systemd(), needs_sudo(paths)));
-        (actions, vec![gatling_pipeline::keep(paths, current)])
-    };
-    performer.perform(&Action::change(Change::Release, release, switch, undo))?;
-    let needed = vec![release.to_owned(), current.to_owned()];
-    let keep = Action::KeepReleases { paths: paths.clone(), serves: release.to_owned(), needed };
-    performer.perform(&Action::change(Change::OldReleases, "the latest that served", vec![keep], Vec::new()))
+/// How long this release is watched once it serves.
+pub(crate) fn soak(paths: &ProjectPaths, release: &str) -> Duration {
+    let settings = serving::settings(paths, release);
+    let seconds = settings.get("GATLING_SOAK_SECONDS").and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or_default())
 }
 
 /// Where a copy of the current release can run beside it, if nginx can switch to it.

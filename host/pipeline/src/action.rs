@@ -2,6 +2,7 @@
 
 mod beside;
 mod change;
+mod copy;
 mod migration;
 mod release_proof;
 mod site;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 pub use beside::{SlotProof, Soak};
 pub use change::RecordedChange;
+pub use copy::ReleaseCopy;
 pub use migration::Migration;
 pub use release_proof::ReleaseProof;
 pub use site::{SiteInUse, SiteInstallation, SiteProof, SiteTrial, Visits};
@@ -140,6 +142,18 @@ pub enum Action {
         #[serde(skip)]
         paths: ProjectPaths,
     },
+    /// Copy a release to a new name, for another place.
+    CopyRelease(Box<ReleaseCopy>),
+    /// Note why a release should not serve again without a word. A failure is only a warning.
+    Mark {
+        /// The project.
+        #[serde(skip)]
+        paths: ProjectPaths,
+        /// The release.
+        release: String,
+        /// Why.
+        why: String,
+    },
     /// Copy the digested assets of a release to the folder that nginx reads.
     PublishAssets(Publish),
     /// Migrate the database.
@@ -235,6 +249,8 @@ impl fmt::Display for Action {
             }
             Self::Warn { text } => write!(f, "warning: {text}"),
             Self::EndEpmd { .. } => f.write_str("stop epmd if no other app needs it"),
+            Self::CopyRelease(copy) => copy.fmt(f),
+            Self::Mark { release, why, .. } => write!(f, "mark {release} as {why}"),
             Self::PublishAssets(_) => f.write_str("copy the digested assets to the folder that nginx reads"),
             Self::Migrate(migration) => migration.fmt(f),
             Self::Change(change) => change.fmt(f),

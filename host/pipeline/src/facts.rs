@@ -1,6 +1,7 @@
 //! Facts: everything that is known about a deployment before its first step.
 
 pub mod mix;
+pub mod rollback;
 pub mod server;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 use crate::pipeline::Pipeline;
 use mix::{MixCall, MixFacts};
+use rollback::RollbackFacts;
 use server::ServerFacts;
 
 /// What is deployed: a commit of the deploy branch.
@@ -85,7 +87,10 @@ pub struct Facts {
     /// The server's settings.
     #[serde(skip)]
     pub operator: OperatorSettings,
-    /// What mix reported; empty for `unload`, which works without mix.
+    /// What a rollback goes back to; none in other pipelines.
+    #[serde(skip)]
+    pub rollback: Option<RollbackFacts>,
+    /// What mix reported; empty for `rollback` and `unload`, which work without mix.
     #[serde(skip)]
     pub mix: MixFacts,
     /// The variables of the project's `.env`.
@@ -157,6 +162,7 @@ impl Facts {
         match self.pipeline {
             Pipeline::Deploy => self.deploy_callback_module.as_deref(),
             Pipeline::Upgrade => self.upgrade_callback_module.as_deref(),
+            Pipeline::Rollback => self.rollback.as_ref()?.hooks_file.as_deref(),
             Pipeline::Unload => self.unload_callback_module.as_deref(),
         }
     }

@@ -18,5 +18,5 @@ pub use pipeline::Pipeline;
 pub use plan::{Plan, PlannedStep};
 pub use steps::draft;
 pub use steps::release::{origins, release_environment};
-pub use steps::service::{Beside, keep, service, tell_systemd};
+pub use steps::service::{TakeOver, keep, service};
 pub use table::Step;

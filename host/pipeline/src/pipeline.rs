@@ -13,13 +13,15 @@ pub enum Pipeline {
     Deploy,
     /// Every later deployment.
     Upgrade,
+    /// Has an older release serve again, without building anything.
+    Rollback,
     /// Removes the project from the server.
     Unload,
 }
 
 impl Pipeline {
     /// All pipelines.
-    pub const ALL: [Self; 3] = [Self::Deploy, Self::Upgrade, Self::Unload];
+    pub const ALL: [Self; 4] = [Self::Deploy, Self::Upgrade, Self::Rollback, Self::Unload];
 
     /// Its name.
     #[must_use]
@@ -27,6 +29,7 @@ impl Pipeline {
         Name::literal(match self {
             Self::Deploy => "deploy",
             Self::Upgrade => "upgrade",
+            Self::Rollback => "rollback",
             Self::Unload => "unload",
         })
     }
@@ -60,10 +63,9 @@ impl FromStr for Pipeline {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|pipeline| pipeline.name() == name)
-            .ok_or_else(|| format!("{name:?} is not a pipeline: the pipelines are deploy, upgrade and unload"))
+        Self::ALL.into_iter().find(|pipeline| pipeline.name() == name).ok_or_else(|| {
+            format!("{name:?} is not a pipeline: the pipelines are deploy, upgrade, rollback and unload")
+        })
     }
 }
 
@@ -77,6 +79,6 @@ mod tests {
             assert_eq!(pipeline.name().parse(), Ok(pipeline));
             assert_eq!(Pipeline::named(&pipeline.name()), Some(pipeline));
         }
-        assert!("deploi".parse::<Pipeline>().expect_err("a typo").contains("deploy, upgrade and unload"));
+        assert!("deploi".parse::<Pipeline>().expect_err("a typo").contains("deploy, upgrade, rollback and unload"));
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod mix;
 pub(crate) mod nginx;
 pub(crate) mod release;
 pub(crate) mod removal;
+pub(crate) mod rollback;
 pub(crate) mod service;
 #[cfg(test)]
 mod tests;

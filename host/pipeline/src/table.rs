@@ -7,7 +7,7 @@ use gatling_names::{Hook, Name};
 use crate::action::Action;
 use crate::facts::Facts;
 use crate::pipeline::Pipeline;
-use crate::steps::{migrate, mix, nginx, release, removal, service};
+use crate::steps::{migrate, mix, nginx, release, removal, rollback, service};
 
 /// A named step of a pipeline.
 #[derive(Clone, Debug)]
@@ -49,6 +49,16 @@ const UPGRADE: &[Step] = &[
     step("configure_nginx", "serve the project's domains", nginx::configure),
 ];
 
+const ROLLBACK: &[Step] = &[
+    step("copy_release_to_rollback", "copy the older release, unless it can run where it ran before", rollback::copy),
+    step("rollback_service", "switch to the older release, and check that it answers", rollback::switch),
+    step(
+        "undo_migrations",
+        "undo the migrations that it does not know, if that was asked for",
+        rollback::undo_migrations,
+    ),
+];
+
 const UNLOAD: &[Step] = &[
     step("stop_service", "stop the app", service::stop),
     step("remove_init_script", "remove the service", service::remove_init_script),
@@ -64,6 +74,7 @@ impl Pipeline {
         match self {
             Self::Deploy => DEPLOY,
             Self::Upgrade => UPGRADE,
+            Self::Rollback => ROLLBACK,
             Self::Unload => UNLOAD,
         }
     }

@@ -131,7 +131,13 @@ fn a_run_executes_exactly_the_commands_of_its_plan() {
     hello.push().unwrap();
     run(&sandbox, &["config", "unset", "hello", "PORT"], 0, &[]);
 
-    for args in [&["deploy", "hello"][..], &["upgrade", "hello"], &["unload", "hello", "--yes"]] {
+    for args in [&["deploy", "hello"][..], &["upgrade", "hello"], &["rollback", "hello"], &["unload", "hello", "--yes"]]
+    {
+        if args[0] == "rollback" {
+            // Otherwise there is only one commit to go back to.
+            hello.commit("Another commit").unwrap();
+            hello.deploy().unwrap();
+        }
         let plan = run(&sandbox, &["plan", "hello", args[0]], 0, &[]);
         let shown = run(&sandbox, args, 0, &[]);
 

@@ -10,12 +10,14 @@ use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::{ProjectSettings, Strategy};
 use gatling_config::slot::{Slot, SlotPorts};
 use gatling_pipeline::Pipeline;
+use gatling_pipeline::facts::rollback::RollbackFacts;
 use gatling_pipeline::facts::server::{Link, Place};
 use gatling_process::Environ;
 use gatling_runs::Serving;
 
 use super::server::{installed_site, place};
 use crate::serving::{self, Running};
+use crate::takeover::OUTAGE;
 
 /// How the new release takes over, and where it runs.
 #[derive(Clone, Debug)]
@@ -59,6 +61,19 @@ impl Slots {
         };
         let ports = SlotPorts { token, ..SlotPorts::default() }.with(slot, port).with(slot.other(), other);
         Ok(Self { strategy, reason, slot, ports })
+    }
+
+    /// Where a rollback has chosen to start the older release.
+    pub(super) fn of_rollback(rollback: &RollbackFacts, settings: &ProjectSettings) -> Self {
+        let Place { slot, port, other_port, token } = rollback.place.clone();
+        let (strategy, reason) = match (rollback.is_beside, settings.strategy) {
+            (true, _) => (Strategy::BlueGreen, "nginx can switch between both releases"),
+            (false, Some(Strategy::Restart)) => (Strategy::Restart, "gatling.toml says so"),
+            (false, _) => (Strategy::Restart, OUTAGE),
+        };
+        let ports = SlotPorts { token: token.unwrap_or_default(), ..SlotPorts::default() }.with(slot, port);
+        let ports = other_port.map_or(ports.clone(), |other| ports.with(slot.other(), other));
+        Self { strategy, reason: reason.to_owned(), slot, ports }
     }
 
     /// The port of the new release.

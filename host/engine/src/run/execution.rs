@@ -86,7 +86,7 @@ impl<'a> Execution<'a> {
     /// Says so if the app must be stopped although nobody asked for it.
     fn note_strategy(&self) {
         let Facts { settings, strategy, strategy_reason, .. } = self.facts;
-        if self.facts.pipeline == Pipeline::Upgrade && settings.strategy.is_none() && *strategy == "restart" {
+        if switches(self.facts.pipeline) && settings.strategy.is_none() && *strategy == "restart" {
             self.events.note(format!("the app does not answer while it is restarted: {strategy_reason}"));
         }
     }
@@ -175,23 +175,30 @@ impl<'a> Execution<'a> {
     }
 }
 
+/// Whether the pipeline switches from one release to another.
+fn switches(pipeline: Pipeline) -> bool {
+    matches!(pipeline, Pipeline::Upgrade | Pipeline::Rollback)
+}
+
 /// Whether the new release has replaced the old one: it is the current release, and its name is new.
 fn has_traffic_moved(facts: &Facts) -> bool {
     facts.paths.is_deployed() && facts.paths.current_release() == Some(facts.release())
 }
 
 fn planned(facts: &Facts) -> Event {
-    let is_upgrade = facts.pipeline == Pipeline::Upgrade;
+    let switches = switches(facts.pipeline);
+    // A rollback deploys no commit.
+    let source = |text: &str| if facts.pipeline == Pipeline::Rollback { String::new() } else { text.to_owned() };
     Event::Planned {
         pipeline: facts.pipeline.name().to_string(),
         version: facts.version.clone(),
         release: facts.release(),
         previous: facts.previous_version.clone(),
-        branch: facts.branch.clone(),
-        commit: facts.commit.clone(),
+        branch: source(&facts.branch),
+        commit: source(&facts.commit),
         steps: facts.pipeline.steps().iter().map(|step| step.name.to_string()).collect(),
-        strategy: is_upgrade.then(|| facts.strategy.to_owned()),
-        strategy_reason: is_upgrade.then(|| facts.strategy_reason.clone()),
+        strategy: switches.then(|| facts.strategy.to_owned()),
+        strategy_reason: switches.then(|| facts.strategy_reason.clone()),
     }
 }
 

@@ -4,6 +4,7 @@ use anyhow::Result;
 use gatling_config::project::ProjectName;
 use gatling_config::roots::ProjectPaths;
 use gatling_engine::facts::gather;
+use gatling_engine::run::Rollback;
 use gatling_engine::run::repository::Repository;
 use gatling_engine::toolchain::explain;
 use gatling_pipeline::{Facts, Pipeline};
@@ -49,6 +50,6 @@ pub(super) fn facts(paths: &ProjectPaths, pipeline: Option<Pipeline>) -> Result<
     let next = if paths.is_deployment_complete() { Pipeline::Upgrade } else { Pipeline::Deploy };
     let repository = Repository::at(&paths.build_dir());
     take_environment_of_runs(paths)?;
-    let gathered = gather(paths, pipeline.unwrap_or(next), &repository.checked_out()?);
+    let gathered = gather(paths, pipeline.unwrap_or(next), &repository.checked_out()?, &Rollback::default());
     Ok(gathered.map_err(|error| explain(error, &paths.build_dir()))?.facts)
 }

@@ -16,7 +16,7 @@ use super::{loaded, print_json_line, say};
 pub(super) struct Args {
     /// The project
     project: ProjectName,
-    /// deploy, upgrade or unload [default: what the next push would do]
+    /// deploy, upgrade, rollback or unload [default: what the next push would do]
     #[arg(value_name = "PIPELINE")]
     pipeline: Option<Pipeline>,
     /// As one JSON object (docs/journal.md describes it)

@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// Undo the migrations that the release does not know, once it serves
     #[arg(long)]
     migrate_down: bool,
+    /// Skip health.soak: stop the current release as soon as it has finished its requests
+    #[arg(long)]
+    no_soak: bool,
     #[command(flatten)]
     show: ShowArgs,
 }
@@ -35,6 +38,6 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         past_migrations: args.past_migrations,
         migrate_down: args.migrate_down,
     };
-    let request = Request { rollback, ..Request::new(paths, Goal::Rollback, caller()) };
+    let request = Request { rollback, no_soak: args.no_soak, ..Request::new(paths, Goal::Rollback, caller()) };
     worker::submit(&request, &mut *args.show.on_stdout())
 }

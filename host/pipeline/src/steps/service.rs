@@ -123,24 +123,75 @@ fn blue_green(facts: &Facts) -> Result<Action> {
     Ok(Action::change(Change::Release, facts.release(), switch.actions(), vec![keep(&facts.paths, previous)]))
 }
 
-/// A release that is to serve instead of another one without an interruption.
-pub struct Beside<'a> {
+/// A release that is complete in its folder, and is to serve instead of the current one.
+#[derive(Clone, Copy, Debug)]
+pub struct TakeOver<'a> {
     /// The project.
     pub paths: &'a ProjectPaths,
+    /// The release that serves now.
+    pub current: &'a str,
     /// The release.
-    pub release: String,
+    pub release: &'a str,
     /// Its port.
     pub port: u16,
+    /// Whether it starts beside the current one.
+    pub is_beside: bool,
     /// How long it is watched once it serves.
     pub soak: Duration,
+    /// The names that releases have had.
+    pub names: &'a [String],
+    /// Whether root's rights are needed to change the system.
+    pub sudo: bool,
+    /// Whether systemd runs.
+    pub has_systemd: bool,
+}
+
+impl TakeOver<'_> {
+    /// The actions for it.
+    #[must_use]
+    pub fn actions(self) -> Vec<Action> {
+        let Self { paths, current, release, port, is_beside, soak, names, sudo, has_systemd } = self;
+        let mut actions = Vec::new();
+        if is_beside {
+            actions.push(Action::CheckMemory { paths: paths.clone() });
+        }
+        actions.push(Action::SyncRelease { path: paths.releases_dir().join(release) });
+        if !names.iter().any(|name| name == release) {
+            let names: String =
+                names.iter().map(String::as_str).chain([release]).map(|name| format!("{name}\n")).collect();
+            actions.push(Action::WriteFile { path: paths.names_file(), contents: names, mode: 0o644 });
+        }
+        let (switch, undo) = if is_beside {
+            let beside = Beside { paths, release: release.to_owned(), port, soak, proof: None };
+            let mut actions = beside.actions();
+            actions.extend(tell_systemd(paths, has_systemd, sudo));
+            (actions, keep(paths, current))
+        } else {
+            let upgrade = |release: &str| service(paths, sudo, ["upgrade", release]);
+            let proof = Action::ProveVisitors { paths: paths.clone() };
+            (vec![Action::run(upgrade(release)), proof], upgrade(current))
+        };
+        let needed = vec![release.to_owned(), current.to_owned()];
+        let keep = Action::KeepReleases { paths: paths.clone(), serves: release.to_owned(), needed };
+        actions.push(Action::change(Change::Release, release, switch, vec![undo]));
+        actions.push(Action::change(Change::OldReleases, "the latest that served", vec![keep], Vec::new()));
+        actions
+    }
+}
+
+/// A release that is to serve instead of another one without an interruption.
+struct Beside<'a> {
+    paths: &'a ProjectPaths,
+    release: String,
+    port: u16,
+    soak: Duration,
     /// What its process must do.
-    pub proof: Option<ReleaseProof>,
+    proof: Option<ReleaseProof>,
 }
 
 impl Beside<'_> {
     /// Starts it, proves it, has nginx pass requests to it, watches it, and stops the other one.
-    #[must_use]
-    pub fn actions(self) -> Vec<Action> {
+    fn actions(self) -> Vec<Action> {
         let Self { paths, release, port, soak, proof } = self;
         let through_nginx = |is_live| {
             Action::ProveSlot(Box::new(SlotProof { paths: paths.clone(), release: release.clone(), port, is_live }))
@@ -161,8 +212,7 @@ impl Beside<'_> {
 }
 
 /// Tells systemd that the app runs, which it did not start itself: it stops at shutdown only what it knows.
-#[must_use]
-pub fn tell_systemd(paths: &ProjectPaths, has_systemd: bool, sudo: bool) -> Option<Action> {
+fn tell_systemd(paths: &ProjectPaths, has_systemd: bool, sudo: bool) -> Option<Action> {
     if !paths.roots.uses_system_init() || !has_systemd {
         return None;
     }

@@ -52,6 +52,7 @@ fn facts() -> Facts {
         slot: Slot::Blue,
         ports: SlotPorts { blue: 20_123, green: 20_456, token: "t0k3n".to_owned() },
         unload_callback_module: None,
+        rollback: None,
         settings: Default::default(),
         operator: Default::default(),
         mix: MixFacts { release: "hello".to_owned(), release_path: "/b/rel/hello".into(), ..MixFacts::default() },

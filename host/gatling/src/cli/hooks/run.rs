@@ -14,6 +14,7 @@ use gatling_config::roots::Roots;
 use gatling_config::settings::{OperatorSettings, ProjectSettings};
 use gatling_engine::facts::gather;
 use gatling_engine::hooks;
+use gatling_engine::run::Rollback;
 use gatling_engine::run::repository::Repository;
 use gatling_engine::toolchain::explain;
 use gatling_hook_host::{EnvRecord, FailureRecord, Hook, HookInput, HookPoint, PlannedEffect, Trial, TrialResult};
@@ -140,7 +141,9 @@ fn of_project(project: &ProjectName, pipeline: Pipeline) -> Result<(HookInput, P
     let paths = loaded(project)?;
     let source = Repository::at(&paths.build_dir()).checked_out().unwrap_or_default();
     take_environment_of_runs(&paths)?;
-    let facts = gather(&paths, pipeline, &source).map_err(|error| explain(error, &paths.build_dir()))?.facts;
+    let facts = gather(&paths, pipeline, &source, &Rollback::default())
+        .map_err(|error| explain(error, &paths.build_dir()))?
+        .facts;
     Ok((hooks::input(&facts), facts.settings))
 }
 
