@@ -16,6 +16,7 @@
 
 pub mod component;
 pub mod http;
+pub mod load;
 pub mod mounts;
 pub mod places;
 pub mod postgres;

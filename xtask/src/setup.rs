@@ -50,6 +50,14 @@ pub(crate) const NGINX: Need = Need {
     is_met: || shell::is_installed("nginx"),
 };
 
+/// A generator of load, for the bench.
+pub(crate) const WRK: Need = Need {
+    name: "wrk",
+    why: "to put load on nginx in the bench",
+    source: Source::Apt(&["wrk"]),
+    is_met: || shell::is_installed("wrk"),
+};
+
 /// git, for pushing.
 pub(crate) const GIT: Need =
     Need { name: "git", why: "to push the app", source: Source::Apt(&["git"]), is_met: || shell::is_installed("git") };

@@ -1,8 +1,8 @@
 //! The way back: `gatling rollback`, `gatling releases`, and what is remembered of releases that failed.
 
+use gatling_tests::load::{Kind, Load};
 use gatling_tests::{Output, Sandbox};
 
-use super::load::{Kind, Load};
 use super::{check, gatling, push, server, wait_until_alone};
 
 /// A line of `gatling releases`.

@@ -1,7 +1,6 @@
 //! An upgrade seen by visitors who never stop: no request is lost, and none is answered by a version that does not serve.
 
 mod back;
-mod load;
 mod maintenance;
 mod odd;
 
@@ -9,24 +8,11 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
+use gatling_tests::load::{self, Kind, Load, Seen};
 use gatling_tests::{Output, Project, Sandbox, waiting};
-use load::{Kind, Load, Seen};
 
 const VISITORS: [(Kind, usize); 5] =
     [(Kind::Get, 8), (Kind::Post, 8), (Kind::New, 4), (Kind::Slow, 2), (Kind::Upload, 2)];
-
-/// Pages that take their time: three seconds, or for ever.
-const PAGES: &str = r#"defp route("/slow") do
-    Process.sleep(3_000)
-    route("/")
-  end
-
-  defp route("/endless") do
-    Process.sleep(:infinity)
-    route("/")
-  end
-
-  defp route("/"), do:"#;
 
 /// A child of the app's supervisor that does `what` some seconds after its start.
 fn later(what: &str) -> String {
@@ -36,8 +22,7 @@ fn later(what: &str) -> String {
 /// hello 0.1.0 serves. A new version is watched for `soak` once it serves.
 fn server<'s>(sandbox: &'s Sandbox, soak: &str) -> Project<'s> {
     let hello = sandbox.load("hello").unwrap();
-    hello.replace("lib/hello/router.ex", "[:GET, :HEAD]", "[:GET, :HEAD, :POST]").unwrap();
-    hello.replace("lib/hello/router.ex", "defp route(\"/\"), do:", PAGES).unwrap();
+    load::prepare(&hello).unwrap();
     hello.replace("gatling.toml", "soak = \"0s\"", &format!("soak = \"{soak}\"")).unwrap();
     hello.commit("Slow pages").unwrap();
     hello.deploy().unwrap();

@@ -17,6 +17,7 @@ mod real;
 mod runs;
 mod scripts;
 mod stopwatch;
+mod switch;
 mod table;
 mod targets;
 mod trial;
@@ -36,6 +37,7 @@ use phoenix::Phoenix;
 use projects::{LANGUAGES, Language, PYTHON, RUST};
 use real::Real;
 use runs::Runs;
+use switch::Switch;
 use targets::{Target, Targets};
 use trial::Bench;
 
@@ -77,6 +79,9 @@ pub(crate) struct Options {
     /// Time nothing but what runs cost: their journals, much output, many of them, in so many rounds
     #[arg(long, value_name = "ROUNDS", conflicts_with_all = ["real", "phoenix"])]
     runs: Option<usize>,
+    /// Time nothing but upgrades under load, so many in a row by each strategy
+    #[arg(long, value_name = "UPGRADES", conflicts_with_all = ["real", "phoenix", "runs"])]
+    switch: Option<usize>,
     /// Bench this `gatling`, instead of building one
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -93,13 +98,34 @@ struct Rounds {
     real: usize,
     phoenix: usize,
     runs: usize,
+    upgrades: usize,
 }
 
 impl Rounds {
-    const FULL: Self =
-        Self { cold: 3, cached: 15, growth: 5, calls: 30, elixir: 3, starts: 20, real: 7, phoenix: 7, runs: 5 };
-    const QUICK: Self =
-        Self { cold: 1, cached: 5, growth: 2, calls: 8, elixir: 1, starts: 5, real: 2, phoenix: 2, runs: 2 };
+    const FULL: Self = Self {
+        cold: 3,
+        cached: 15,
+        growth: 5,
+        calls: 30,
+        elixir: 3,
+        starts: 20,
+        real: 7,
+        phoenix: 7,
+        runs: 5,
+        upgrades: 20,
+    };
+    const QUICK: Self = Self {
+        cold: 1,
+        cached: 5,
+        growth: 2,
+        calls: 8,
+        elixir: 1,
+        starts: 5,
+        real: 2,
+        phoenix: 2,
+        runs: 2,
+        upgrades: 3,
+    };
 }
 
 /// Measures everything and prints it. It is an error when Gatling with hooks is slower than a
@@ -107,7 +133,7 @@ impl Rounds {
 pub(crate) fn bench(options: &Options) -> Result<()> {
     setup::ensure(&setup::DEMO)?;
     setup::ensure(&setup::HOOKS)?;
-    setup::ensure(&[setup::POSTGRES])?;
+    setup::ensure(&[setup::POSTGRES, setup::WRK])?;
     let program = program(options)?;
     println!("{}", surroundings()?);
     let size = fs::metadata(&program)?.len() as f64 / 1e6;
@@ -124,6 +150,10 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     }
     if let Some(rounds) = options.runs {
         println!("{}", Runs::measure(&Sandbox::with_program(program)?, rounds)?);
+        return Ok(());
+    }
+    if let Some(upgrades) = options.switch {
+        Switch::measure(&program, upgrades)?.print();
         return Ok(());
     }
     make_hooks(&program, &LANGUAGES, options.quick)?;
@@ -148,10 +178,13 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     let phoenix = Phoenix::measure(&Sandbox::with_program(program.clone())?, rounds.phoenix)?;
     phoenix.print();
     interrupt.check()?;
-    let runs = Runs::measure(&Sandbox::with_program(program)?, rounds.runs)?;
+    let runs = Runs::measure(&Sandbox::with_program(program.clone())?, rounds.runs)?;
     println!("{runs}");
+    interrupt.check()?;
+    let switch = Switch::measure(&program, rounds.upgrades)?;
+    switch.print();
 
-    let targets = targets(&languages, &calls, &real, &phoenix, &runs, size);
+    let targets = targets(&languages, &calls, &real, &phoenix, &runs, &switch, size);
     println!("{targets}");
     match targets.failures().as_slice() {
         [] => Ok(()),
@@ -194,7 +227,15 @@ fn make_hooks(program: &Path, languages: &[Language], old: bool) -> Result<()> {
 }
 
 /// What the measurements are held against.
-fn targets(languages: &Languages, calls: &Calls, real: &Real, phoenix: &Phoenix, runs: &Runs, size: f64) -> Targets {
+fn targets(
+    languages: &Languages,
+    calls: &Calls,
+    real: &Real,
+    phoenix: &Phoenix,
+    runs: &Runs,
+    switch: &Switch,
+    size: f64,
+) -> Targets {
     let hooks = HOOKS.len() as f64;
     let rust = calls.added(RUST);
     Targets(vec![
@@ -215,6 +256,9 @@ fn targets(languages: &Languages, calls: &Calls, real: &Real, phoenix: &Phoenix,
         Target::told("`cat` of 1 GB: as a step / to a file", runs.printing(), 1.2, "times"),
         Target::told("`status`, `history` or `log` with 10,000 runs", runs.slowest_look(), 50.0, "ms"),
         Target::told("ours, of an upgrade of a Phoenix app", phoenix.ours(), 300.0, "ms"),
+        Target::told("blue-green: requests that failed, or met a wrong version", switch.lost(), 1.0, ""),
+        Target::told("blue-green: the longest answer, switch / build", switch.latency(), 2.0, "times"),
+        Target::told("requests per second that the switch costs", switch.cost(), 3.0, "%"),
         Target::binding("the release binary", size, 24.0, "MB"),
     ])
 }

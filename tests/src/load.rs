@@ -1,19 +1,21 @@
-//! Visitors who never stop, and notice everything.
+//! Visitors of hello who never stop, and notice everything.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::Project;
 
 const HOST: &str = "hello.example.com";
 
 /// What a visitor does again and again.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub enum Kind {
     /// GET, on one connection.
     Get,
     /// POST with a body, on one connection.
@@ -28,26 +30,26 @@ pub(super) enum Kind {
 
 /// What a visitor has seen.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub struct Seen {
     /// The versions that answered, each once for all answers in a row.
-    pub(super) versions: Vec<String>,
+    pub versions: Vec<String>,
     /// How many answers there were.
-    pub(super) answers: usize,
+    pub answers: usize,
     /// What went wrong.
-    pub(super) errors: Vec<String>,
-    /// The longest time that an answer took.
-    pub(super) worst: Duration,
+    pub errors: Vec<String>,
+    /// When each request of a [`Kind`] that asks for nothing slow was sent, and how long its answer took.
+    pub times: Vec<(SystemTime, Duration)>,
 }
 
 /// Visitors who visit until they are stopped.
-pub(super) struct Load {
+pub struct Load {
     stop: Arc<AtomicBool>,
     visitors: Vec<JoinHandle<Seen>>,
 }
 
 impl Load {
     /// So many visitors of each kind, who all visit nginx at this port.
-    pub(super) fn start(port: u16, kinds: &[(Kind, usize)]) -> Self {
+    pub fn start(port: u16, kinds: &[(Kind, usize)]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let kinds = kinds.iter().flat_map(|(kind, number)| std::iter::repeat_n(*kind, *number));
         let visitors = kinds.map(|kind| {
@@ -59,7 +61,7 @@ impl Load {
     }
 
     /// Stops them, and returns what each has seen.
-    pub(super) fn stop(self) -> Vec<Seen> {
+    pub fn stop(self) -> Vec<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         self.visitors.into_iter().map(|visitor| visitor.join().expect("a visitor panicked")).collect()
     }
@@ -69,7 +71,7 @@ fn visit(port: u16, kind: Kind, stop: &AtomicBool) -> Seen {
     let mut seen = Seen::default();
     let mut connection: Option<TcpStream> = None;
     while !stop.load(Ordering::Relaxed) {
-        let begun = Instant::now();
+        let (at, begun) = (SystemTime::now(), Instant::now());
         match request(port, kind, &mut connection) {
             Ok(version) => {
                 seen.answers += 1;
@@ -82,11 +84,35 @@ fn visit(port: u16, kind: Kind, stop: &AtomicBool) -> Seen {
                 connection = None;
             }
         }
-        seen.worst = seen.worst.max(begun.elapsed());
+        if !matches!(kind, Kind::Slow | Kind::Upload) {
+            seen.times.push((at, begun.elapsed()));
+        }
         thread::sleep(Duration::from_millis(2));
     }
     seen
 }
+
+/// Changes hello so that it has what visitors ask for: it accepts bodies, and has pages that take three seconds, or for
+/// ever.
+///
+/// # Errors
+/// If its files cannot be changed.
+pub fn prepare(hello: &Project<'_>) -> Result<()> {
+    hello.replace("lib/hello/router.ex", "[:GET, :HEAD]", "[:GET, :HEAD, :POST]")?;
+    hello.replace("lib/hello/router.ex", "defp route(\"/\"), do:", PAGES)
+}
+
+const PAGES: &str = r#"defp route("/slow") do
+    Process.sleep(3_000)
+    route("/")
+  end
+
+  defp route("/endless") do
+    Process.sleep(:infinity)
+    route("/")
+  end
+
+  defp route("/"), do:"#;
 
 /// One request, and the version in its answer.
 fn request(port: u16, kind: Kind, connection: &mut Option<TcpStream>) -> Result<String> {
@@ -129,14 +155,14 @@ fn request(port: u16, kind: Kind, connection: &mut Option<TcpStream>) -> Result<
 }
 
 /// Begins a request for a page of hello, whose answer nobody waits for.
-pub(super) fn begin(port: u16, path: &str, headers: &str) -> Result<TcpStream> {
+pub fn begin(port: u16, path: &str, headers: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n{headers}\r\n").as_bytes())?;
     Ok(stream)
 }
 
 /// The head and the body of an answer that has a length.
-pub(super) fn read_answer(stream: &mut TcpStream) -> Result<(String, String)> {
+pub fn read_answer(stream: &mut TcpStream) -> Result<(String, String)> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
