@@ -215,9 +215,11 @@ fn rollback_calls_its_hooks_which_get_the_older_release() {
     let runs = sandbox.runs("hello").unwrap();
     assert_eq!(in_record(runs.last().unwrap()), wrapped(&ROLLBACK));
 
-    // What the next one would do: go forth again, as 0.2.0 was rolled back from, only if it is named.
+    // 0.2.0 is marked now: a rollback goes there only if it is named.
     let plan = sandbox.run(&["plan", "hello", "rollback"]).unwrap();
     assert!(plan.says("there is no older release that served well"), "{plan:?}");
+    let plan = sandbox.run(&["plan", "hello", "rollback", "--to", "0.2.0"]).unwrap().expect_success().unwrap();
+    assert!(plan.says("rollback of hello 0.2.0 would do this:"), "{plan:?}");
     hello.set_version("0.3.0").unwrap();
     hello.commit("0.3.0").unwrap();
     hello.deploy().unwrap();
@@ -251,6 +253,46 @@ fn a_rollback_hook_that_fails_stops_the_rollback_and_visitors_notice_nothing() {
         assert!(output.says(line), "{line}: {output:?}");
     }
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.2.0\n".to_owned()));
+
+    let output = sandbox.run(&["rollback", "hello", "--no-hooks"]).unwrap().expect_success().unwrap();
+    assert!(!output.says("before_rollback_service"), "{output:?}");
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+}
+
+#[test]
+fn a_hook_that_fails_after_the_way_back_is_not_answered_with_going_back_further() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    hello.set_version("0.2.0").unwrap();
+    let world = format!("{USE} export after-rollback-service: func(env: env);");
+    let hooks = sandbox.root().join("rollback.wasm");
+    std::fs::write(&hooks, component(&world, &contract())).unwrap();
+    hello.copy_hooks(&hooks, "rollback.wasm").unwrap();
+    hello.commit("0.2.0, with a hook that traps").unwrap();
+    hello.deploy().unwrap();
+
+    let output = sandbox.run(&["rollback", "hello"]).unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.says("hello 0.1.0 is serving") && !output.says("gatling rollback hello"), "{output:?}");
+}
+
+#[test]
+fn a_rollback_works_although_the_projects_settings_are_broken() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    hello.deploy().unwrap();
+    hello.set_version("0.2.0").unwrap();
+    hello.commit("0.2.0").unwrap();
+    hello.deploy().unwrap();
+    hello.write("gatling.toml", "[health\n").unwrap();
+    hello.commit("A typo").unwrap();
+    assert!(hello.push().unwrap().says("gatling.toml"));
+
+    let output = sandbox.run(&["rollback", "hello", "--no-soak"]).unwrap().expect_success().unwrap();
+
+    assert!(output.says("hello 0.1.0 is serving"), "{output:?}");
 }
 
 #[test]

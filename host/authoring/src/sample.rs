@@ -18,7 +18,7 @@ pub fn env(pipeline: Pipeline, build_dir: &Path) -> EnvRecord {
     let home = build_dir.parent().unwrap_or(Path::new("/"));
     let deploy_dir = home.join("deployments").join(&project);
     let deployed = |path: &str| deploy_dir.join(path).display().to_string();
-    let is_upgrade = pipeline == Pipeline::Upgrade;
+    let is_upgrade = matches!(pipeline, Pipeline::Upgrade | Pipeline::Rollback);
     let hooks_file = |pipeline: Pipeline| Some(build(&pipeline.hooks_file())).filter(|file| Path::new(file).exists());
     EnvRecord {
         available_port: 4001,

@@ -60,7 +60,8 @@ impl FactsDraft {
         let domains = or_default(tolerant, domains::read(&paths.build_dir()))?;
         // The release of a failed first deployment never served.
         let current = if paths.is_deployed() { paths.current_release() } else { None };
-        let rollback = (pipeline == Pipeline::Rollback).then(|| rollback::look(paths, rollback)).transpose()?;
+        let rollback =
+            (pipeline == Pipeline::Rollback).then(|| rollback::look(paths, &settings, rollback)).transpose()?;
         let slots = match &rollback {
             Some(rollback) => Slots::of_rollback(rollback, &settings),
             None => {

@@ -58,9 +58,12 @@ pub fn load(preload: Option<Preload>, facts: &Facts, events: &Events) -> Result<
     let (Some(preload), Some(path)) = (preload, facts.hooks_file()) else { return Ok(Hooks::none()) };
     let file = facts.pipeline.hooks_file();
     let hooks = Hooks::load(preload, input(facts)).with_context(|| {
+        let without = match facts.pipeline {
+            Pipeline::Rollback => "to go back without hooks, add --no-hooks".to_owned(),
+            _ => format!("to deploy without hooks, remove {file} from the project"),
+        };
         format!(
-            "the hooks file {file} cannot be used. `gatling hooks check {}` lists all its problems; to deploy without \
-             hooks, remove {file} from the project",
+            "the hooks file {file} cannot be used. `gatling hooks check {}` lists all its problems; {without}",
             path.display()
         )
     })?;

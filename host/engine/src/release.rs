@@ -99,7 +99,7 @@ fn variables(project: &str, settings: &Dotenv, dotenv: &Dotenv) -> BTreeMap<Stri
         ("RELEASE_DISTRIBUTION", "name"),
         ("RELEASE_NODE", &node),
         ("ERL_EPMD_ADDRESS", "127.0.0.1"),
-        ("ERL_AFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}"),
+        ("ERL_AFLAGS", "-kernel inet_dist_use_interface {127,0,0,1} -shutdown_time 30000"),
     ];
     let after = settings.get("GATLING_PORT").map(|port| ("PORT", port));
     before.into_iter().chain(dotenv.iter()).chain(after).map(|(name, value)| (name.into(), value.into())).collect()
@@ -157,7 +157,7 @@ mod tests {
 
         let bin = format!("{}/releases/0.1.0/shop/bin", paths.deploy_dir().display());
         let expected = [
-            ("ERL_AFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}"),
+            ("ERL_AFLAGS", "-kernel inet_dist_use_interface {127,0,0,1} -shutdown_time 30000"),
             ("ERL_EPMD_ADDRESS", "127.0.0.1"),
             ("LANG", "C.UTF-8"),
             ("PATH", &format!("{bin}:/usr/bin:/bin")),

@@ -34,10 +34,11 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
     let place = place(paths).with_context(|| format!("{} has no port", folder.join("service.env").display()))?;
     warn_of_port(paths, &place, events)?;
     let is_changed = Dotenv::read(&folder.join(".env"))? != new_environment(paths, &folder, &noted, &place)?;
-    let beside = beside(paths, &place)?;
+    let project = ProjectSettings::read(&paths.build_dir())?;
+    let beside = beside(paths, &project, &place);
     let release = if is_changed || beside.is_some() { release_name(paths, base(&current)) } else { current.clone() };
     events.emit(planned(&current, &release, beside.is_some()));
-    if beside.is_none() && ProjectSettings::read(&paths.build_dir())?.strategy.is_none() {
+    if beside.is_none() && project.strategy.is_none() {
         events.note(format!("the app does not answer while it is restarted: {OUTAGE}"));
     }
     let performer = Performer::new(events).with_interrupt(interrupt);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, bail};
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
+use gatling_config::settings::ProjectSettings;
 use gatling_config::slot::Slot;
 use gatling_pipeline::Pipeline;
 use gatling_pipeline::action::ReleaseCopy;
@@ -25,14 +26,14 @@ use crate::takeover::{self, base, beside, settings};
 ///
 /// # Errors
 /// If nothing is deployed, or the older release does not exist or does not know all migrations.
-pub(crate) fn look(paths: &ProjectPaths, wanted: &Rollback) -> Result<RollbackFacts> {
+pub(crate) fn look(paths: &ProjectPaths, project: &ProjectSettings, wanted: &Rollback) -> Result<RollbackFacts> {
     let Some(current) = paths.current_release().filter(|_| paths.is_deployed()) else {
         bail!("{0} is not deployed yet: push to it, or run `gatling deploy {0}`", paths.name);
     };
     let target = target(paths, &current, wanted.release.as_deref())?;
     let undo = check_migrations(paths, &current, &target, wanted)?;
     let here = place(paths).context("the current release has no port")?;
-    let beside = beside(paths, &here)?;
+    let beside = beside(paths, project, &here);
     let is_beside = beside.is_some();
     let place = beside.unwrap_or(here);
     // nginx must know its token. Releases of older versions of Gatling have none.

@@ -64,11 +64,20 @@ pub fn carry_out(request: &Request, interrupt: &Interrupt, events: &Events) -> O
     if run.waited {
         begun = Instant::now();
     }
+    let served = request.paths.current_release();
     let result = run.go(events);
     // While the lock is held: a run that waits for the lock reads this journal.
     let ended = match &result {
         Ok(done) => success(done, begun),
-        Err(error) => failure(request, run.goal, error, interrupt, begun),
+        Err(error) => {
+            let mut failure = failure(request, run.goal, error, interrupt, begun);
+            // The same command would go back further.
+            let has_gone_back = run.goal.is(Pipeline::Rollback) && request.paths.current_release() != served;
+            if let (Event::Ended { again, .. }, true) = (&mut failure, has_gone_back) {
+                *again = None;
+            }
+            failure
+        }
     };
     let outcome = end(ended, events);
     // Whoever follows the run need not wait for this.
@@ -160,10 +169,10 @@ impl<'a> Run<'a> {
         match self.goal {
             Goal::Recover => return Ok(Done::Unchanged),
             Goal::Restart => return restart::restart(paths, self.interrupt, events).map(Done::Serving),
-            Goal::Rollback => {
+            Goal::Pipeline(Pipeline::Rollback) => {
                 let source = repository.checked_out().unwrap_or_default();
-                let preload = hooks::prepare(paths, Pipeline::Rollback);
-                return self.run_pipeline(Pipeline::Rollback, &source, preload, events);
+                let hooks = (!self.request.rollback.no_hooks).then(|| hooks::prepare(paths, Pipeline::Rollback));
+                return self.run_pipeline(Pipeline::Rollback, &source, hooks.flatten(), events);
             }
             Goal::Push | Goal::Pipeline(_) => {}
         }
@@ -334,8 +343,8 @@ fn compile_pushed_hooks(request: &Request) {
     let pipeline = match request.goal {
         // If the other run succeeds, the project is deployed when this run begins.
         Goal::Push => Pipeline::Upgrade,
-        // An unload uses the hooks in the build dir, not the pushed ones.
-        Goal::Pipeline(Pipeline::Unload) | Goal::Restart | Goal::Rollback | Goal::Recover => return,
+        // These use the hooks in the build dir, not the pushed ones.
+        Goal::Pipeline(Pipeline::Rollback | Pipeline::Unload) | Goal::Restart | Goal::Recover => return,
         Goal::Pipeline(pipeline) => pipeline,
     };
     let paths = request.paths.clone();
@@ -387,7 +396,7 @@ fn again(request: &Request, goal: Goal) -> String {
     let command = match goal {
         Goal::Pipeline(Pipeline::Unload) => "unload",
         Goal::Restart => "restart",
-        Goal::Rollback => return request.rollback.command(paths),
+        Goal::Pipeline(Pipeline::Rollback) => return request.rollback.command(paths),
         Goal::Recover => "status",
         _ => return deploy_command(paths),
     };

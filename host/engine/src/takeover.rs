@@ -27,21 +27,21 @@ pub(crate) fn soak(paths: &ProjectPaths, release: &str) -> Duration {
 }
 
 /// Where a copy of the current release can run beside it, if nginx can switch to it.
-pub(crate) fn beside(paths: &ProjectPaths, place: &Place) -> Result<Option<Place>> {
-    if ProjectSettings::read(&paths.build_dir())?.strategy == Some(Strategy::Restart) {
-        return Ok(None);
+pub(crate) fn beside(paths: &ProjectPaths, settings: &ProjectSettings, place: &Place) -> Option<Place> {
+    if settings.strategy == Some(Strategy::Restart) {
+        return None;
     }
-    let Some(token) = &place.token else { return Ok(None) };
+    let token = place.token.as_ref()?;
     // nginx knows the ports best: an upgrade that failed may have changed one.
     let ask = |slot| serving::port_of_slot(paths, token, slot).ok().flatten();
     let (own, other) = (ask(place.slot), ask(place.slot.other()));
     let is_usable = |other: &u16| own == Some(place.port) && *other != place.port;
-    Ok(other.filter(is_usable).map(|other| Place {
+    other.filter(is_usable).map(|other| Place {
         slot: place.slot.other(),
         port: other,
         other_port: Some(place.port),
         token: Some(token.clone()),
-    }))
+    })
 }
 
 /// The settings for the init script, for a release in this place.

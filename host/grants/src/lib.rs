@@ -61,7 +61,8 @@ pub struct Run<'a> {
 }
 
 /// Files in the root of a project that control Gatling.
-const CONTROL_FILES: [&str; 6] = [PROJECT_FILE, "upgrade.wasm", "deploy.wasm", "unload.wasm", "domains", "nginx.conf"];
+const CONTROL_FILES: [&str; 7] =
+    [PROJECT_FILE, "upgrade.wasm", "deploy.wasm", "rollback.wasm", "unload.wasm", "domains", "nginx.conf"];
 
 /// Why a path is denied even if a folder that contains it is granted.
 fn always_denied(access: Access, base: Base, path: &Path) -> Option<&'static str> {

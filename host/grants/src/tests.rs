@@ -139,7 +139,9 @@ fn writable_paths_are_readable_and_paths_beside_them_are_not() {
 fn a_grant_for_a_whole_folder_excludes_the_secrets_and_the_files_of_git_and_gatling() {
     let grants = grants("read = ['.', '$deploy_dir']\nwrite = ['.', '$deploy_dir']", "");
     assert!(grants.may_access(Access::Read, Base::Deploy, Path::new(".env")).is_err());
-    for path in [".git/hooks/post-update", "deps/x/.git/hooks/post-checkout", "unload.wasm", "gatling.toml"] {
+    for path in
+        [".git/hooks/post-update", "deps/x/.git/hooks/post-checkout", "unload.wasm", "rollback.wasm", "gatling.toml"]
+    {
         assert!(grants.may_access(Access::Write, Base::Build, Path::new(path)).is_err(), "{path}");
     }
     assert_eq!(grants.may_access(Access::Read, Base::Build, Path::new(".git/HEAD")), Ok(()));

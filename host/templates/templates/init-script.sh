@@ -30,6 +30,7 @@ pid_file=$deploy_dir/run/$project.pid
 current=$deploy_dir/current
 # When which release was started again: a time in seconds and a name in each line.
 restarts={{ restarts | sh }}
+supervisor_file=$deploy_dir/run/supervisor
 script=$(realpath "$0")
 
 say() { echo "$project: $*"; }
@@ -136,8 +137,8 @@ stop_others() {
   told=''
   for pid in $(pids); do
     runs "$pid" "$1" && continue
-    drain "$pid"
     told="$told, $(release_of "$pid")"
+    drain "$pid"
     kill -TERM "$pid" 2>/dev/null
   done
   told=${told#, }
@@ -189,17 +190,28 @@ end() {
 
 # log_of RELEASE_DIR: prints the path of the release's log.
 log_of() {
-  case $(setting "$1" SLOT) in
+  case $(slot_of "$1") in
   green) echo "$deploy_dir/log/$project-green.log" ;;
   *) echo "$deploy_dir/log/$project.log" ;;
   esac
 }
 
+# slot_of RELEASE_DIR: prints the slot of the release.
+slot_of() {
+  case $(setting "$1" SLOT) in
+  green) echo green ;;
+  *) echo blue ;;
+  esac
+}
+
+# live_slot: prints the slot that nginx passes requests to.
+live_slot() { if [ -n "$lib_dir" ] && [ -e "$lib_dir/green" ]; then echo green; else echo blue; fi; }
+
 # make_live RELEASE_DIR: makes nginx pass requests to the release. Nothing has to be reloaded.
 make_live() {
   [ -n "$lib_dir" ] || return 0
   why="cannot get visitors: $lib_dir/green cannot be made or removed. See: df -h $lib_dir; ls -ld $lib_dir"
-  case $(setting "$1" SLOT) in
+  case $(slot_of "$1") in
   # Not `:`, whose failed redirection would end the shell.
   green) [ -f "$lib_dir/green" ] || true >"$lib_dir/green" || return ;;
   *) [ ! -e "$lib_dir/green" ] || rm -f "$lib_dir/green" || return ;;
@@ -230,7 +242,7 @@ start_release() {
     PHX_SERVER=true PHX_HOST=$(setting "$1" HOST)
     # Makes Erlang's distribution listen on this machine only, instead of on every interface.
     RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
-    ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}'
+    ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1} -shutdown_time 30000'
     # Uses positional parameters, because the app's variables may have the same names as this script's.
     set -- "$program" "$port" "$log_file" "$deploy_dir" "$env_file" "$(basename "$1")" "$(setting "$1" DRAIN_SECONDS)"
     if [ -f "$5" ]; then . "$5"; fi
@@ -248,7 +260,7 @@ start_release() {
     ask "$1"
     now=$(uptime)
     if is_good "$code"; then
-      good=$((good + 1))
+      good=$((good + 1)) erring_since=''
       if [ "$good" -ge "${successes:-1}" ]; then
         keeps_answering "$1" "${watch:-0}"
         return
@@ -332,6 +344,7 @@ make_current() {
 }
 
 start() {
+  supervise_afterwards
   [ -d "$current" ] || fail "nothing is deployed in $deploy_dir; deploy it with: gatling deploy $project"
   release=$(realpath "$current")
   if pid=$(running_pid "$(basename "$release")"); then
@@ -375,6 +388,7 @@ upgrade() {
     port_is_free "$new_port" ||
       fail "another program listens on port $new_port; nothing was changed. Stop it, or choose another port: gatling config set $project PORT=NUMBER"
   fi
+  supervise_afterwards
   stop_releases
   # Only a release that has answered is started at boot.
   if start_release "$new" && make_live "$new" && make_current "releases/$1"; then
@@ -428,6 +442,7 @@ make_release_live() {
 # have finished their requests. This completes an upgrade, or undoes it.
 keep() {
   find_release "$1"
+  supervise_afterwards
   if ! running_pid "$1" >/dev/null; then
     clear_place
     start_release "$new" keep || { show_log; fail "$1 $why"; }
@@ -440,54 +455,78 @@ keep() {
 
 # supervise: starts the current release again whenever it dies: after a second, or up to a minute if it dies often.
 supervise() {
-  pause=1 died=0
-  while release=$(realpath "$current") && [ -d "$release" ]; do
+  # start_supervisor has the lock until it has written the file.
+  lock
+  exec 9>&-
+  pause=1 last_start=0
+  while is_supervisor && release=$(realpath "$current") && [ -d "$release" ]; do
     name=$(basename "$release")
     if pid=$(running_pid "$name"); then
       while alive "$pid" && [ "$current" -ef "$release" ]; do sleep 1; done
       continue
     fi
-    # A run in progress deals with its releases itself.
-    if [ -e "$run_lock" ] && ! flock -n "$run_lock" true; then
+    if other_is_in_charge; then
       sleep 1
       continue
     fi
-    if [ $(($(uptime) - died)) -ge "$calm_seconds" ]; then pause=1; fi
+    if [ $(($(uptime) - last_start)) -ge "$calm_seconds" ]; then pause=1; fi
     sleep "$pause"
-    died=$(uptime) pause=$((pause * 2))
+    last_start=$(uptime) pause=$((pause * 2))
     if [ "$pause" -gt "$calm_seconds" ]; then pause=$calm_seconds; fi
     revive "$name" >>"$(log_of "$release")" 2>&1
   done
 }
 
+# other_is_in_charge: whether another release of the project runs that must not be stopped: a run in progress has started it,
+# or visitors get it.
+other_is_in_charge() {
+  running_pid >/dev/null || return 1
+  [ "$(live_slot)" = "$(slot_of "$current")" ] || return 0
+  [ -e "$run_lock" ] && ! flock -n "$run_lock" true
+}
+
 # revive RELEASE: starts the current release, if it still is this one, and still does not run.
 revive() {
-  exec 9>"$deploy_dir/run/lock"
-  flock 9
-  if [ "$(readlink "$current")" = "releases/$1" ] && ! running_pid "$1" >/dev/null; then
+  lock
+  if is_supervisor && [ "$(readlink "$current")" = "releases/$1" ] && ! running_pid "$1" >/dev/null && ! other_is_in_charge; then
     say "$1 does not run any more; starting it again"
     echo "$(date +%s) $1" >>"$restarts"
     tail -n 100 "$restarts" >"$restarts.new" && mv "$restarts.new" "$restarts"
-    # Ends this subshell if it fails.
-    (start)
+    # In a subshell, which ends if it fails. What it says goes to the app's log, which need not be quoted there.
+    (show_log() { :; }; supervise_afterwards() { :; }; start)
   fi
   exec 9>&-
 }
 
-# end_supervisor: ends the process that starts releases again, with what it waits for. The caller holds the lock, so it is
-# not starting one.
+# is_supervisor: whether this process is the supervisor that was started last.
+is_supervisor() { read -r supervisor 2>/dev/null <"$supervisor_file" && [ "$supervisor" = $$ ]; }
+
+# end_supervisor: ends the supervisor, with what it waits for. The caller holds the lock, so it is not starting a release. One
+# that has only just been started sees that the file is gone.
 end_supervisor() {
+  rm -f "$supervisor_file"
   for pid in $(marked GATLING_SUPERVISOR); do kill -TERM "-$pid" 2>/dev/null; done
 }
 
-# start_supervisor: starts that process, with this version of the script.
+# start_supervisor: starts a supervisor, with this version of the script. The caller holds the lock.
 start_supervisor() {
   trap - EXIT
   end_supervisor
   if [ -d "$current" ]; then
     GATLING_DEPLOY_DIR=$deploy_dir setsid sh -c 'GATLING_SUPERVISOR=$$ exec "$0" supervise' "$script" \
       </dev/null >/dev/null 2>&1 9>&- &
+    echo $! >"$supervisor_file"
   fi
+}
+
+# supervise_afterwards: has this script start a supervisor when it ends, also if it fails: the release may only have to wait
+# for its database.
+supervise_afterwards() { trap start_supervisor EXIT; }
+
+# lock: waits for other changes to end.
+lock() {
+  exec 9>"$deploy_dir/run/lock"
+  flock "$@" 9
 }
 
 command -v curl >/dev/null || fail "this script needs curl: apt-get install curl"
@@ -501,14 +540,8 @@ usage() {
 case $1 in
 start | stop | restart | force-reload | upgrade | start-beside | make-live | keep)
   (umask 077 && mkdir -p "$deploy_dir/run")
-  exec 9>"$deploy_dir/run/lock"
-  flock -w 600 9 || fail "another start, stop or upgrade has been running for ten minutes: find the process that has $deploy_dir/run/lock open"
+  lock -w 600 || fail "another start, stop or upgrade has been running for ten minutes: find the process that has $deploy_dir/run/lock open"
   ;;
-esac
-
-# Also if it fails: the release may only have to wait for its database.
-case $1 in
-start | restart | force-reload | upgrade | keep) trap start_supervisor EXIT ;;
 esac
 
 # Once a release is stopped, this must run until one serves: a signal must not end it.
@@ -518,9 +551,15 @@ esac
 
 case $1 in
 start) start ;;
-stop) end_supervisor; stop_releases; say "stopped" ;;
+stop)
+  # systemd also calls this if the kernel has killed the app because memory was short. The supervisor starts it again.
+  [ "${SERVICE_RESULT:-}" != oom-kill ] || exit 0
+  end_supervisor
+  stop_releases
+  say "stopped"
+  ;;
 supervise) supervise ;;
-restart | force-reload) stop_releases; start ;;
+restart | force-reload) supervise_afterwards; stop_releases; start ;;
 upgrade)
   [ -n "$2" ] || usage
   upgrade "$2"

@@ -126,3 +126,51 @@ fn a_supervisor_that_was_killed_is_replaced_by_the_next_start() {
     script(&sandbox, &["start"]);
     kill(&sandbox, "0.1.0");
 }
+
+#[test]
+fn an_app_that_dies_during_a_build_is_started_again_at_once() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    deploy(&hello, "0.1.0");
+    let (push, gate) = hello.push_to_gate().unwrap();
+
+    kill(&sandbox, "0.1.0");
+
+    gate.open().unwrap();
+    assert!(push.end().unwrap().says("hello 0.1.0+2 is serving"));
+}
+
+#[test]
+fn the_release_that_visitors_get_is_not_stopped_for_the_current_one() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    deploy(&hello, "0.1.0");
+    deploy(&hello, "0.2.0");
+    // As a run leaves it that was killed after the switch.
+    script(&sandbox, &["start-beside", "0.1.0"]);
+    script(&sandbox, &["make-live", "0.1.0"]);
+    sandbox.wait_for_answer(200, "hello 0.1.0\n").unwrap();
+    let is_current = |pid: &Pid| processes::environment(*pid).contains(&"GATLING_RELEASE=0.2.0".to_owned());
+    let current = marked(&sandbox, "GATLING_PID").into_iter().find(is_current).unwrap();
+    kill_process(current, Signal::KILL).unwrap();
+
+    std::thread::sleep(std::time::Duration::from_secs(5));
+
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+    assert!(!sandbox.home().join("deployments/hello/log/restarts").exists());
+    // Once nothing else runs, the current one is started.
+    kill_process(app(&sandbox), Signal::KILL).unwrap();
+    sandbox.wait_for_answer(200, "hello 0.2.0\n").unwrap();
+}
+
+#[test]
+fn what_changes_nothing_does_not_start_an_app_that_was_stopped() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    deploy(&hello, "0.1.0");
+    script(&sandbox, &["stop"]);
+    for args in [&["upgrade", "9.9.9"][..], &["upgrade"], &["keep", "9.9.9"], &["supervise"]] {
+        Output::of(sandbox.command(sandbox.etc().join("hello"), sandbox.root()).args(args)).unwrap();
+        assert_eq!(supervisors(&sandbox), [], "after {args:?}");
+    }
+}

@@ -119,7 +119,7 @@ impl Calls {
 
     /// Prints the tables.
     pub(super) fn print(&self) {
-        println!("16 empty hooks, cached, as a process ({} rounds)\n", self.race.rounds());
+        println!("16 calls of an empty hook, cached, and 16 scripts, as a process ({} rounds)\n", self.race.rounds());
         println!("{}", self.race.table(Contender::base));
         println!("The same on one CPU, where nothing waits for another one ({} rounds)\n", self.one_cpu.rounds());
         println!("{}", self.one_cpu.table(Contender::base));

@@ -167,9 +167,9 @@ impl<'s> Scene<'s> {
         let before = self.sandbox.get("/")?;
         self.commit(change)?;
         self.push_only()?;
-        self.stopwatch.reset()?;
         // The last upgrade still removes an old release, and the old app still stops.
         thread::sleep(PAUSE);
+        self.stopwatch.reset()?;
         let (whole, said) = app::time(&mut self.sandbox.gatling(&["upgrade", self.app.name()]))?;
         let after = self.sandbox.get("/")?;
         let is_as_before = after == before;

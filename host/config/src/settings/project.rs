@@ -209,8 +209,8 @@ impl Health {
         if self.timeout < Duration::from_secs(1) {
             bail!("[health] timeout: it must be at least \"1s\"");
         }
-        if let Some(status) = self.status.filter(|status| !(100..600).contains(status)) {
-            bail!("[health] status = {status}: it must be a status of HTTP, such as 200");
+        if let Some(status) = self.status.filter(|status| !(200..500).contains(status)) {
+            bail!("[health] status = {status}: it must be a status from 200 to 499");
         }
         if !(1..=100).contains(&self.successes) {
             bail!("[health] successes = {}: it must be a number from 1 to 100", self.successes);

@@ -32,7 +32,9 @@ fn make(recorded: &RecordedChange, performer: Performer<'_>) -> Result<()> {
         return Ok(());
     };
     if undo.is_empty() {
-        return Err(error);
+        let is_database = *change == Change::Database;
+        let advice = "the migrations could not be undone: undo them yourself";
+        return if is_database { Err(error).context(advice) } else { Err(error) };
     }
     // If the run was cancelled, it ends once the change is undone.
     if let Some(interrupt) = performer.interrupt {

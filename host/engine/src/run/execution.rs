@@ -180,7 +180,7 @@ fn switches(pipeline: Pipeline) -> bool {
     matches!(pipeline, Pipeline::Upgrade | Pipeline::Rollback)
 }
 
-/// Whether the new release has replaced the old one: it is the current release, and its name is new.
+/// Whether the new release has replaced the old one: it is the current release now.
 fn has_traffic_moved(facts: &Facts) -> bool {
     facts.paths.is_deployed() && facts.paths.current_release() == Some(facts.release())
 }

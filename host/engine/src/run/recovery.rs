@@ -89,7 +89,7 @@ pub(super) fn recover(paths: &ProjectPaths, runs: &Runs, killed: &[String], even
     // One that no longer listens has been told to stop.
     let listens = |other: &Running| other.release != serves.release && serving::listens_on_its_port(paths, other);
     if let Some(other) = serving::all_running(paths).iter().find(|other| listens(other)) {
-        events.note(format!("{} serves, but {} still runs too, and is stopped", serves.release, other.release));
+        events.note(format!("{} serves; {}, which still runs too, is stopped", serves.release, other.release));
         keep(&serves.release);
     }
     Ok(())
@@ -118,7 +118,9 @@ fn open_changes(runs: &Runs, run: &str) -> Vec<OpenChange> {
 fn wait_for_service(paths: &ProjectPaths, events: &Events) -> Result<()> {
     let lock = paths.service_lock();
     if lock.exists() {
-        Lock::wait(&lock, || events.note("waiting for the init script, which is still switching releases"))?;
+        Lock::wait(&lock, || {
+            events.note("waiting for the init script, which is still starting or switching releases")
+        })?;
     }
     Ok(())
 }

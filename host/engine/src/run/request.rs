@@ -37,6 +37,8 @@ pub struct Rollback {
     pub past_migrations: bool,
     /// Whether migrations that it does not know are undone.
     pub migrate_down: bool,
+    /// Whether hooks are not called.
+    pub no_hooks: bool,
 }
 
 impl Rollback {
@@ -47,6 +49,7 @@ impl Rollback {
         words.extend(self.release.as_deref());
         words.extend(self.past_migrations.then_some("--past-migrations"));
         words.extend(self.migrate_down.then_some("--migrate-down"));
+        words.extend(self.no_hooks.then_some("--no-hooks"));
         words.join(" ")
     }
 }
@@ -69,8 +72,6 @@ pub enum Goal {
     Pipeline(Pipeline),
     /// Restart the app, with the variables that its `.env` has now.
     Restart,
-    /// Have an older release serve again.
-    Rollback,
     /// Complete or undo what runs that were killed were changing, and nothing else.
     Recover,
 }
@@ -79,18 +80,16 @@ impl Goal {
     /// The name of [`Goal::Push`].
     pub(super) const PUSH: &str = "push";
     const RESTART: &str = "restart";
-    const ROLLBACK: &str = "rollback";
     /// The name of [`Goal::Recover`].
     pub const RECOVER: &str = "recover";
 
-    /// Its name: that of the pipeline, `push`, `restart`, `rollback` or `recover`.
+    /// Its name: that of the pipeline, `push`, `restart` or `recover`.
     #[must_use]
     pub fn name(self) -> String {
         match self {
             Self::Push => Self::PUSH.to_owned(),
             Self::Pipeline(pipeline) => pipeline.to_string(),
             Self::Restart => Self::RESTART.to_owned(),
-            Self::Rollback => Self::ROLLBACK.to_owned(),
             Self::Recover => Self::RECOVER.to_owned(),
         }
     }
@@ -115,7 +114,6 @@ impl FromStr for Goal {
         match name {
             Self::PUSH => Ok(Self::Push),
             Self::RESTART => Ok(Self::Restart),
-            Self::ROLLBACK => Ok(Self::Rollback),
             Self::RECOVER => Ok(Self::Recover),
             name => name.parse().map(Self::Pipeline),
         }

@@ -69,6 +69,7 @@ pub fn submit(request: &Request, show: &mut dyn Show) -> Result<u8> {
         .args(request.rollback.release.iter().flat_map(|release| ["--release", release]))
         .args(request.rollback.past_migrations.then_some("--past-migrations"))
         .args(request.rollback.migrate_down.then_some("--migrate-down"))
+        .args(request.rollback.no_hooks.then_some("--no-hooks"))
         .args(request.no_soak.then_some("--no-soak"))
         .envs(environment(paths, &operator))
         .current_dir("/")

@@ -26,7 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
-    let facts = facts(&loaded(&args.project)?, None)?;
+    let facts = facts(&loaded(&args.project)?, None, &Rollback::default())?;
     if args.json {
         print_json_line(&facts)?;
         return Ok(0);
@@ -46,10 +46,10 @@ pub(super) fn main(args: &Args) -> Result<u8> {
 }
 
 /// The facts for a pipeline, by default the next one, based on the files that are in the build dir now.
-pub(super) fn facts(paths: &ProjectPaths, pipeline: Option<Pipeline>) -> Result<Facts> {
+pub(super) fn facts(paths: &ProjectPaths, pipeline: Option<Pipeline>, rollback: &Rollback) -> Result<Facts> {
     let next = if paths.is_deployment_complete() { Pipeline::Upgrade } else { Pipeline::Deploy };
     let repository = Repository::at(&paths.build_dir());
     take_environment_of_runs(paths)?;
-    let gathered = gather(paths, pipeline.unwrap_or(next), &repository.checked_out()?, &Rollback::default());
+    let gathered = gather(paths, pipeline.unwrap_or(next), &repository.checked_out()?, rollback);
     Ok(gathered.map_err(|error| explain(error, &paths.build_dir()))?.facts)
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use gatling_config::project::ProjectName;
 use gatling_engine::run::{Goal, Request, Rollback, worker};
+use gatling_pipeline::Pipeline;
 
 use super::show::ShowArgs;
 use super::{caller, loaded_for};
@@ -27,6 +28,9 @@ pub(super) struct Args {
     /// Skip health.soak: stop the current release as soon as it has finished its requests
     #[arg(long)]
     no_soak: bool,
+    /// Do not call the hooks in rollback.wasm
+    #[arg(long)]
+    no_hooks: bool,
     #[command(flatten)]
     show: ShowArgs,
 }
@@ -37,7 +41,12 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         release: args.release.clone(),
         past_migrations: args.past_migrations,
         migrate_down: args.migrate_down,
+        no_hooks: args.no_hooks,
     };
-    let request = Request { rollback, no_soak: args.no_soak, ..Request::new(paths, Goal::Rollback, caller()) };
+    let request = Request {
+        rollback,
+        no_soak: args.no_soak,
+        ..Request::new(paths, Goal::Pipeline(Pipeline::Rollback), caller())
+    };
     worker::submit(&request, &mut *args.show.on_stdout())
 }

@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// The user who begins the run
     #[arg(long)]
     by: String,
-    /// What it does: a pipeline, push, restart, rollback or recover
+    /// What it does: a pipeline, push, restart or recover
     #[arg(long)]
     pub(super) goal: Goal,
     /// The commit that the deploy branch has, or will have with --strict
@@ -40,6 +40,8 @@ pub(super) struct Args {
     #[arg(long)]
     migrate_down: bool,
     #[arg(long)]
+    no_hooks: bool,
+    #[arg(long)]
     no_soak: bool,
 }
 
@@ -55,6 +57,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
             release: args.release.clone(),
             past_migrations: args.past_migrations,
             migrate_down: args.migrate_down,
+            no_hooks: args.no_hooks,
         },
         no_soak: args.no_soak,
     };

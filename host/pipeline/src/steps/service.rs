@@ -220,7 +220,7 @@ fn tell_systemd(paths: &ProjectPaths, has_systemd: bool, sudo: bool) -> Option<A
     Some(Action::Try { command: service(paths, sudo, ["start"]).quiet() })
 }
 
-/// Makes a release the only one that runs, and the one that nginx passes requests to. This completes a switch to it, or undoes
+/// Has nginx pass requests to a release, and tells all others to stop. This completes a switch to it, or undoes
 /// one to another release.
 #[must_use]
 pub fn keep(paths: &ProjectPaths, release: &str) -> Command {

@@ -22,7 +22,7 @@ use crate::cli::{FAILED, UsageError, print_json_line, say};
 /// Nothing is compiled or run. Exits with 0 when all is well, and with 1 when there are problems.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The hooks files [default: deploy.wasm, upgrade.wasm and unload.wasm in this folder]
+    /// The hooks files [default: those of all pipelines in this folder]
     files: Vec<PathBuf>,
     /// Compile them too, and keep the code, so that the first deployment with them need not
     #[arg(long)]

@@ -141,7 +141,7 @@ fn of_project(project: &ProjectName, pipeline: Pipeline) -> Result<(HookInput, P
     let paths = loaded(project)?;
     let source = Repository::at(&paths.build_dir()).checked_out().unwrap_or_default();
     take_environment_of_runs(&paths)?;
-    let facts = gather(&paths, pipeline, &source, &Rollback::default())
+    let facts = gather(&paths, pipeline, &source, &Rollback { past_migrations: true, ..Rollback::default() })
         .map_err(|error| explain(error, &paths.build_dir()))?
         .facts;
     Ok((hooks::input(&facts), facts.settings))
