@@ -151,6 +151,17 @@ mod tests {
     }
 
     #[test]
+    fn a_time_stays_the_same_when_it_is_written_and_read_again() {
+        let seconds = "0.011797777777777777777777777777777777777777777777777777777777777777777777777777777777771527";
+        let line = format!(
+            r#"{{"v":1,"at":"2026-01-01T00:00:00Z","event":"step_ended","step":"mix_deps_get","ok":true,"seconds":{seconds}}}"#
+        );
+        let entry = parse(line.as_bytes(), 1).expect("it is an entry");
+        let written = serde_json::to_vec(&entry).expect("it can be written");
+        assert_eq!(parse(&written, 1).expect("it can be read"), entry);
+    }
+
+    #[test]
     fn damage_by_a_crash_only_affects_its_own_lines() {
         let text = format!("{WAITED}\n{{\"v\":1,\"at\":\"2026{WAITED}\n\n\0\0\0\0\n{WAITED}\n{{\"v\":1,\"at\":");
         let entries = read(text.as_bytes());
