@@ -165,7 +165,8 @@ impl<W: Write> Renderer<W> {
                 self.pipeline.clone_from(pipeline);
                 if verbose {
                     let text = format!(
-                        "gatling {gatling}: run {} of {}, begun by {}",
+                        "gatling {}: run {} of {}, begun by {}",
+                        escape_line(gatling),
                         self.run,
                         self.project,
                         escape_line(by)
@@ -359,7 +360,7 @@ impl<W: Write> Renderer<W> {
                 self.write_styled("  ", dim(), &totals)
             }
             Outcome::Failed | Outcome::Cancelled => {
-                let what = self.pipeline.clone().unwrap_or_else(|| "the run".to_owned());
+                let what = self.pipeline.as_deref().map_or_else(|| "the run".to_owned(), escape_line);
                 let how = if *outcome == Outcome::Failed { "failed" } else { "was cancelled" };
                 let why = match error.split_first() {
                     Some((first, _)) => format!(": {}", escape(first)),
@@ -377,6 +378,8 @@ impl<W: Write> Renderer<W> {
                         self.write("  ", &format!("To run it again: `{}`", escape_line(again)))?;
                     }
                     Some(again) => self.advice(again)?,
+                    // It has gone back already.
+                    None if self.pipeline.as_deref() == Some("rollback") => {}
                     // The branch does not have the commit.
                     None => self.write("  ", "Fix it and push again.")?,
                 }

@@ -31,6 +31,8 @@ current=$deploy_dir/current
 # When which release was started again: a time in seconds and a name in each line.
 restarts={{ restarts | sh }}
 supervisor_file=$deploy_dir/run/supervisor
+# The processes of releases that were told to stop.
+stopping=$deploy_dir/run/stopping
 script=$(realpath "$0")
 
 say() { echo "$project: $*"; }
@@ -91,13 +93,20 @@ release_of() {
   echo "${named:-$(basename "$(realpath "$current")")}"
 }
 
-# running_pid [RELEASE]: prints the pid of the release, or of any release of the project.
+# running_pid [RELEASE]: prints the pid of the release, or of any release of the project, but not of one that was told to stop.
 running_pid() {
   for candidate in $(pids); do
+    is_stopping "$candidate" && continue
     if [ -z "$1" ] || runs "$candidate" "$1"; then echo "$candidate"; return 0; fi
   done
   return 1
 }
+
+# is_stopping PID: whether stop_others has told the process to stop.
+is_stopping() { grep -qsx "$(identity "$1")" "$stopping"; }
+
+# identity PID: prints the pid and the time when the process was started, because a pid can be used again.
+identity() { echo "$1 $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20)"; }
 
 # alive PID: whether the process exists and is not a zombie.
 alive() { grep -q '^State:[[:space:]]*[^ZX[:space:]]' 2>/dev/null "/proc/$1/status"; }
@@ -135,11 +144,13 @@ stop_releases() {
 # wait until they have: visitors do not get them, and whoever needs their port waits for them. Sets $told to their names.
 stop_others() {
   told=''
+  true >"$stopping"
   for pid in $(pids); do
     runs "$pid" "$1" && continue
     told="$told, $(release_of "$pid")"
     drain "$pid"
-    kill -TERM "$pid" 2>/dev/null
+    # If the disk is full, this waits.
+    if identity "$pid" >>"$stopping"; then kill -TERM "$pid" 2>/dev/null; else end "$pid"; fi
   done
   told=${told#, }
 }
@@ -384,6 +395,7 @@ upgrade() {
   # Without a current release, what runs was never proven: an interrupted first deployment has left it.
   [ -n "$old" ] || stop_releases
   new_port=$(setting "$new" PORT)
+  if [ "$new_port" != "$(setting "$current" PORT)" ]; then clear_place; fi
   if ! running_pid >/dev/null || [ "$new_port" != "$(setting "$current" PORT)" ]; then
     port_is_free "$new_port" ||
       fail "another program listens on port $new_port; nothing was changed. Stop it, or choose another port: gatling config set $project PORT=NUMBER"

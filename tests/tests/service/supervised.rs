@@ -82,6 +82,17 @@ fn an_app_that_was_stopped_stays_stopped() {
 }
 
 #[test]
+fn when_systemd_stops_an_app_that_died_for_lack_of_memory_its_supervisor_stays() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    deploy(&hello, "0.1.0");
+    let mut stop = sandbox.command(sandbox.etc().join("hello"), sandbox.root());
+    Output::of(stop.arg("stop").env("SERVICE_RESULT", "oom-kill")).unwrap().expect_success().unwrap();
+    assert_eq!(supervisors(&sandbox).len(), 1);
+    kill(&sandbox, "0.1.0");
+}
+
+#[test]
 fn an_app_that_dies_again_and_again_is_started_less_and_less_often() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();
@@ -173,4 +184,26 @@ fn what_changes_nothing_does_not_start_an_app_that_was_stopped() {
         Output::of(sandbox.command(sandbox.etc().join("hello"), sandbox.root()).args(args)).unwrap();
         assert_eq!(supervisors(&sandbox), [], "after {args:?}");
     }
+}
+
+#[test]
+fn a_release_that_was_told_to_stop_does_not_count_as_running() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    deploy(&hello, "0.1.0");
+    deploy(&hello, "0.2.0");
+    script(&sandbox, &["start-beside", "0.1.0"]);
+    // It is told to stop, which takes Erlang a second, and is wanted again at once.
+    script(&sandbox, &["keep", "0.2.0"]);
+    script(&sandbox, &["keep", "0.1.0"]);
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+    let alone = || (marked(&sandbox, "GATLING_PID").len() == 1).then_some(());
+    waiting::wait_for("one release", alone).unwrap();
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+
+    // So it is with the way back by the init script, which must wait for the port.
+    script(&sandbox, &["start-beside", "0.2.0"]);
+    script(&sandbox, &["keep", "0.1.0"]);
+    script(&sandbox, &["upgrade", "0.2.0"]);
+    sandbox.wait_for_answer(200, "hello 0.2.0\n").unwrap();
 }

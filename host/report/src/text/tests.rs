@@ -122,6 +122,15 @@ fn quiet_output_has_a_line_for_each_step_and_verbose_output_every_command() {
 }
 
 #[test]
+fn what_a_foreign_journal_says_of_gatling_and_of_its_pipeline_is_escaped() {
+    let Event::Begun { run, project, by, pushed, strict, pid, boot, .. } = begun() else { unreachable!("it begins") };
+    let (gatling, pipeline) = ("0.1\0".to_owned(), Some("up\u{1b}[2J".to_owned()));
+    let begun = Event::Begun { run, project, pipeline, by, gatling, pushed, strict, pid, boot };
+    let text = shown(Options { verbosity: Verbosity::Verbose, ..Options::default() }, &[begun, failed(&["why"])]);
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+}
+
+#[test]
 fn a_failure_shows_what_failed_why_what_serves_and_what_to_do() {
     let events = [begun(), planned(), failed(&["the step mix_compile", "`mix compile` exited with status 1"])];
     let text = shown(Options::default(), &events);
