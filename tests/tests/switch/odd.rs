@@ -96,7 +96,7 @@ fn five_restarts_do_not_push_out_the_code_of_before() {
 fn a_health_check_can_ask_for_one_status_and_for_several_answers() {
     let sandbox = Sandbox::new().unwrap();
     let hello = server(&sandbox, "0s");
-    hello.replace("gatling.toml", "[health]", "[health]\nstatus = 200\nsuccesses = 3").unwrap();
+    hello.replace("gatling.toml", "[health]", "[health]\nstatus = 200\nsuccesses = 12").unwrap();
     hello
         .replace(
             "lib/hello/router.ex",
@@ -116,5 +116,6 @@ fn a_health_check_can_ask_for_one_status_and_for_several_answers() {
     hello.replace("lib/hello/router.ex", "defp route(\"/health\"), do: {404, \"\"}", &notes).unwrap();
     let output = push(&hello, "0.3.0");
     assert!(output.says("hello 0.3.0 is serving"), "{output:?}");
-    assert_eq!(fs::read(asked).unwrap().len(), 3);
+    // Gatling also visits it through nginx, some times less than that.
+    assert!(fs::read(&asked).unwrap().len() >= 12, "{:?}", fs::read(&asked));
 }
