@@ -233,18 +233,22 @@ fn rollback_calls_its_hooks_which_get_the_older_release() {
     }
 }
 
-#[test]
-fn a_rollback_hook_that_fails_stops_the_rollback_and_visitors_notice_nothing() {
-    let sandbox = Sandbox::new().unwrap();
+/// Deploys 0.1.0, and then 0.2.0, with a hook for a rollback that traps.
+fn deploy_with_trap(sandbox: &Sandbox, hook: &str) {
     let hello = sandbox.load("hello").unwrap();
     hello.deploy().unwrap();
     hello.set_version("0.2.0").unwrap();
-    let world = format!("{USE} export before-rollback-service: func(env: env);");
     let hooks = sandbox.root().join("rollback.wasm");
-    std::fs::write(&hooks, component(&world, &contract())).unwrap();
+    std::fs::write(&hooks, component(&format!("{USE} export {hook}: func(env: env);"), &contract())).unwrap();
     hello.copy_hooks(&hooks, "rollback.wasm").unwrap();
     hello.commit("0.2.0, with a hook that traps").unwrap();
     hello.deploy().unwrap();
+}
+
+#[test]
+fn a_rollback_hook_that_fails_stops_the_rollback_and_visitors_notice_nothing() {
+    let sandbox = Sandbox::new().unwrap();
+    deploy_with_trap(&sandbox, "before-rollback-service");
 
     let output = sandbox.run(&["rollback", "hello"]).unwrap();
 
@@ -262,15 +266,7 @@ fn a_rollback_hook_that_fails_stops_the_rollback_and_visitors_notice_nothing() {
 #[test]
 fn a_hook_that_fails_after_the_way_back_is_not_answered_with_going_back_further() {
     let sandbox = Sandbox::new().unwrap();
-    let hello = sandbox.load("hello").unwrap();
-    hello.deploy().unwrap();
-    hello.set_version("0.2.0").unwrap();
-    let world = format!("{USE} export after-rollback-service: func(env: env);");
-    let hooks = sandbox.root().join("rollback.wasm");
-    std::fs::write(&hooks, component(&world, &contract())).unwrap();
-    hello.copy_hooks(&hooks, "rollback.wasm").unwrap();
-    hello.commit("0.2.0, with a hook that traps").unwrap();
-    hello.deploy().unwrap();
+    deploy_with_trap(&sandbox, "after-rollback-service");
 
     let output = sandbox.run(&["rollback", "hello"]).unwrap();
 
