@@ -220,6 +220,8 @@ fn rollback_calls_its_hooks_which_get_the_older_release() {
     assert!(plan.says("there is no older release that served well"), "{plan:?}");
     let plan = sandbox.run(&["plan", "hello", "rollback", "--to", "0.2.0"]).unwrap().expect_success().unwrap();
     assert!(plan.says("rollback of hello 0.2.0 would do this:"), "{plan:?}");
+    let plan = sandbox.run(&["plan", "hello", "--to", "0.2.0"]).unwrap();
+    assert!(plan.says("are for a rollback: gatling plan hello rollback"), "{plan:?}");
     hello.set_version("0.3.0").unwrap();
     hello.commit("0.3.0").unwrap();
     hello.deploy().unwrap();

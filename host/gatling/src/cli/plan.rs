@@ -1,6 +1,6 @@
 //! `gatling plan`.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use gatling_config::project::ProjectName;
 use gatling_engine::hooks;
 use gatling_engine::run::Rollback;
@@ -35,6 +35,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args) -> Result<u8> {
+    let is_for_rollback = args.to.is_some() || args.past_migrations || args.migrate_down;
+    if is_for_rollback && args.pipeline != Some(Pipeline::Rollback) {
+        bail!("--to, --past-migrations and --migrate-down are for a rollback: gatling plan {} rollback", args.project);
+    }
     let rollback = Rollback {
         release: args.to.clone(),
         past_migrations: args.past_migrations,
