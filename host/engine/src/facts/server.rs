@@ -65,8 +65,26 @@ pub(crate) fn place(paths: &ProjectPaths) -> Option<Place> {
 
 fn drafts(paths: &ProjectPaths) -> Vec<PathBuf> {
     let files = [Some(paths.init_script()), paths.logrotate_file(), Some(paths.nginx_available())];
-    let drafts = files.into_iter().flatten().map(|file| gatling_pipeline::draft(&file));
-    drafts.filter(|draft| draft.symlink_metadata().is_ok()).collect()
+    let drafts = |file: PathBuf| {
+        let draft = gatling_pipeline::draft(&file);
+        let mut drafts = links_of_ln(paths, &file);
+        drafts.extend(draft.symlink_metadata().is_ok().then_some(draft));
+        drafts
+    };
+    files.into_iter().flatten().flat_map(drafts).collect()
+}
+
+/// Links to the project's own text of a file that an `ln -f` which was killed has left beside the file: it makes a link with a
+/// random name (`Cu` and six characters), and renames it.
+fn links_of_ln(paths: &ProjectPaths, file: &Path) -> Vec<PathBuf> {
+    let is_name = |name: &str| {
+        name.strip_prefix("Cu")
+            .is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    };
+    let marker = templates::marker(&paths.name);
+    let entries = file.parent().map(fs::read_dir).into_iter().flatten().flatten().flatten();
+    let links = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_name)).map(|entry| entry.path());
+    links.filter(|link| fs::read_to_string(link).is_ok_and(|text| text.contains(&marker))).collect()
 }
 
 fn incomplete_releases(paths: &ProjectPaths) -> Vec<PathBuf> {
@@ -109,6 +127,23 @@ mod tests {
         }
         let server = gather(&paths, &paths.build_dir()).expect("the server can be read");
         assert_eq!(server.incomplete_releases, ["0.1.1", "0.2.0"].map(|name| paths.releases_dir().join(name)));
+    }
+
+    #[test]
+    fn what_a_killed_ln_has_left_is_found() {
+        let (_guard, paths) = project();
+        let script = paths.init_script();
+        let folder = script.parent().expect("a folder");
+        fs::create_dir_all(folder).expect("a folder");
+        for (name, text) in [
+            ("Cu0aZb9c", "# Written by gatling for hello.\n"),
+            ("CuCuCuCu", "# Written by gatling for hello2.\n"),
+            ("Customer", "# Written by gatling for nobody.\n"),
+            ("Custom", "# Written by gatling for hello.\n"),
+        ] {
+            fs::write(folder.join(name), text).expect("a file");
+        }
+        assert_eq!(drafts(&paths), [folder.join("Cu0aZb9c")]);
     }
 
     #[test]

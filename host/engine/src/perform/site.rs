@@ -144,7 +144,7 @@ impl<'a> Installer<'a> {
         let undo: Vec<_> = disable.into_iter().chain(restore).chain([&self.site.reload]).cloned().collect();
         self.events.changing(Change::Site, self.site.path.display().to_string(), undo)?;
         let workers = self.workers();
-        let Err(error) = self.activate().and_then(|()| self.wait_until_in_use(&workers)) else {
+        let Err(error) = self.activate(was_enabled).and_then(|()| self.wait_until_in_use(&workers)) else {
             self.events.changed(Change::Site);
             return Ok(());
         };
@@ -166,11 +166,14 @@ impl<'a> Installer<'a> {
     }
 
     /// Installs the site and reloads nginx.
-    fn activate(&self) -> Result<()> {
+    fn activate(&self, was_enabled: bool) -> Result<()> {
         run(&self.site.copy, self.events)?;
         sync(&self.site.draft)?;
         for command in &self.site.place {
             run(command, self.events)?;
+        }
+        if !was_enabled {
+            run(&self.site.enable, self.events)?;
         }
         for file in [&self.site.path, &self.site.link] {
             file.parent().map_or(Ok(()), sync)?;

@@ -37,8 +37,10 @@ pub struct SiteInstallation {
     pub draft: PathBuf,
     /// Copy its text there.
     pub copy: Command,
-    /// Put it in its place, whole, and enable it.
+    /// Put it in its place, whole.
     pub place: Vec<Command>,
+    /// Enable it, if it is not enabled yet.
+    pub enable: Command,
     /// Have nginx check all of its configuration.
     pub test: Command,
     /// Have nginx use it.
@@ -136,7 +138,7 @@ impl SiteInstallation {
     }
 
     pub(crate) fn commands(&self) -> Vec<&Command> {
-        [&self.copy].into_iter().chain(&self.place).chain([&self.test, &self.reload]).collect()
+        [&self.copy].into_iter().chain(&self.place).chain([&self.enable, &self.test, &self.reload]).collect()
     }
 }
 

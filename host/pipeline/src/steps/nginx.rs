@@ -54,10 +54,9 @@ fn site(facts: &Facts) -> Result<SiteInstallation> {
         path: facts.nginx_available_path.clone(),
         link: facts.nginx_enabled_path.clone(),
         copy: copy(facts, &staged, &draft, "644"),
-        place: replace(facts, &draft, &facts.nginx_available_path)
-            .into_iter()
-            .chain([system_command(facts, "ln", ["-sfn", &available, &link])])
-            .collect(),
+        place: replace(facts, &draft, &facts.nginx_available_path).into(),
+        // Without -f, which would make a link of another name first: if it was killed then, nginx would read the site twice.
+        enable: system_command(facts, "ln", ["-sT", &available, &link]),
         test: call(facts, &["-t"]),
         reload: call(facts, &["-s", "reload"]),
         dump: call(facts, &["-T"]),

@@ -222,7 +222,7 @@ fn nginx_tests_the_configuration_before_it_is_reloaded() {
             "$ install -D -m 644 ~/deployments/hello/nginx-site ~/nginx/sites-available/.hello.gatling-new",
             "$ ln -fT ~/nginx/sites-available/.hello.gatling-new ~/nginx/sites-available/hello",
             "$ rm -f ~/nginx/sites-available/.hello.gatling-new",
-            "$ ln -sfn ~/nginx/sites-available/hello ~/nginx/sites-enabled/hello",
+            "$ ln -sT ~/nginx/sites-available/hello ~/nginx/sites-enabled/hello",
             "$ nginx -c ~/nginx/nginx.conf -t",
             "$ nginx -c ~/nginx/nginx.conf -s reload",
             "check that nginx serves www.example.com at 127.0.0.1:80",
