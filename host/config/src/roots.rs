@@ -180,6 +180,12 @@ impl ProjectPaths {
         self.deploy_dir().join("current")
     }
 
+    /// The program in Elixir with which a release is upgraded in place.
+    #[must_use]
+    pub fn in_place_program(&self) -> PathBuf {
+        self.deploy_dir().join("in-place.exs")
+    }
+
     /// The file that exists once a first deployment has started the app.
     #[must_use]
     pub fn deployed_marker(&self) -> PathBuf {

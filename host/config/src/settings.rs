@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn errors_name_the_wrong_key_or_value() {
         for (text, part) in [
-            ("strategy = 'hot'", "restart"),
+            ("strategy = 'warm'", "restart"),
             ("[hooks.grants]\nrunn = []", "runn"),
             ("[hooks]\nmemori = '1MiB'", "memori"),
             ("[hooks]\nmemory = 'much'", "memory"),

@@ -4,6 +4,7 @@ mod checks;
 pub mod server;
 mod slots;
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Result, bail};
@@ -16,7 +17,7 @@ use gatling_config::slot::SlotPorts;
 use gatling_pipeline::facts::Site;
 use gatling_pipeline::facts::mix::{MixCall, MixFacts};
 use gatling_pipeline::facts::rollback::RollbackFacts;
-use gatling_pipeline::{Facts, Pipeline, Source};
+use gatling_pipeline::{Facts, Pipeline, Source, environment};
 use gatling_process::Variables;
 use gatling_templates::{self as templates, SiteText};
 
@@ -65,8 +66,8 @@ impl FactsDraft {
         let slots = match &rollback {
             Some(rollback) => Slots::of_rollback(rollback, &settings),
             None => {
-                let (strategy, reason) = choose_strategy(paths, &settings, pipeline, current.is_some())?;
-                Slots::choose(paths, &dotenv, strategy, reason)?
+                let strategy = choose_strategy(paths, &settings, pipeline, current.is_some())?;
+                Slots::choose_with_otherwise(paths, &dotenv, &settings, strategy)?
             }
         };
         let host = domains.as_deref().and_then(domains::main);
@@ -160,6 +161,7 @@ impl FactsDraft {
             previous_version: current,
             strategy: slots.strategy.name(),
             strategy_reason: slots.reason,
+            otherwise: None,
             soak,
             slot: slots.slot,
             ports: slots.ports,
@@ -175,8 +177,51 @@ impl FactsDraft {
             server,
             warnings,
         };
+        let facts = match slots.otherwise {
+            Some(otherwise) => with_otherwise(facts, *otherwise)?,
+            None => facts,
+        };
         Ok(Gathered { facts, mix })
     }
+}
+
+/// The facts of an upgrade in place, with those of what is done if it is impossible; or only the latter, if it is impossible
+/// already.
+fn with_otherwise(facts: Facts, slots: Slots) -> Result<Facts> {
+    let mut otherwise = facts.clone();
+    if !facts.site.is_own {
+        let domains = Some(facts.domains.clone());
+        let site = site(&facts.paths, &facts.operator, &facts.settings.nginx, domains, &slots.ports)?;
+        (_, otherwise.nginx_template, otherwise.site) = site;
+    }
+    otherwise.available_port = slots.port();
+    otherwise.strategy = slots.strategy.name();
+    (otherwise.slot, otherwise.ports) = (slots.slot, slots.ports);
+    let Some(obstacle) = obstacle_in_place(&facts)? else {
+        otherwise.strategy_reason = slots.reason;
+        return Ok(Facts { otherwise: Some(Box::new(otherwise)), ..facts });
+    };
+    otherwise.strategy_reason = obstacle;
+    otherwise.warnings.push(format!(
+        "the app cannot be upgraded in place, so the strategy is {} this time: {}",
+        otherwise.strategy, otherwise.strategy_reason
+    ));
+    Ok(otherwise)
+}
+
+/// Why the running release cannot be upgraded in place, if that is known already.
+fn obstacle_in_place(facts: &Facts) -> Result<Option<String>> {
+    let old = Dotenv::read(&facts.paths.current_link().join(".env"))?;
+    let new = environment(facts, &facts.variables)?;
+    let names: BTreeSet<_> = old.iter().chain(new.iter()).map(|(name, _)| name).collect();
+    let changed: Vec<_> = names.into_iter().filter(|name| old.get(name) != new.get(name)).collect();
+    Ok(if !changed.is_empty() {
+        Some(format!("an app reads its variables when it starts, and these have changed: {}", changed.join(", ")))
+    } else if new.get("RELEASE_DISTRIBUTION") == Some("none") {
+        Some("nothing can connect to its node, because of RELEASE_DISTRIBUTION=none".to_owned())
+    } else {
+        None
+    })
 }
 
 /// Facts, and the mix that reported them.

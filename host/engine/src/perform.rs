@@ -6,6 +6,7 @@ mod change;
 mod command;
 mod epmd;
 mod files;
+mod in_place;
 pub(crate) mod migration;
 mod release_proof;
 pub(crate) mod removal;
@@ -144,11 +145,11 @@ impl<'a> Performer<'a> {
             Action::PublishAssets(assets) => assets::publish(assets),
             Action::Migrate(migration) => migration::perform(migration, events),
             Action::Change(change) => change::perform(change, self),
+            Action::InPlace(in_place) => in_place::perform(in_place, self),
             Action::ProveServing(proof) => release_proof::check(proof, events),
             Action::ProveSlot(proof) => beside::prove(proof),
             Action::Soak(soak) => beside::soak(soak, self),
-            // It is checked before the first step.
-            Action::CheckMemory { .. } => Ok(()),
+            Action::CheckMemory { paths } => beside::check_memory(paths),
             Action::ProveVisitors { paths } => match serving::unserved(paths)? {
                 Some(visit) => bail!("visitors are not served: {visit}"),
                 None => Ok(()),

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, bail};
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
-use gatling_config::settings::ProjectSettings;
+use gatling_config::settings::{ProjectSettings, Strategy};
 use gatling_config::slot::Slot;
 use gatling_pipeline::Pipeline;
 use gatling_pipeline::action::ReleaseCopy;
 use gatling_pipeline::facts::rollback::RollbackFacts;
+use gatling_pipeline::facts::server::Place;
 use gatling_process::Command;
 use gatling_templates::UNDO_MIGRATIONS_WITH_ECTO;
 
@@ -35,7 +36,7 @@ pub(crate) fn look(paths: &ProjectPaths, project: &ProjectSettings, wanted: &Rol
     let here = place(paths).context("the current release has no port")?;
     let beside = beside(paths, project, &here);
     let is_beside = beside.is_some();
-    let place = beside.unwrap_or(here);
+    let place = beside.unwrap_or_else(|| here.clone());
     // nginx must know its token. Releases of older versions of Gatling have none.
     let has_token = serving::settings(paths, &target).get("GATLING_TOKEN") == place.token.as_deref();
     let fits =
@@ -43,7 +44,26 @@ pub(crate) fn look(paths: &ProjectPaths, project: &ProjectSettings, wanted: &Rol
     let release = if fits { target.clone() } else { release_name(paths, base(&target)) };
     let hooks_file = paths.build_dir().join(Pipeline::Rollback.hooks_file());
     let hooks_file = Some(hooks_file).filter(|file| file.symlink_metadata().is_ok());
-    Ok(RollbackFacts { target, release, current, place, is_beside, undo, hooks_file })
+    let in_place =
+        (project.strategy == Some(Strategy::Hot) && is_same_place(paths, &target, &current, &here)?).then_some(here);
+    let facts = RollbackFacts { target, release, current, place, is_beside, otherwise: None, undo, hooks_file };
+    Ok(match in_place {
+        Some(here) => RollbackFacts {
+            release: facts.target.clone(),
+            place: here,
+            is_beside: false,
+            otherwise: Some(Box::new(facts.clone())),
+            ..facts
+        },
+        None => facts,
+    })
+}
+
+/// Whether the older release can run in the process of the current one: with the same variables, at the same place.
+fn is_same_place(paths: &ProjectPaths, target: &str, current: &str, here: &Place) -> Result<bool> {
+    let variables = |release: &str| Dotenv::read(&paths.releases_dir().join(release).join(".env"));
+    let is_here = serving::slot(paths, target) == here.slot && serving::port(paths, target) == Some(here.port);
+    Ok(is_here && variables(target)? == variables(current)?)
 }
 
 /// The release to go back to: this one, or the latest that served before the current one.

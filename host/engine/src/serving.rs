@@ -28,6 +28,8 @@ pub struct Running {
     pub pid: u32,
     /// Its release.
     pub release: String,
+    /// The release that it was started as: another one if it was upgraded in place.
+    pub started_as: String,
 }
 
 /// The project's releases that run. The init script has marked their processes in their environment, so that a pid file
@@ -51,7 +53,22 @@ pub fn all_running(paths: &ProjectPaths) -> Vec<Running> {
         let by_root = || Path::new(environment.get("RELEASE_ROOT")?).parent()?.file_name()?.to_str();
         environment.get("GATLING_RELEASE").or_else(by_root).map(str::to_owned).or_else(|| paths.current_release())
     };
-    main.iter().filter_map(|(pid, environment)| Some(Running { pid: *pid, release: release(environment)? })).collect()
+    let running = |(pid, environment): &(u32, Environ)| {
+        let started_as = release(environment)?;
+        let release = upgraded_to(paths, *pid).unwrap_or_else(|| started_as.clone());
+        Some(Running { pid: *pid, release, started_as })
+    };
+    main.iter().filter_map(running).collect()
+}
+
+/// The release that a process was upgraded to in place: it keeps the file `in-place` of that release open.
+fn upgraded_to(paths: &ProjectPaths, pid: u32) -> Option<String> {
+    let releases = paths.releases_dir().canonicalize().ok()?;
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut files = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    let file = files.find(|file| file.ends_with("in-place") && file.starts_with(&releases))?;
+    let release = file.parent().filter(|folder| folder.parent() == Some(&releases))?;
+    Some(release.file_name()?.to_str()?.to_owned())
 }
 
 /// The release that nginx passes visitors to, if it runs; otherwise any other one that runs.

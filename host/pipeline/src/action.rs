@@ -3,6 +3,7 @@
 mod beside;
 mod change;
 mod copy;
+mod in_place;
 mod migration;
 mod release_proof;
 mod site;
@@ -18,6 +19,7 @@ use serde::Serialize;
 pub use beside::{SlotProof, Soak};
 pub use change::RecordedChange;
 pub use copy::ReleaseCopy;
+pub use in_place::InPlace;
 pub use migration::Migration;
 pub use release_proof::ReleaseProof;
 pub use site::{SiteInUse, SiteInstallation, SiteProof, SiteTrial, Visits};
@@ -160,6 +162,8 @@ pub enum Action {
     Migrate(Box<Migration>),
     /// Make a change that outlives the run.
     Change(RecordedChange),
+    /// Upgrade the running release in place.
+    InPlace(Box<InPlace>),
     /// Fail unless the release runs and listens on its port.
     ProveServing(Box<ReleaseProof>),
     /// Fail unless visitors get to the release through nginx.
@@ -220,6 +224,7 @@ impl Action {
             Self::Build { commands, .. } => commands.iter().collect(),
             Self::InstallSite(site) => site.commands(),
             Self::Change(change) => change.commands(),
+            Self::InPlace(in_place) => in_place.commands(),
             Self::ProveSite(site) => site.commands(),
             _ => Vec::new(),
         }
@@ -254,6 +259,7 @@ impl fmt::Display for Action {
             Self::PublishAssets(_) => f.write_str("copy the digested assets to the folder that nginx reads"),
             Self::Migrate(migration) => migration.fmt(f),
             Self::Change(change) => change.fmt(f),
+            Self::InPlace(in_place) => in_place.fmt(f),
             Self::ProveServing(serving) => serving.fmt(f),
             Self::ProveSlot(slot) => slot.fmt(f),
             Self::Soak(soak) => soak.fmt(f),

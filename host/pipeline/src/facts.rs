@@ -69,6 +69,9 @@ pub struct Facts {
     /// Why this strategy was chosen.
     #[serde(skip)]
     pub strategy_reason: String,
+    /// For the strategy `hot`: the facts of what is done if the running release cannot be upgraded in place.
+    #[serde(skip)]
+    pub otherwise: Option<Box<Facts>>,
     /// How long the new release is watched once it serves.
     #[serde(skip)]
     pub soak: Duration,

@@ -17,6 +17,6 @@ pub use gatling_names::{Hook, HookPoint, Name};
 pub use pipeline::Pipeline;
 pub use plan::{Plan, PlannedStep};
 pub use steps::draft;
-pub use steps::release::{origins, release_environment};
+pub use steps::release::{environment, origins, release_environment};
 pub use steps::service::{TakeOver, keep, service};
 pub use table::Step;

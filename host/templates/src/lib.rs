@@ -80,6 +80,9 @@ pub const MIGRATE_WITH_ECTO: &str = include_str!("../templates/migrate.exs");
 /// Undoes the migrations of a release from `OLDEST` on with Ecto's migrator. `REPOS` is a placeholder for its repositories.
 pub const UNDO_MIGRATIONS_WITH_ECTO: &str = include_str!("../templates/undo-migrations.exs");
 
+/// The program in Elixir with which a running release is upgraded to another one in place.
+pub const IN_PLACE: &str = include_str!("../templates/in-place.exs");
+
 /// The addition to a release's `env.sh`.
 pub const RELEASE_ENV: &str = include_str!("../templates/release-env.sh");
 

@@ -81,16 +81,25 @@ pids() {
 }
 
 # runs PID RELEASE: whether the process runs this release.
-runs() {
-  has "$1" "GATLING_RELEASE=$2" && return 0
-  # Older versions of gatling did not name the release.
-  ! grep -qsz '^GATLING_RELEASE=' "/proc/$1/environ" && [ "$(readlink "$current")" = "releases/$2" ]
-}
+runs() { [ "$(release_of "$1")" = "$2" ]; }
 
 # release_of PID: prints the release that the process runs.
 release_of() {
-  named=$(tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^GATLING_RELEASE=//p')
+  upgraded_to "$1" && return
+  named=$(started_as "$1")
+  # Older versions of gatling did not name the release.
   echo "${named:-$(basename "$(realpath "$current")")}"
+}
+
+# started_as PID: prints the release that the process was started as.
+started_as() { tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^GATLING_RELEASE=//p'; }
+
+# upgraded_to PID: prints the release that the process was upgraded to in place: it keeps a file of it open.
+upgraded_to() {
+  find "/proc/$1/fd" -lname '*/in-place' -printf '%l\n' 2>/dev/null | while read -r file; do
+    name=$(basename "$(dirname "$file")")
+    if [ "$file" -ef "$deploy_dir/releases/$name/in-place" ]; then echo "$name"; fi
+  done | grep -m 1 .
 }
 
 # running_pid [RELEASE]: prints the pid of the release, or of any release of the project, but not of one that was told to stop.
@@ -455,7 +464,7 @@ make_release_live() {
 keep() {
   find_release "$1"
   supervise_afterwards
-  if ! running_pid "$1" >/dev/null; then
+  if ! running_pid "$1" >/dev/null && ! back_in_place "$1"; then
     clear_place
     start_release "$new" keep || { show_log; fail "$1 $why"; }
   fi
@@ -463,6 +472,112 @@ keep() {
   [ "$(readlink "$current")" = "releases/$1" ] || make_current "releases/$1" || fail "$1 $why"
   stop_others "$1"
   say "visitors get $1${told:+; stopping $told}"
+}
+
+# rpc RELEASE_DIR CODE: has the running release evaluate Elixir code.
+rpc() {
+  (
+    set -a
+    RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
+    ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}'
+    set -- "$1/$project/bin/$(setting "$1" PROGRAM)" "$2" "$1/.env"
+    if [ -f "$3" ]; then . "$3"; fi
+    set +a
+    exec timeout 120 "$1" rpc "$2" </dev/null 2>&1 9>&-
+  )
+}
+
+# in_elixir TEXT: prints the text as a string of Elixir.
+in_elixir() { printf '"%s"' "$(printf %s "$1" | sed 's/[\\"#]/\\&/g')"; }
+
+# change_in_place PID FOLDER MARKER EXPLAIN: has the process upgrade itself to the release in the folder, and then keep the marker
+# open. Sets $output to what it says, and $answer to the last line of that.
+change_in_place() {
+  runs_now=$deploy_dir/releases/$(release_of "$1")
+  text="Code.eval_file($(in_elixir "$deploy_dir/in-place.exs"))
+    Gatling.InPlace.run($(in_elixir "$runs_now/$project"), $(in_elixir "$2"), $(in_elixir "$(setting "$runs_now" PROGRAM)"),
+      $(in_elixir "$deploy_dir/run/in-place"), $(in_elixir "$3"), $4)
+    :code.purge(Gatling.InPlace)
+    :code.delete(Gatling.InPlace)
+    :code.purge(Gatling.InPlace)"
+  output=$(rpc "$runs_now" "$text")
+  answer=$(echo "$output" | tail -n 1)
+  # It contains the app's config for a moment.
+  rm -rf "$deploy_dir/run/in-place"
+  case $answer in
+  "upgraded to "* | "could be upgraded to "* | "cannot: "* | "failed: "*) ;;
+  *) answer="cannot: the node does not answer: $answer" ;;
+  esac
+}
+
+# process_in_place: prints the pid of the process that could be upgraded in place: that of the current release, or of one that
+# it was upgraded to.
+process_in_place() {
+  running_pid "$(basename "$(readlink "$current")")" && return
+  for candidate in $(pids); do
+    if ! is_stopping "$candidate" && upgraded_to "$candidate" >/dev/null; then echo "$candidate"; return; fi
+  done
+  return 1
+}
+
+# in_place RELEASE: upgrades the running release to this one without stopping it. The status is 3 if that is impossible; nothing
+# has changed then.
+in_place() {
+  find_release "$1"
+  if ! pid=$(process_in_place); then
+    say "cannot: the app does not run"
+    exit 3
+  fi
+  if runs "$pid" "$1"; then
+    say "$1 already runs, pid $pid"
+    return
+  fi
+  if [ "$(setting "$new" PORT)" != "$(setting "$current" PORT)" ]; then
+    say "cannot: $1 has another port"
+    exit 3
+  fi
+  marker=$new/in-place
+  if [ "$(started_as "$pid")" = "$1" ]; then marker=''; else true >"$marker" || fail "cannot write $marker"; fi
+  change_in_place "$pid" "$new/$project" "$marker" false
+  if runs "$pid" "$1"; then
+    case $answer in
+    "upgraded to "*) say "$1 runs in the same process as before, pid $pid"; return ;;
+    esac
+  fi
+  say "$answer"
+  case $answer in
+  "cannot: "*) if alive "$pid" && ! runs "$pid" "$1"; then exit 3; fi ;;
+  # What Erlang could not complete, it does not undo, but ends.
+  *) end "$pid" ;;
+  esac
+  old=$(basename "$(readlink "$current")")
+  keep "$old"
+  fail "the upgrade in place did not succeed, so $old was started again"
+}
+
+# back_in_place RELEASE: has the process that was upgraded in place go back to this release.
+back_in_place() {
+  pid=$(process_in_place) && upgraded_to "$pid" >/dev/null || return
+  [ "$(setting "$new" PORT)" = "$(setting "$deploy_dir/releases/$(release_of "$pid")" PORT)" ] || return
+  marker=$new/in-place
+  if [ "$(started_as "$pid")" = "$1" ]; then marker=''; fi
+  change_in_place "$pid" "$new/$project" "$marker" false
+  runs "$pid" "$1" && alive "$pid" && return
+  say "$1 is started again, because it could not be put back in place: $answer"
+  return 1
+}
+
+# explain_in_place FOLDER: prints how the running release would be upgraded in place to the one in the folder.
+explain_in_place() {
+  if ! pid=$(process_in_place); then
+    say "cannot: the app does not run"
+    exit 3
+  fi
+  change_in_place "$pid" "$1" '' true
+  case $answer in
+  "could be"*) echo "$output" ;;
+  *) say "$answer"; exit 3 ;;
+  esac
 }
 
 # supervise: starts the current release again whenever it dies: after a second, or up to a minute if it dies often.
@@ -492,7 +607,8 @@ supervise() {
 # other_is_in_charge: whether another release of the project runs that must not be stopped: a run in progress has started it,
 # or visitors get it.
 other_is_in_charge() {
-  running_pid >/dev/null || return 1
+  pid=$(running_pid) || return 1
+  ! upgraded_to "$pid" >/dev/null || return 0
   [ "$(live_slot)" = "$(slot_of "$current")" ] || return 0
   [ -e "$run_lock" ] && ! flock -n "$run_lock" true
 }
@@ -550,7 +666,7 @@ usage() {
 
 # One change at a time: a deployment and a user at the terminal would interfere with each other.
 case $1 in
-start | stop | restart | force-reload | upgrade | start-beside | make-live | keep)
+start | stop | restart | force-reload | upgrade | start-beside | make-live | keep | in-place | explain-in-place)
   (umask 077 && mkdir -p "$deploy_dir/run")
   lock -w 600 || fail "another start, stop or upgrade has been running for ten minutes: find the process that has $deploy_dir/run/lock open"
   ;;
@@ -558,7 +674,7 @@ esac
 
 # Once a release is stopped, this must run until one serves: a signal must not end it.
 case $1 in
-restart | force-reload | upgrade | keep) trap : HUP INT TERM PIPE ;;
+restart | force-reload | upgrade | keep | in-place) trap : HUP INT TERM PIPE ;;
 esac
 
 case $1 in
@@ -579,12 +695,14 @@ upgrade)
   exec 9>&-
   tell_systemd upgrade
   ;;
-start-beside | make-live | keep)
+start-beside | make-live | keep | in-place | explain-in-place)
   [ -n "$2" ] || usage
   case $1 in
   start-beside) start_beside "$2" ;;
   make-live) make_release_live "$2"; say "visitors get $2 now" ;;
   keep) keep "$2" ;;
+  in-place) in_place "$2" ;;
+  explain-in-place) explain_in_place "$2" ;;
   esac
   ;;
 ping)

@@ -62,6 +62,9 @@ pub enum Strategy {
     /// Start the new release beside the old one, have nginx pass requests to it once it is healthy, and stop the old one
     /// when it has finished its requests.
     BlueGreen,
+    /// Have the running release load the code of the new one, in the same process. Where that is impossible, another
+    /// strategy is used.
+    Hot,
     /// Stop the old release, start the new one, and put the old one back if it doesn't answer.
     Restart,
 }
@@ -72,6 +75,7 @@ impl Strategy {
     pub fn name(self) -> &'static str {
         match self {
             Self::BlueGreen => "blue-green",
+            Self::Hot => "hot",
             Self::Restart => "restart",
         }
     }

@@ -19,6 +19,8 @@ use super::server::{installed_site, place};
 use crate::serving::{self, Running};
 use crate::takeover::OUTAGE;
 
+const SAYS_SO: &str = "gatling.toml says so";
+
 /// How the new release takes over, and where it runs.
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
@@ -30,6 +32,8 @@ pub(super) struct Slots {
     pub(super) slot: Slot,
     /// The ports of both slots.
     pub(super) ports: SlotPorts,
+    /// For [`Strategy::Hot`]: what is done if the running release cannot be upgraded in place.
+    pub(super) otherwise: Option<Box<Self>>,
 }
 
 impl Slots {
@@ -60,20 +64,37 @@ impl Slots {
             }
         };
         let ports = SlotPorts { token, ..SlotPorts::default() }.with(slot, port).with(slot.other(), other);
-        Ok(Self { strategy, reason, slot, ports })
+        Ok(Self { strategy, reason, slot, ports, otherwise: None })
+    }
+
+    /// As [`Slots::choose`], with what is done if the running release cannot be upgraded in place.
+    pub(super) fn choose_with_otherwise(
+        paths: &ProjectPaths,
+        dotenv: &Dotenv,
+        settings: &ProjectSettings,
+        (strategy, reason): (Strategy, String),
+    ) -> Result<Self> {
+        let slots = Self::choose(paths, dotenv, strategy, reason)?;
+        if strategy != Strategy::Hot {
+            return Ok(slots);
+        }
+        let (strategy, reason) = choose_switch(paths, settings)?;
+        let otherwise = Box::new(Self::choose(paths, dotenv, strategy, reason)?);
+        Ok(Self { otherwise: Some(otherwise), ..slots })
     }
 
     /// Where a rollback has chosen to start the older release.
     pub(super) fn of_rollback(rollback: &RollbackFacts, settings: &ProjectSettings) -> Self {
         let Place { slot, port, other_port, token } = rollback.place.clone();
         let (strategy, reason) = match (rollback.is_beside, settings.strategy) {
+            _ if rollback.otherwise.is_some() => (Strategy::Hot, SAYS_SO),
             (true, _) => (Strategy::BlueGreen, "nginx can switch between both releases"),
-            (false, Some(Strategy::Restart)) => (Strategy::Restart, "gatling.toml says so"),
+            (false, Some(Strategy::Restart)) => (Strategy::Restart, SAYS_SO),
             (false, _) => (Strategy::Restart, OUTAGE),
         };
         let ports = SlotPorts { token: token.unwrap_or_default(), ..SlotPorts::default() }.with(slot, port);
         let ports = other_port.map_or(ports.clone(), |other| ports.with(slot.other(), other));
-        Self { strategy, reason: reason.to_owned(), slot, ports }
+        Self { strategy, reason: reason.to_owned(), slot, ports, otherwise: None }
     }
 
     /// The port of the new release.
@@ -96,7 +117,7 @@ pub(super) fn choose_strategy(
         return Ok((Strategy::Restart, "nothing serves yet".to_owned()));
     }
     if settings.strategy == Some(Strategy::Restart) {
-        return Ok((Strategy::Restart, "gatling.toml says so".to_owned()));
+        return Ok((Strategy::Restart, SAYS_SO.to_owned()));
     }
     // Nothing is lost by a restart then, and nginx cannot be tried with a release that does not serve.
     if matches!(serving::look(paths), Serving::Down { .. } | Serving::Unserved { .. }) {
@@ -106,14 +127,22 @@ pub(super) fn choose_strategy(
     if serving::running(paths).is_some_and(is_unmarked) {
         return Ok((Strategy::Restart, "a much older version of gatling has started the app".to_owned()));
     }
+    if settings.strategy == Some(Strategy::Hot) {
+        return Ok((Strategy::Hot, SAYS_SO.to_owned()));
+    }
+    choose_switch(paths, settings)
+}
+
+/// How a release that is started takes over from the one that serves, and why.
+fn choose_switch(paths: &ProjectPaths, settings: &ProjectSettings) -> Result<(Strategy, String)> {
     let obstacle = obstacle(paths, super::own_site(paths)?.is_some());
     match (obstacle, settings.strategy) {
-        (None, Some(_)) => Ok((Strategy::BlueGreen, "gatling.toml says so".to_owned())),
-        (None, None) => Ok((Strategy::BlueGreen, "nginx can switch between both releases".to_owned())),
-        (Some(obstacle), Some(_)) => {
+        (None, Some(Strategy::BlueGreen)) => Ok((Strategy::BlueGreen, SAYS_SO.to_owned())),
+        (None, _) => Ok((Strategy::BlueGreen, "nginx can switch between both releases".to_owned())),
+        (Some(obstacle), Some(Strategy::BlueGreen)) => {
             bail!("gatling.toml says `strategy = \"blue-green\"`, but {obstacle}")
         }
-        (Some(obstacle), None) => Ok((Strategy::Restart, obstacle.to_owned())),
+        (Some(obstacle), _) => Ok((Strategy::Restart, obstacle.to_owned())),
     }
 }
 

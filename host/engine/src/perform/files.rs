@@ -127,6 +127,9 @@ pub(super) fn keep_releases(paths: &ProjectPaths, serves: &str, needed: &[String
         }
     }
     latest.reverse();
+    // A process that was upgraded in place still uses Erlang's programs of the release that it was started as.
+    let started = serving::all_running(paths).into_iter().map(|running| running.started_as);
+    let needed: Vec<_> = needed.iter().cloned().chain(started).collect();
     write_file(&paths.served_file(), &(latest.join("\n") + "\n"), 0o644)?;
     for entry in fs::read_dir(paths.releases_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -134,7 +137,7 @@ pub(super) fn keep_releases(paths: &ProjectPaths, serves: &str, needed: &[String
             discard(&entry.path(), &paths.deploy_dir())?;
         }
     }
-    assets::prune(paths, &[latest.as_slice(), needed].concat());
+    assets::prune(paths, &[latest, needed].concat());
     Ok(())
 }
 

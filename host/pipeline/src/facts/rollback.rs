@@ -19,6 +19,8 @@ pub struct RollbackFacts {
     pub place: Place,
     /// Whether it starts beside the current one.
     pub is_beside: bool,
+    /// If the running release is to go back in place: what is done if it cannot.
+    pub otherwise: Option<Box<Self>>,
     /// The command that undoes the migrations that it does not know, if that was asked for.
     pub undo: Option<Command>,
     /// The project's hooks file for a rollback, if there is one.

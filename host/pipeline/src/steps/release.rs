@@ -41,14 +41,19 @@ pub(crate) fn make_upgrade_dir(facts: &Facts) -> Result<Vec<Action>> {
     actions.extend([
         Action::Clear { path: facts.upgrade_dir.clone() },
         Action::MakeDir { path: facts.upgrade_dir.clone() },
-        Action::WriteFile { path: facts.upgrade_dir.join("service.env"), contents: service_env(facts), mode: 0o644 },
-        Action::WriteFile {
-            path: facts.upgrade_dir.join(".env"),
-            contents: environment(facts, &facts.variables)?.to_string(),
-            mode: 0o600,
-        },
     ]);
+    actions.extend(settings(facts)?);
     Ok(actions)
+}
+
+/// Writes the settings of the release.
+pub(crate) fn settings(facts: &Facts) -> Result<[Action; 2]> {
+    let service = facts.upgrade_dir.join("service.env");
+    let environment = environment(facts, &facts.variables)?.to_string();
+    Ok([
+        Action::WriteFile { path: service, contents: service_env(facts), mode: 0o644 },
+        Action::WriteFile { path: facts.upgrade_dir.join(".env"), contents: environment, mode: 0o600 },
+    ])
 }
 
 /// The settings of a release for the init script. They are stored with the release, so that a restored release keeps
@@ -83,7 +88,7 @@ fn service_env(facts: &Facts) -> String {
 ///
 /// # Errors
 /// If a variable is invalid.
-pub(crate) fn environment(facts: &Facts, variables: &Variables) -> Result<Dotenv> {
+pub fn environment(facts: &Facts, variables: &Variables) -> Result<Dotenv> {
     let host = domains::main(&facts.domains).or(facts.site.hosts.first().map(String::as_str)).unwrap_or("localhost");
     release_environment(facts.paths.name.as_str(), host, facts.slot, facts.available_port, variables)
 }

@@ -1,9 +1,10 @@
 //! The steps of a rollback.
 
 use anyhow::{Context as _, Result};
+use gatling_config::settings::Strategy;
 use gatling_runs::Change;
 
-use super::service::TakeOver;
+use super::service::{self, TakeOver};
 use crate::action::{Action, ReleaseCopy};
 use crate::facts::Facts;
 use crate::facts::rollback::RollbackFacts;
@@ -14,19 +15,42 @@ fn rollback(facts: &Facts) -> Result<&RollbackFacts> {
 
 pub(crate) fn copy(facts: &Facts) -> Result<Vec<Action>> {
     let rollback = rollback(facts)?;
-    if !rollback.needs_copy() {
+    let Some(copy) = copy_for(facts, rollback) else {
         return Ok(vec![Action::skip(format!("{} can run where it ran before", rollback.target))]);
-    }
-    Ok(vec![Action::CopyRelease(Box::new(ReleaseCopy {
+    };
+    Ok(vec![copy])
+}
+
+/// Copies the older release, if it cannot run in its place as it is.
+fn copy_for(facts: &Facts, rollback: &RollbackFacts) -> Option<Action> {
+    let copy = ReleaseCopy {
         paths: facts.paths.clone(),
         from: rollback.target.clone(),
         to: rollback.release.clone(),
         place: rollback.place.clone(),
-    }))])
+    };
+    rollback.needs_copy().then(|| Action::CopyRelease(Box::new(copy)))
 }
 
 pub(crate) fn switch(facts: &Facts) -> Result<Vec<Action>> {
     let rollback = rollback(facts)?;
+    let RollbackFacts { release, current, otherwise, .. } = rollback;
+    let mut actions = match otherwise {
+        Some(otherwise) => {
+            let strategy = if otherwise.is_beside { Strategy::BlueGreen } else { Strategy::Restart };
+            let mut instead: Vec<_> = copy_for(facts, otherwise).into_iter().collect();
+            instead.extend(take_over(facts, otherwise));
+            service::take_over_in_place(facts, release, current, instead, strategy.name())
+        }
+        None => take_over(facts, rollback),
+    };
+    let why = format!("rolled back to {release}");
+    actions.push(Action::Mark { paths: facts.paths.clone(), release: current.clone(), why });
+    Ok(actions)
+}
+
+/// Starts the older release, which then takes over.
+fn take_over(facts: &Facts, rollback: &RollbackFacts) -> Vec<Action> {
     let RollbackFacts { release, current, place, is_beside, .. } = rollback;
     let take_over = TakeOver {
         paths: &facts.paths,
@@ -39,10 +63,7 @@ pub(crate) fn switch(facts: &Facts) -> Result<Vec<Action>> {
         sudo: facts.server.sudo,
         has_systemd: facts.server.has_systemd,
     };
-    let mut actions = take_over.actions();
-    let why = format!("rolled back to {release}");
-    actions.push(Action::Mark { paths: facts.paths.clone(), release: current.clone(), why });
-    Ok(actions)
+    take_over.actions()
 }
 
 pub(crate) fn undo_migrations(facts: &Facts) -> Result<Vec<Action>> {

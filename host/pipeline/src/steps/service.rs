@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::{install_file, logs, migrate, nginx, system_command};
-use crate::action::{Action, ReleaseProof, SlotProof, Soak};
+use super::{install_file, logs, migrate, nginx, release, system_command};
+use crate::action::{Action, InPlace, RecordedChange, ReleaseProof, SlotProof, Soak};
 use crate::facts::Facts;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::Strategy;
@@ -95,8 +95,19 @@ pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
     actions.extend(logs::install(facts));
     actions.extend(migrate::from_release(facts));
     actions.extend(commit_release(facts));
+    match &facts.otherwise {
+        Some(otherwise) => actions.extend(in_place(facts, otherwise)?),
+        None => actions.extend(switch(facts)?),
+    }
+    actions.push(keep_releases(facts));
+    Ok(actions)
+}
+
+/// Starts the new release, which then takes over.
+fn switch(facts: &Facts) -> Result<Vec<Action>> {
+    let mut actions = Vec::new();
     if facts.strategy == Strategy::BlueGreen.name() {
-        actions.insert(0, Action::CheckMemory { paths: facts.paths.clone() });
+        actions.push(Action::CheckMemory { paths: facts.paths.clone() });
         // The release that serves keeps serving while nginx learns the port of the new one.
         if !nginx::knows_ports(facts)? {
             actions.extend(nginx::configure(facts)?);
@@ -106,8 +117,66 @@ pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
     } else {
         actions.push(restart(facts)?);
     }
-    actions.push(keep_releases(facts));
     Ok(actions)
+}
+
+/// Has the running release load the code of the new one. If it cannot, the new one is started in its own place.
+fn in_place(facts: &Facts, otherwise: &Facts) -> Result<[Action; 2]> {
+    let Some(previous) = &facts.previous_version else { bail!("no release serves yet") };
+    let paths = &facts.paths;
+    let visits = match facts.site.is_own {
+        true => Action::ProveSite(Box::new(nginx::in_use(facts)?)),
+        false => through_nginx(paths, &facts.release(), facts.available_port, true),
+    };
+    let proofs = [Action::ProveServing(Box::new(proof(facts, false))), visits];
+    let mut instead = release::settings(otherwise)?.to_vec();
+    instead.push(Action::SyncRelease { path: facts.upgrade_dir.clone() });
+    instead.extend(switch(otherwise)?);
+    let change = change_in_place(facts, &facts.release(), previous, proofs.into());
+    let in_place = InPlace { change, then: Vec::new(), otherwise: instead, strategy: otherwise.strategy };
+    Ok([write_in_place_program(paths), Action::InPlace(Box::new(in_place))])
+}
+
+/// Has the running release go back to an older one, in place. If it cannot, `otherwise` is done, which is the strategy of this
+/// name.
+pub(crate) fn take_over_in_place(
+    facts: &Facts,
+    release: &str,
+    current: &str,
+    otherwise: Vec<Action>,
+    strategy: &'static str,
+) -> Vec<Action> {
+    let change = change_in_place(facts, release, current, vec![Action::ProveVisitors { paths: facts.paths.clone() }]);
+    let then = vec![keep_only(&facts.paths, release, current)];
+    let in_place = InPlace { change, then, otherwise, strategy };
+    vec![write_in_place_program(&facts.paths), Action::InPlace(Box::new(in_place))]
+}
+
+/// Writes the program for upgrades in place.
+fn write_in_place_program(paths: &ProjectPaths) -> Action {
+    Action::WriteFile { path: paths.in_place_program(), contents: templates::IN_PLACE.to_owned(), mode: 0o644 }
+}
+
+/// Has the process of `current` load the code of `release`.
+fn change_in_place(facts: &Facts, release: &str, current: &str, proofs: Vec<Action>) -> RecordedChange {
+    let paths = &facts.paths;
+    let mut actions = vec![Action::run(script(paths, ["in-place", release]))];
+    actions.extend(proofs);
+    actions.extend(soak(paths, release, facts.soak));
+    actions.push(Action::run(keep(paths, release)));
+    let undo = vec![keep(paths, current)];
+    RecordedChange { change: Change::Release, to: release.to_owned(), actions, undo }
+}
+
+/// Visits a release through nginx.
+fn through_nginx(paths: &ProjectPaths, release: &str, port: u16, is_live: bool) -> Action {
+    Action::ProveSlot(Box::new(SlotProof { paths: paths.clone(), release: release.to_owned(), port, is_live }))
+}
+
+/// Watches a release that serves, if it is to be watched.
+fn soak(paths: &ProjectPaths, release: &str, time: Duration) -> Option<Action> {
+    let soak = Soak { paths: paths.clone(), release: release.to_owned(), time };
+    (!time.is_zero()).then(|| Action::Soak(Box::new(soak)))
 }
 
 /// Starts the new release beside the one that serves, which is stopped once the new one has taken over.
@@ -171,10 +240,8 @@ impl TakeOver<'_> {
             let proof = Action::ProveVisitors { paths: paths.clone() };
             (vec![Action::run(upgrade(release)), proof], upgrade(current))
         };
-        let needed = vec![release.to_owned(), current.to_owned()];
-        let keep = Action::KeepReleases { paths: paths.clone(), serves: release.to_owned(), needed };
         actions.push(Action::change(Change::Release, release, switch, vec![undo]));
-        actions.push(Action::change(Change::OldReleases, "the latest that served", vec![keep], Vec::new()));
+        actions.push(keep_only(paths, release, current));
         actions
     }
 }
@@ -193,19 +260,14 @@ impl Beside<'_> {
     /// Starts it, proves it, has nginx pass requests to it, watches it, and stops the other one.
     fn actions(self) -> Vec<Action> {
         let Self { paths, release, port, soak, proof } = self;
-        let through_nginx = |is_live| {
-            Action::ProveSlot(Box::new(SlotProof { paths: paths.clone(), release: release.clone(), port, is_live }))
-        };
         let mut actions = vec![Action::run(script(paths, ["start-beside", &release]))];
         actions.extend(proof.map(|proof| Action::ProveServing(Box::new(proof))));
         actions.extend([
-            through_nginx(false),
+            through_nginx(paths, &release, port, false),
             Action::run(script(paths, ["make-live", &release])),
-            through_nginx(true),
+            through_nginx(paths, &release, port, true),
         ]);
-        if !soak.is_zero() {
-            actions.push(Action::Soak(Box::new(Soak { paths: paths.clone(), release: release.clone(), time: soak })));
-        }
+        actions.extend(self::soak(paths, &release, soak));
         actions.push(Action::run(keep(paths, &release)));
         actions
     }
@@ -253,8 +315,13 @@ fn restart(facts: &Facts) -> Result<Action> {
 
 /// Keeps the latest releases that served, for a rollback, and removes the others, which would fill the disk.
 fn keep_releases(facts: &Facts) -> Action {
-    let needed = [Some(facts.release()), facts.previous_version.clone()].into_iter().flatten().collect();
-    let keep = Action::KeepReleases { paths: facts.paths.clone(), serves: facts.release(), needed };
+    let release = facts.release();
+    keep_only(&facts.paths, &release, facts.previous_version.as_deref().unwrap_or(&release))
+}
+
+fn keep_only(paths: &ProjectPaths, release: &str, previous: &str) -> Action {
+    let needed = vec![release.to_owned(), previous.to_owned()];
+    let keep = Action::KeepReleases { paths: paths.clone(), serves: release.to_owned(), needed };
     Action::change(Change::OldReleases, "the latest that served", vec![keep], Vec::new())
 }
 

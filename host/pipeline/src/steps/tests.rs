@@ -48,6 +48,7 @@ fn facts() -> Facts {
         previous_version: Some("0.1.0".to_owned()),
         strategy: "restart",
         strategy_reason: String::new(),
+        otherwise: None,
         soak: Duration::from_secs(10),
         slot: Slot::Blue,
         ports: SlotPorts { blue: 20_123, green: 20_456, token: "t0k3n".to_owned() },

@@ -1,0 +1,31 @@
+//! Upgrades a running release in place, or in another way if that is impossible.
+
+use anyhow::Result;
+use gatling_pipeline::Action;
+use gatling_pipeline::action::InPlace;
+use gatling_process::CommandError;
+use gatling_runs::Event;
+
+use super::{Performer, change};
+
+pub(super) fn perform(in_place: &InPlace, performer: Performer<'_>) -> Result<()> {
+    let perform_all = |actions: &[Action]| actions.iter().try_for_each(|action| performer.perform(action));
+    let Err(error) = change::perform(&in_place.change, performer) else { return perform_all(&in_place.then) };
+    let Some(why) = obstacle(in_place, &error) else { return Err(error) };
+    let events = performer.events;
+    events.emit(Event::Undone { change: in_place.change.change, ok: true });
+    events.warn(format!(
+        "the app cannot be upgraded in place, so the strategy is {} this time: {why}",
+        in_place.strategy
+    ));
+    perform_all(&in_place.otherwise)
+}
+
+/// Why the running release cannot be upgraded in place, if that is what the error says.
+fn obstacle(in_place: &InPlace, error: &anyhow::Error) -> Option<String> {
+    let Some(Action::Run(first)) = in_place.change.actions.first() else { return None };
+    let CommandError::Failed { command, status, last_lines, .. } = error.downcast_ref()? else { return None };
+    let is_obstacle = *command == first.to_string() && status.code() == Some(InPlace::IMPOSSIBLE);
+    let last = last_lines.last().filter(|_| is_obstacle)?;
+    Some(last.split_once("cannot: ").map_or(last.as_str(), |(_, why)| why).to_owned())
+}
