@@ -210,7 +210,7 @@ fn with_otherwise(facts: Facts, slots: Slots) -> Result<Facts> {
 }
 
 /// Why the running release cannot be upgraded in place, if that is known already.
-fn obstacle_in_place(facts: &Facts) -> Result<Option<String>> {
+pub(crate) fn obstacle_in_place(facts: &Facts) -> Result<Option<String>> {
     let old = Dotenv::read(&facts.paths.current_link().join(".env"))?;
     let new = environment(facts, &facts.variables)?;
     let names: BTreeSet<_> = old.iter().chain(new.iter()).map(|(name, _)| name).collect();

@@ -6,7 +6,7 @@ mod change;
 mod command;
 mod epmd;
 mod files;
-mod in_place;
+pub(crate) mod in_place;
 pub(crate) mod migration;
 mod release_proof;
 pub(crate) mod removal;

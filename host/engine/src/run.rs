@@ -2,6 +2,7 @@
 
 mod checkout;
 mod execution;
+mod explain;
 pub mod follow;
 pub mod guard;
 mod history;
@@ -29,7 +30,8 @@ use gatling_runs::lock::Lock;
 use gatling_runs::{Event, Events, Outcome, Redactor, Runs, boot};
 use jiff::Timestamp;
 
-use crate::facts::gather;
+use crate::facts::{Gathered, gather};
+use crate::perform::Performer;
 use crate::toolchain::explain;
 use crate::{hooks, marks, restart, serving};
 use execution::Execution;
@@ -174,10 +176,12 @@ impl<'a> Run<'a> {
                 let hooks = (!self.request.rollback.no_hooks).then(|| hooks::prepare(paths, Pipeline::Rollback));
                 return self.run_pipeline(Pipeline::Rollback, &source, hooks.flatten(), events);
             }
-            Goal::Push | Goal::Pipeline(_) => {}
+            Goal::Push | Goal::Pipeline(_) | Goal::Explain => {}
         }
         let pipeline = self.decide()?;
-        self.goal = Goal::Pipeline(pipeline);
+        if self.goal != Goal::Explain {
+            self.goal = Goal::Pipeline(pipeline);
+        }
         if pipeline == Pipeline::Unload {
             return self.unload(&repository, events);
         }
@@ -231,9 +235,14 @@ impl<'a> Run<'a> {
             make_secret(paths, events)?;
         }
         let source = Source { commit: commit.clone(), branch };
-        // Prepared while mix is asked about the project, and during the first steps.
-        let preload = hooks::prepare(paths, pipeline);
-        let result = self.run_pipeline(pipeline, &source, preload, events);
+        let result = match self.goal {
+            Goal::Explain => self.explain(&source, events),
+            _ => {
+                // Prepared while mix is asked about the project, and during the first steps.
+                let preload = hooks::prepare(paths, pipeline);
+                self.run_pipeline(pipeline, &source, preload, events)
+            }
+        };
         if result.is_err() {
             // What comes now is not stopped.
             self.interrupt.take();
@@ -257,10 +266,10 @@ impl<'a> Run<'a> {
                 paths.name,
                 paths.current_release().unwrap_or_default()
             ),
-            (Goal::Pipeline(Pipeline::Upgrade), false) if paths.is_deployed() => {
+            (Goal::Pipeline(Pipeline::Upgrade) | Goal::Explain, false) if paths.is_deployed() => {
                 bail!("the first deployment of {0} is not complete: run it again with `gatling deploy {0}`", paths.name)
             }
-            (Goal::Pipeline(Pipeline::Upgrade), false) => {
+            (Goal::Pipeline(Pipeline::Upgrade) | Goal::Explain, false) => {
                 bail!("{0} is not deployed yet; deploy it with `gatling deploy {0}`", paths.name)
             }
             (Goal::Pipeline(pipeline), _) => Ok(pipeline),
@@ -286,6 +295,25 @@ impl<'a> Run<'a> {
         self.run_pipeline(Pipeline::Unload, &source, preload, events)
     }
 
+    /// Gathers the facts of a pipeline.
+    fn gather(&self, pipeline: Pipeline, source: &Source) -> Result<Gathered> {
+        let paths = &self.request.paths;
+        // mix evaluates the project's config, which can take for ever.
+        self.interrupt.limit(Some(ProjectSettings::DEFAULT_STEP_TIMEOUT));
+        let gathered = gather(paths, pipeline, source, &self.request.rollback);
+        self.interrupt.limit(None);
+        self.interrupt.check()?;
+        gathered.map_err(|error| explain(error, &paths.build_dir()))
+    }
+
+    fn explain(&self, source: &Source, events: &Events) -> Result<Done> {
+        let gathered = self.gather(Pipeline::Upgrade, source)?;
+        let performer = Performer::new(events).with_mix(&gathered.mix).with_interrupt(self.interrupt);
+        self.interrupt.limit(Some(gathered.facts.settings.step_timeout()));
+        explain::explain(&gathered.facts, performer)?;
+        Ok(Done::Unchanged)
+    }
+
     fn run_pipeline(
         &mut self,
         pipeline: Pipeline,
@@ -294,12 +322,7 @@ impl<'a> Run<'a> {
         events: &Events,
     ) -> Result<Done> {
         let paths = &self.request.paths;
-        // mix evaluates the project's config, which can take for ever.
-        self.interrupt.limit(Some(ProjectSettings::DEFAULT_STEP_TIMEOUT));
-        let gathered = gather(paths, pipeline, source, &self.request.rollback);
-        self.interrupt.limit(None);
-        self.interrupt.check()?;
-        let mut gathered = gathered.map_err(|error| explain(error, &paths.build_dir()))?;
+        let mut gathered = self.gather(pipeline, source)?;
         if self.request.no_soak {
             gathered.facts.soak = Duration::ZERO;
         }
@@ -344,7 +367,7 @@ fn compile_pushed_hooks(request: &Request) {
         // If the other run succeeds, the project is deployed when this run begins.
         Goal::Push => Pipeline::Upgrade,
         // These use the hooks in the build dir, not the pushed ones.
-        Goal::Pipeline(Pipeline::Rollback | Pipeline::Unload) | Goal::Restart | Goal::Recover => return,
+        Goal::Pipeline(Pipeline::Rollback | Pipeline::Unload) | Goal::Restart | Goal::Recover | Goal::Explain => return,
         Goal::Pipeline(pipeline) => pipeline,
     };
     let paths = request.paths.clone();
@@ -398,6 +421,7 @@ fn again(request: &Request, goal: Goal) -> String {
         Goal::Restart => "restart",
         Goal::Pipeline(Pipeline::Rollback) => return request.rollback.command(paths),
         Goal::Recover => "status",
+        Goal::Explain => return format!("gatling upgrade {} --explain", paths.name),
         _ => return deploy_command(paths),
     };
     format!("gatling {command} {}", paths.name)

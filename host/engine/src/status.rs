@@ -53,7 +53,10 @@ pub fn look(paths: &ProjectPaths) -> Result<Status> {
         to_deploy: is_behind.then(|| deploy_command(paths)),
         pushed,
         deployed,
-        last: runs.iter().find(|run| run.state.is_over() && run.pipeline.as_deref() != Some(Goal::RECOVER)).cloned(),
+        last: runs
+            .iter()
+            .find(|run| run.state.is_over() && !matches!(run.pipeline.as_deref(), Some(Goal::EXPLAIN | Goal::RECOVER)))
+            .cloned(),
         under_way: runs.into_iter().filter(|run| !run.state.is_over()).collect(),
         serving,
     })

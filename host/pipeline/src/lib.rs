@@ -17,6 +17,7 @@ pub use gatling_names::{Hook, HookPoint, Name};
 pub use pipeline::Pipeline;
 pub use plan::{Plan, PlannedStep};
 pub use steps::draft;
+pub use steps::mix::build;
 pub use steps::release::{environment, origins, release_environment};
-pub use steps::service::{TakeOver, keep, service};
+pub use steps::service::{TakeOver, explain_in_place, keep, renew_init_script, service, write_in_place_program};
 pub use table::Step;

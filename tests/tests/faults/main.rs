@@ -112,6 +112,29 @@ fn an_upgrade_survives_a_fault_at_every_point() {
 }
 
 #[test]
+fn an_upgrade_in_place_survives_a_fault_at_every_point() {
+    let mut stage = Stage::new().unwrap();
+    stage.upgrade_in_place(true).unwrap();
+    stage.next_version().unwrap();
+    stage.hello().deploy().unwrap();
+    stage.next_version().unwrap();
+    let points = points(&stage, "push").unwrap();
+    let calls = |action| points.iter().any(|point| point.split(' ').nth(3) == Some(action));
+    assert!(calls("in-place") && !calls("start-beside"), "{points:#?}");
+
+    let failures = at_every_point(&points, |number, kind| {
+        let old = stage.served().unwrap_or_default();
+        let new = stage.next_version()?;
+        fail_at(&stage, "push", number, kind)?;
+        stage.wait_for(&[&old, &new]).context("after the fault")?;
+        check_status(&stage).context("the status")?;
+        check_next_push(&mut stage)
+    });
+
+    report("upgrade in place", &points, &failures);
+}
+
+#[test]
 fn a_first_deployment_survives_a_fault_at_every_point() {
     let mut stage = Stage::new().unwrap();
     stage.next_version().unwrap();

@@ -26,6 +26,7 @@ enum Move {
     Cancel(u64),
     Restart,
     Rollback,
+    InPlace(bool),
     Clock(i64),
 }
 
@@ -49,7 +50,7 @@ impl Random {
     }
 
     fn next_move(&mut self) -> Move {
-        match self.below(13) {
+        match self.below(14) {
             0 => Move::Push(What::Good),
             1 => Move::Push(What::Broken),
             2 => Move::Push(What::Crashes),
@@ -61,6 +62,7 @@ impl Random {
             9 => Move::BrokenDisk(self.below(400)),
             10 => Move::Cancel(self.below(1500)),
             11 => Move::Rollback,
+            12 => Move::InPlace(self.below(2) == 0),
             _ if self.below(2) == 0 => Move::Restart,
             _ => Move::Clock(if self.below(2) == 0 { 3600 } else { -3600 }),
         }
@@ -151,6 +153,10 @@ impl Model {
                 let names = releases.filter_map(|release| release.file_name().into_string().ok());
                 self.may_serve.extend(names.filter_map(|name| Some(name.split('+').next()?.to_owned())));
                 self.stage.sandbox.run(&["rollback", "hello"])?;
+            }
+            Move::InPlace(is_wanted) => {
+                self.stage.upgrade_in_place(is_wanted)?;
+                self.push(What::Good)?.end()?;
             }
             Move::Clock(seconds) => {
                 // What a jump of the clock leaves: files whose times are in the future, or far in the past.

@@ -43,7 +43,7 @@ echo "15.0 $version" >"$release/releases/start_erl.data"
 : >"$release/releases/$version/env.sh"
 case $version in
 *-crashes) echo '#!/bin/false' >"$release/bin/hello" ;;
-*) printf '#!/bin/sh\nexec "%s" "%s"\n' 'APP' "$version" >"$release/bin/hello" ;;
+*) printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' 'APP' "$version" >"$release/bin/hello" ;;
 esac
 chmod 755 "$release/bin/hello"
 "#;
@@ -98,6 +98,16 @@ impl Stage {
 
     pub(crate) fn hello(&self) -> Project<'_> {
         self.sandbox.empty_project("hello")
+    }
+
+    /// Has the project's releases upgraded in place from now on, or not.
+    pub(crate) fn upgrade_in_place(&self, is_wanted: bool) -> Result<()> {
+        let hello = self.hello();
+        let settings = hello.read("gatling.toml")?;
+        let others = settings.lines().filter(|line| !line.starts_with("strategy"));
+        let strategy = is_wanted.then_some("strategy = \"hot\"");
+        let lines: Vec<_> = strategy.into_iter().chain(others).collect();
+        hello.write("gatling.toml", &(lines.join("\n") + "\n"))
     }
 
     /// Commits the next version, and returns it.

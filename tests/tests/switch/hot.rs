@@ -43,6 +43,18 @@ fn an_upgrade_in_place_keeps_the_process_and_loses_no_request() {
     let output = gatling(&sandbox, &["rollback", "hello"], 0);
     assert!(output.says("hello 0.3.0 is serving") && output.says("same process as before"), "{output:?}");
     assert_eq!(pid(&sandbox), before);
+
+    hello.set_version("0.5.0").unwrap();
+    hello.commit("0.5.0").unwrap();
+    // Pushed, but not deployed.
+    hello.git(&["push", "-q", &sandbox.home().join("hello").display().to_string(), "main:refs/heads/next"]).unwrap();
+    sandbox.git(&sandbox.home().join("hello"), &["update-ref", "refs/heads/main", "refs/heads/next"]).unwrap();
+    let output = gatling(&sandbox, &["upgrade", "hello", "--explain"], 0);
+    let said = ["hello 0.3.0 -> 0.5.0", "{load,{'Elixir.Hello',soft_purge,soft_purge}}", "could be upgraded to 0.5.0"];
+    assert!(said.iter().all(|text| output.says(text)), "{output:?}");
+    assert_eq!(sandbox.get("/").unwrap().1, "hello 0.3.0\n");
+    let status = gatling(&sandbox, &["status", "hello"], 0);
+    assert!(status.says("hello 0.3.0 is serving"), "{status:?}");
     // So that also those who wait see it.
     thread::sleep(Duration::from_secs(4));
     check(&load.stop(), &["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.3.0"]);

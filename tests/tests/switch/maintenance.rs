@@ -67,7 +67,7 @@ fn a_site_that_does_not_know_maintenance_is_not_said_to_be_in_it() {
     let _hello = server(&sandbox, "0s");
     let site = sandbox.nginx_dir().join("sites-available/hello");
     let text = fs::read_to_string(&site).unwrap();
-    let text = text.replace("set $gatling_closed yes;", "");
+    let text = text.replace("set $gatling_closed $gatling_hello_closed;", "");
     fs::write(&site, text.replace("server {", "server {\n  location = /reloaded { return 200 yes; }")).unwrap();
     sandbox.reload_nginx().unwrap();
     sandbox.wait_for_answer_at("/reloaded", 200, "yes").unwrap();

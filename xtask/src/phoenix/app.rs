@@ -105,6 +105,11 @@ impl App {
         project.remove(&format!("{folder}/{}", file.with_context(|| format!("there is no migration {name}"))?))
     }
 
+    /// Changes the page of the counter.
+    pub(crate) fn change_counter(&self, project: &Project<'_>, old: &str, new: &str) -> Result<()> {
+        project.replace(&format!("{}lib/shop_web/live/counter_live.ex", self.web_folder()), old, new)
+    }
+
     /// Sets the version, in an umbrella that of every app.
     pub(crate) fn set_version(&self, project: &Project<'_>, version: &str) -> Result<()> {
         project.set_version(version)?;

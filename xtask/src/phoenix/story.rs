@@ -8,6 +8,7 @@ use gatling_tests::{Output, processes};
 use super::app::App;
 use super::server::{Server, end_of};
 use super::steps::Steps;
+use super::visitor::Tally;
 use super::{HOSTS, Release, troubles};
 
 /// The sizes of two files: one that can be uploaded, and one that is larger than the 8 MB that a
@@ -43,6 +44,9 @@ pub(crate) fn whole(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>, ke
         reconnect(app, server, steps);
     }
     troubles::all(app, server, steps);
+    if app.has_assets() {
+        hot(app, server, steps);
+    }
     steps.take("rollback: git push -f server OLD:main", || {
         let (output, tally) = server.visitor.during(|| server.push("rollback", &["-f", &format!("{first}:main")]))?;
         ensure!(output.says(" is serving at "), "it was not deployed:\n{}", end_of(&output));
@@ -245,6 +249,60 @@ fn reconnect(app: App, server: &Server<'_>, steps: &mut Steps<'_>) {
         server.gatling(&["maintenance", server.project.name(), "off"])?;
         server.visitor.expect_version("0.2.0")?;
         Ok(tally.to_string())
+    });
+}
+
+/// Goes to 0.4.0 and 0.5.0 in the same process, while a visitor has the counter open.
+fn hot(app: App, server: &Server<'_>, steps: &mut Steps<'_>) {
+    steps.take("`strategy = \"hot\"`: 0.4.0 and 0.5.0 in the same process, and back", || {
+        let process = server.app()?;
+        let browser = server.visitor.browser(server.sandbox)?;
+        browser.open(&server.visitor.url(HOSTS[0], "/counter"))?;
+        browser.wait_for_text("#socket", "live")?;
+        browser.click("#plus")?;
+        browser.wait_for_text("#count", "1")?;
+        browser.run_js(WATCH_SOCKET)?;
+        let styles = || -> Result<String> {
+            let page = server.visitor.get(HOSTS[0], "/counter")?.body;
+            let style = page.split('"').find(|text| text.contains("/app-") && text.contains(".css"));
+            Ok(style.context("the page names no style")?.to_owned())
+        };
+        let old_styles = styles()?;
+        let upgrade = |version: &str| -> Result<Tally> {
+            app.set_version(server.project, version)?;
+            let (output, tally) = server.visitor.during(|| server.deploy(&format!("hot-{version}"), version))?;
+            ensure!(output.says("in the same process as before"), "it was not upgraded in place:\n{}", end_of(&output));
+            ensure!(tally.failed == 0, "{tally}");
+            Ok(tally)
+        };
+
+        server.project.write("gatling.toml", "strategy = \"hot\"\n")?;
+        app.change_counter(server.project, "&(&1 + 1)", "&(&1 + 10)")?;
+        let first = upgrade("0.4.0")?;
+        browser.click("#plus")?;
+        browser.wait_for_text("#count", "11").context("the page that was open does not run the new code")?;
+        app.change_counter(server.project, "text-3xl", "text-3xl underline")?;
+        let second = upgrade("0.5.0")?;
+        let new_styles = styles()?;
+        ensure!(new_styles != old_styles, "the page still names {old_styles}");
+        let answer = server.visitor.get(HOSTS[0], &new_styles)?;
+        ensure!(
+            answer.status == 200 && answer.body.contains("underline"),
+            "{new_styles} answers with {}",
+            answer.status
+        );
+
+        let (_, back) = server.visitor.during(|| server.gatling(&["rollback", server.project.name()]))?;
+        ensure!(back.failed == 0, "{back}");
+        server.visitor.expect_version("0.4.0")?;
+        browser.click("#plus")?;
+        browser.wait_for_text("#count", "21")?;
+        ensure!(
+            browser.run_js("return window.gatlingAway ?? null")?.is_null(),
+            "LiveView was not connected all the time"
+        );
+        ensure!(server.app()? == process, "the process is another one");
+        Ok(format!("{first}\n{second}\n{back}\nthe socket stayed connected, and the page its count"))
     });
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use gatling_pipeline::Action;
 use gatling_pipeline::action::InPlace;
-use gatling_process::CommandError;
+use gatling_process::{Command, CommandError};
 use gatling_runs::Event;
 
 use super::{Performer, change};
@@ -11,7 +11,11 @@ use super::{Performer, change};
 pub(super) fn perform(in_place: &InPlace, performer: Performer<'_>) -> Result<()> {
     let perform_all = |actions: &[Action]| actions.iter().try_for_each(|action| performer.perform(action));
     let Err(error) = change::perform(&in_place.change, performer) else { return perform_all(&in_place.then) };
-    let Some(why) = obstacle(in_place, &error) else { return Err(error) };
+    let why = match in_place.change.actions.first() {
+        Some(Action::Run(first)) => obstacle(first, &error),
+        _ => None,
+    };
+    let Some(why) = why else { return Err(error) };
     let events = performer.events;
     events.emit(Event::Undone { change: in_place.change.change, ok: true });
     events.warn(format!(
@@ -21,11 +25,10 @@ pub(super) fn perform(in_place: &InPlace, performer: Performer<'_>) -> Result<()
     perform_all(&in_place.otherwise)
 }
 
-/// Why the running release cannot be upgraded in place, if that is what the error says.
-fn obstacle(in_place: &InPlace, error: &anyhow::Error) -> Option<String> {
-    let Some(Action::Run(first)) = in_place.change.actions.first() else { return None };
-    let CommandError::Failed { command, status, last_lines, .. } = error.downcast_ref()? else { return None };
-    let is_obstacle = *command == first.to_string() && status.code() == Some(InPlace::IMPOSSIBLE);
+/// Why the running release cannot be upgraded in place, if this command of the init script has failed because of that.
+pub(crate) fn obstacle(command: &Command, error: &anyhow::Error) -> Option<String> {
+    let CommandError::Failed { command: failed, status, last_lines, .. } = error.downcast_ref()? else { return None };
+    let is_obstacle = *failed == command.to_string() && status.code() == Some(InPlace::IMPOSSIBLE);
     let last = last_lines.last().filter(|_| is_obstacle)?;
     Some(last.split_once("cannot: ").map_or(last.as_str(), |(_, why)| why).to_owned())
 }

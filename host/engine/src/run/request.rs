@@ -72,24 +72,29 @@ pub enum Goal {
     Pipeline(Pipeline),
     /// Restart the app, with the variables that its `.env` has now.
     Restart,
+    /// Build the release of an upgrade, and say how the running one could be upgraded to it in place.
+    Explain,
     /// Complete or undo what runs that were killed were changing, and nothing else.
     Recover,
 }
 
 impl Goal {
+    /// The name of [`Goal::Explain`].
+    pub const EXPLAIN: &str = "explain";
     /// The name of [`Goal::Push`].
     pub(super) const PUSH: &str = "push";
     const RESTART: &str = "restart";
     /// The name of [`Goal::Recover`].
     pub const RECOVER: &str = "recover";
 
-    /// Its name: that of the pipeline, `push`, `restart` or `recover`.
+    /// Its name: that of the pipeline, `push`, `restart`, `explain` or `recover`.
     #[must_use]
     pub fn name(self) -> String {
         match self {
             Self::Push => Self::PUSH.to_owned(),
             Self::Pipeline(pipeline) => pipeline.to_string(),
             Self::Restart => Self::RESTART.to_owned(),
+            Self::Explain => Self::EXPLAIN.to_owned(),
             Self::Recover => Self::RECOVER.to_owned(),
         }
     }
@@ -114,6 +119,7 @@ impl FromStr for Goal {
         match name {
             Self::PUSH => Ok(Self::Push),
             Self::RESTART => Ok(Self::Restart),
+            Self::EXPLAIN => Ok(Self::Explain),
             Self::RECOVER => Ok(Self::Recover),
             name => name.parse().map(Self::Pipeline),
         }

@@ -33,6 +33,10 @@ pub(super) struct UpgradeArgs {
     /// Skip health.soak: stop the old release as soon as it has finished its requests
     #[arg(long)]
     no_soak: bool,
+    /// Only build the new release, and print how the running one could be upgraded to it in place
+    /// (`strategy = "hot"`). Nothing that serves is changed, and no hook is called
+    #[arg(long, conflicts_with = "no_soak")]
+    explain: bool,
     #[command(flatten)]
     show: ShowArgs,
 }
@@ -42,7 +46,8 @@ pub(super) fn deploy(args: &DeployArgs) -> Result<u8> {
 }
 
 pub(super) fn upgrade(args: &UpgradeArgs) -> Result<u8> {
-    submit(&args.project, Goal::Pipeline(Pipeline::Upgrade), args.no_soak, args.show)
+    let goal = if args.explain { Goal::Explain } else { Goal::Pipeline(Pipeline::Upgrade) };
+    submit(&args.project, goal, args.no_soak, args.show)
 }
 
 /// Starts a worker that carries out a run, and shows the run.

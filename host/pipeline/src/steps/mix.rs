@@ -7,6 +7,14 @@ use anyhow::Result;
 use crate::action::Action;
 use crate::facts::Facts;
 
+/// What builds the release, in order.
+///
+/// # Errors
+/// None in practice.
+pub fn build(facts: &Facts) -> Result<Vec<Action>> {
+    Ok([deps_get(facts)?, compile(facts)?, digest(facts)?, release(facts)?].concat())
+}
+
 pub(crate) fn deps_get(facts: &Facts) -> Result<Vec<Action>> {
     // With `--only`, mix 1.14 fails in an umbrella: it looks for the dependencies that it left out.
     Ok(vec![Action::run(match facts.mix.is_umbrella() {

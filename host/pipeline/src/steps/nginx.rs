@@ -149,7 +149,7 @@ pub(crate) fn knows_ports(facts: &Facts) -> Result<bool> {
         let directives = parse(text, "the site").unwrap_or_default();
         let mut choices = BTreeSet::new();
         config::visit(&directives, &mut |directive| {
-            if matches!(directive.name(), "set" | "if") {
+            if matches!(directive.name(), "set" | "if" | "map") {
                 choices.insert(config::text(std::slice::from_ref(directive)));
             }
         });

@@ -35,7 +35,17 @@ fn script<const N: usize>(paths: &ProjectPaths, args: [&str; N]) -> Command {
     command
 }
 
-pub(crate) fn install_init_script(facts: &Facts) -> Result<Vec<Action>> {
+/// Installs the init script, if another version of Gatling wrote it, or it is missing.
+///
+/// # Errors
+/// If something else has its name.
+pub fn renew_init_script(facts: &Facts) -> Result<Vec<Action>> {
+    let script = facts.server.init_script.as_ref();
+    let is_own = script.is_none_or(|text| text.contains(&templates::marker(&facts.paths.name)));
+    if is_own && script != Some(&facts.script_template) { install_init_script(facts) } else { Ok(Vec::new()) }
+}
+
+pub(super) fn install_init_script(facts: &Facts) -> Result<Vec<Action>> {
     if facts.server.init_script.as_ref().is_some_and(|text| !text.contains(&templates::marker(&facts.paths.name))) {
         bail!(
             "{} already exists and does not belong to this project: if nothing needs it, move it away; otherwise load \
@@ -85,13 +95,7 @@ pub(crate) fn start(facts: &Facts) -> Result<Vec<Action>> {
 }
 
 pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
-    let mut actions = Vec::new();
-    let script = facts.server.init_script.as_ref();
-    let is_own = script.is_none_or(|text| text.contains(&templates::marker(&facts.paths.name)));
-    if is_own && script != Some(&facts.script_template) {
-        // Another version of Gatling wrote it, or it is missing.
-        actions.extend(install_init_script(facts)?);
-    }
+    let mut actions = renew_init_script(facts)?;
     actions.extend(logs::install(facts));
     actions.extend(migrate::from_release(facts));
     actions.extend(commit_release(facts));
@@ -152,8 +156,15 @@ pub(crate) fn take_over_in_place(
     vec![write_in_place_program(&facts.paths), Action::InPlace(Box::new(in_place))]
 }
 
+/// Prints how the running release would be upgraded in place to the one in this folder.
+#[must_use]
+pub fn explain_in_place(paths: &ProjectPaths, release: &Path) -> Command {
+    script(paths, ["explain-in-place", &release.display().to_string()])
+}
+
 /// Writes the program for upgrades in place.
-fn write_in_place_program(paths: &ProjectPaths) -> Action {
+#[must_use]
+pub fn write_in_place_program(paths: &ProjectPaths) -> Action {
     Action::WriteFile { path: paths.in_place_program(), contents: templates::IN_PLACE.to_owned(), mode: 0o644 }
 }
 
