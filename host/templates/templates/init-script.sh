@@ -474,16 +474,22 @@ keep() {
   say "visitors get $1${told:+; stopping $told}"
 }
 
-# rpc RELEASE_DIR CODE: has the running release evaluate Elixir code.
+# rpc RELEASE_DIR SECONDS CODE: has the running release evaluate Elixir code.
 rpc() {
   (
     set -a
     RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
     ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}'
-    set -- "$1/$project/bin/$(setting "$1" PROGRAM)" "$2" "$1/.env"
-    if [ -f "$3" ]; then . "$3"; fi
+    set -- "$1/$project/bin/$(setting "$1" PROGRAM)" "$2" "$3" "$1/.env"
+    # Releases that an older gatling has deployed have no .env of their own.
+    [ -f "$4" ] || set -- "$1" "$2" "$3" "$deploy_dir/.env"
+    if [ -f "$4" ]; then . "$4"; fi
     set +a
-    exec timeout 120 "$1" rpc "$2" </dev/null 2>&1 9>&-
+    if [ "$RELEASE_DISTRIBUTION" = none ]; then
+      echo 'nothing can connect to it, because of RELEASE_DISTRIBUTION=none'
+      exit 1
+    fi
+    exec timeout "$2" "$1" rpc "$3" </dev/null 2>&1 9>&-
   )
 }
 
@@ -500,13 +506,26 @@ change_in_place() {
     :code.purge(Gatling.InPlace)
     :code.delete(Gatling.InPlace)
     :code.purge(Gatling.InPlace)"
-  output=$(rpc "$runs_now" "$text")
+  output=$(rpc "$runs_now" 120 "$text")
   answer=$(echo "$output" | tail -n 1)
   # It contains the app's config for a moment.
   rm -rf "$deploy_dir/run/in-place"
   case $answer in
   "upgraded to "* | "could be upgraded to "* | "cannot: "* | "failed: "*) ;;
   *) answer="cannot: the node does not answer: $answer" ;;
+  esac
+}
+
+# check_version RELEASE: fails if the node says that it runs another version than that of the release.
+check_version() {
+  find_release "$1"
+  wanted=$(cut -d ' ' -f 2 "$new/$project/releases/start_erl.data")
+  output=$(rpc "$new" 10 'IO.puts("version " <> to_string(elem(:init.script_id(), 1)))')
+  case $output in
+  *"version $wanted") ;;
+  *"version "*) fail "$1 should run version $wanted, but its node says: $output. Does a variable such as RELEASE_VSN choose another one?" ;;
+  *"RELEASE_DISTRIBUTION=none") ;;
+  *) say "the node of $1 could not be asked for its version: $output" ;;
   esac
 }
 
@@ -695,12 +714,13 @@ upgrade)
   exec 9>&-
   tell_systemd upgrade
   ;;
-start-beside | make-live | keep | in-place | explain-in-place)
+start-beside | make-live | keep | check-version | in-place | explain-in-place)
   [ -n "$2" ] || usage
   case $1 in
   start-beside) start_beside "$2" ;;
   make-live) make_release_live "$2"; say "visitors get $2 now" ;;
   keep) keep "$2" ;;
+  check-version) check_version "$2" ;;
   in-place) in_place "$2" ;;
   explain-in-place) explain_in_place "$2" ;;
   esac

@@ -1,16 +1,11 @@
 //! Upgrades in place: the same process runs the new code.
 
-use gatling_tests::http;
-
 use super::*;
 
 /// hello 0.1.0 serves, and is upgraded in place.
 fn hot_server<'s>(sandbox: &'s Sandbox, soak: &str) -> Project<'s> {
     let hello = sandbox.load("hello").unwrap();
-    // Nodes that find each other, but not those of other tests.
-    let epmd = format!("ERL_EPMD_PORT={}", http::free_port().unwrap());
-    gatling(sandbox, &["config", "unset", "hello", "RELEASE_DISTRIBUTION"], 0);
-    gatling(sandbox, &["config", "set", "hello", &epmd], 0);
+    let_nodes_connect(sandbox);
     load::prepare(&hello).unwrap();
     hello.replace("gatling.toml", "soak = \"0s\"", &format!("soak = \"{soak}\"")).unwrap();
     hello.replace("gatling.toml", "[health]", "strategy = \"hot\"\n\n[health]").unwrap();

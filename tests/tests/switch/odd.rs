@@ -1,10 +1,11 @@
 //! Upgrades, restarts and rollbacks on servers that are not as they should be.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use gatling_tests::{Output, Sandbox, http};
 
-use super::{gatling, push, server, wait_until_alone};
+use super::{gatling, let_nodes_connect, push, server, wait_until_alone};
 
 fn stop(sandbox: &Sandbox) {
     let mut stop = sandbox.command(sandbox.etc().join("hello"), sandbox.root());
@@ -118,4 +119,41 @@ fn a_health_check_can_ask_for_one_status_and_for_several_answers() {
     assert!(output.says("hello 0.3.0 is serving"), "{output:?}");
     // Gatling also visits it through nginx, some times less than that.
     assert!(fs::read(&asked).unwrap().len() >= 12, "{:?}", fs::read(&asked));
+}
+
+#[test]
+fn the_node_itself_is_asked_for_its_version() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = server(&sandbox, "0s");
+    let_nodes_connect(&sandbox);
+    let output = push(&hello, "0.2.0");
+    assert!(output.says("check-version 0.2.0") && !output.says("could not be asked"), "{output:?}");
+    assert!(output.says("hello 0.2.0 is serving"), "{output:?}");
+
+    // A release whose `bin/hello rpc` does something else.
+    let steps = "releases: [hello: [steps: [:assemble, &replace_rpc/1]]],\n      aliases";
+    hello.replace("mix.exs", "aliases", steps).unwrap();
+    let step = r#"defp replace_rpc(release) do
+    program = Path.join(release.path, "bin/hello")
+    File.rename!(program, program <> "-real")
+    File.cp!("rpc.sh", program)
+    release
+  end
+
+  def application do"#;
+    hello.replace("mix.exs", "def application do", step).unwrap();
+    let rpc = |does: &str| {
+        let script = format!("#!/bin/sh\n[ \"$1\" = rpc ] || exec \"$0-real\" \"$@\"\n{does}\n");
+        hello.write("rpc.sh", &script).unwrap();
+        fs::set_permissions(hello.dir().join("rpc.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    rpc("echo version 0.2.0");
+    let output = push(&hello, "0.3.0");
+    let why = "0.3.0 should run version 0.3.0, but its node says: version 0.2.0";
+    assert!(output.says(why) && output.says("hello 0.2.0 is serving"), "{output:?}");
+
+    rpc("exec sleep 100");
+    let output = push(&hello, "0.4.0");
+    let why = "the node of 0.4.0 could not be asked for its version";
+    assert!(output.says(why) && output.says("hello 0.4.0 is serving"), "{output:?}");
 }

@@ -87,6 +87,7 @@ pub(crate) fn start(facts: &Facts) -> Result<Vec<Action>> {
     let start = vec![
         Action::run(service(&facts.paths, facts.server.sudo, ["upgrade", &release])),
         Action::ProveServing(Box::new(proof(facts, true))),
+        check_version(&facts.paths, &release),
         Action::WriteFile { path: marker, contents: format!("{}\n", facts.version), mode: 0o644 },
     ];
     let mut actions = commit_release(facts);
@@ -249,7 +250,7 @@ impl TakeOver<'_> {
         } else {
             let upgrade = |release: &str| service(paths, sudo, ["upgrade", release]);
             let proof = Action::ProveVisitors { paths: paths.clone() };
-            (vec![Action::run(upgrade(release)), proof], upgrade(current))
+            (vec![Action::run(upgrade(release)), check_version(paths, release), proof], upgrade(current))
         };
         actions.push(Action::change(Change::Release, release, switch, vec![undo]));
         actions.push(keep_only(paths, release, current));
@@ -274,6 +275,7 @@ impl Beside<'_> {
         let mut actions = vec![Action::run(script(paths, ["start-beside", &release]))];
         actions.extend(proof.map(|proof| Action::ProveServing(Box::new(proof))));
         actions.extend([
+            check_version(paths, &release),
             through_nginx(paths, &release, port, false),
             Action::run(script(paths, ["make-live", &release])),
             through_nginx(paths, &release, port, true),
@@ -282,6 +284,11 @@ impl Beside<'_> {
         actions.push(Action::run(keep(paths, &release)));
         actions
     }
+}
+
+/// Asks the node of a release for its version.
+fn check_version(paths: &ProjectPaths, release: &str) -> Action {
+    Action::run(script(paths, ["check-version", release]))
 }
 
 /// Tells systemd that the app runs, which it did not start itself: it stops at shutdown only what it knows.
@@ -318,6 +325,7 @@ fn restart(facts: &Facts) -> Result<Action> {
     let switch = vec![
         Action::run(upgrade(&facts.release())),
         Action::ProveServing(Box::new(proof(facts, true))),
+        check_version(&facts.paths, &facts.release()),
         Action::ProveSite(Box::new(nginx::in_use(facts)?)),
     ];
     let undo = previous.map(|previous| upgrade(previous)).into_iter().collect();
