@@ -70,7 +70,7 @@ defmodule Gatling.InPlace do
     version =
       case File.read(Path.join(folder, "releases/start_erl.data")) do
         {:ok, text} -> text |> String.split() |> List.last()
-        _ -> cannot("#{folder} is not a whole release: releases/start_erl.data is missing")
+        _ -> cannot("the release in #{folder} is not whole: releases/start_erl.data is missing")
       end
 
     file = Path.join([folder, "releases", version, name <> ".rel"])
@@ -81,7 +81,7 @@ defmodule Gatling.InPlace do
         %{folder: folder, version: version, file: file, erts: to_string(erts), apps: apps}
 
       _ ->
-        cannot("#{file} cannot be read")
+        cannot("the release #{version} is not whole: #{file} cannot be read")
     end
   end
 

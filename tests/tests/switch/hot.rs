@@ -151,6 +151,21 @@ fn what_cannot_be_upgraded_in_place_is_started_beside_and_the_push_says_why() {
     hello.write("priv/native.so", "one").unwrap();
     falls_back(&push(&hello, "0.3.0"), "0.3.0", "native code in hello's priv folder has changed");
 
+    // A release that is not whole.
+    hello.replace("mix.exs", "aliases", "releases: [hello: [steps: [:assemble, &damage/1]]],\n      aliases").unwrap();
+    let damage = r#"defp damage(release) do
+    File.rm!(Path.join(release.version_path, "hello.rel"))
+    release
+  end
+
+  def application do"#;
+    hello.replace("mix.exs", "def application do", damage).unwrap();
+    falls_back(&push(&hello, "0.3.5"), "0.3.5", "the release 0.3.5 is not whole");
+    hello.replace("mix.exs", ", &damage/1", "").unwrap();
+    hello.replace("mix.exs", "defp damage", "def damage").unwrap();
+    // This one is compared with the damaged one.
+    falls_back(&push(&hello, "0.3.6"), "0.3.6", "the release 0.3.5 is not whole");
+
     // The node does not find its way, as without epmd.
     gatling(&sandbox, &["config", "set", "hello", "RELEASE_DISTRIBUTION=none"], 0);
     falls_back(&push(&hello, "0.4.0"), "0.4.0", "an app reads its variables");

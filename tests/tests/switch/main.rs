@@ -1,6 +1,7 @@
 //! An upgrade seen by visitors who never stop: no request is lost, and none is answered by a version that does not serve.
 
 mod back;
+mod bad_input;
 mod hot;
 mod maintenance;
 mod odd;
