@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use gatling_tests::load::{self, Kind, Load, Seen};
-use gatling_tests::{Project, Sandbox, waiting};
+use gatling_tests::{Project, Sandbox, http, waiting};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -38,6 +38,10 @@ struct Row {
     failed: usize,
     /// Answers by a version that did not serve then.
     stale: usize,
+    /// Visitors who keep a connection, and how many of them kept the first.
+    kept: (usize, usize),
+    /// Whether the same process serves as at the beginning, before the restart.
+    same_process: bool,
     /// The longest answer while the app was built, and while it was switched, in milliseconds.
     worst: [f64; 2],
     /// From the end of the build until the new release serves and the old one is drained, in seconds.
@@ -51,15 +55,20 @@ impl Switch {
     pub(super) fn measure(program: &std::path::Path, upgrades: usize) -> Result<Self> {
         println!("Upgrading the example app {upgrades} times by each strategy, under load\n");
         let mut rows = Vec::new();
-        for strategy in ["blue-green", "restart"] {
+        for strategy in ["blue-green", "hot", "restart"] {
             rows.push(Row::measure(&Sandbox::with_program(program.to_owned())?, strategy, upgrades)?);
         }
         Ok(Self { rows, through: through(&Sandbox::with_program(program.to_owned())?)? })
     }
 
-    /// How many requests failed in blue-green upgrades, or were answered by a version that did not serve.
+    /// How many requests failed in blue-green and hot upgrades, or were answered by a version that did not serve.
     pub(super) fn lost(&self) -> f64 {
-        self.rows.first().map_or(f64::NAN, |row| (row.failed + row.stale) as f64)
+        self.rows.iter().take(2).map(|row| (row.failed + row.stale) as f64).sum()
+    }
+
+    /// How long a hot upgrade takes after the build, in seconds.
+    pub(super) fn hot_seconds(&self) -> f64 {
+        self.rows.get(1).map_or(f64::NAN, |row| row.switched.median)
     }
 
     /// How much longer the longest answer took in a blue-green switch than in a build.
@@ -74,7 +83,18 @@ impl Switch {
 
     /// Prints the table.
     pub(super) fn print(&self) {
-        let titles = ["", "upgrades", "answers", "failed", "stale", "worst: build", "switch", "switched after"];
+        let titles = [
+            "",
+            "upgrades",
+            "answers",
+            "failed",
+            "stale",
+            "kept",
+            "process",
+            "worst: build",
+            "switch",
+            "switched after",
+        ];
         let mut table = Table::new(titles);
         for row in &self.rows {
             table.add([
@@ -83,6 +103,8 @@ impl Switch {
                 row.answers.to_string(),
                 row.failed.to_string(),
                 row.stale.to_string(),
+                format!("{} of {}", row.kept.1, row.kept.0),
+                if row.same_process { "same" } else { "new" }.to_owned(),
                 format!("{:.0} ms", row.worst[0]),
                 format!("{:.0} ms", row.worst[1]),
                 format!("{:.1} s", row.switched),
@@ -100,6 +122,8 @@ impl Switch {
 impl Row {
     fn measure(sandbox: &Sandbox, strategy: &'static str, upgrades: usize) -> Result<Self> {
         let hello = deploy(sandbox, strategy)?;
+        let process = || fs::read_to_string(sandbox.home().join("deployments/hello/run/hello.pid")).ok();
+        let first_process = process();
         let mut wrk = wrk(sandbox, 3600)?;
         let load = Load::start(sandbox.nginx_port(), &VISITORS);
         let mut versions = vec!["0.1.0".to_owned()];
@@ -122,6 +146,7 @@ impl Row {
             let built = at("step_ended", "copy_release_to_upgrade")?;
             switched.push(end.duration_since(built)?.as_secs_f64());
         }
+        let same_process = process() == first_process;
         sandbox.run(&["restart", PROJECT])?.expect_success()?;
         sandbox.run(&["rollback", PROJECT])?.expect_success()?;
         versions.push(versions[versions.len() - 2].clone());
@@ -132,7 +157,7 @@ impl Row {
         Command::new("kill").args(["-INT", &wrk.id().to_string()]).status()?;
         let said = read(&mut wrk)?;
         let errors: Vec<_> = seen.iter().flat_map(|seen| &seen.errors).collect();
-        if let (Some(error), "blue-green") = (errors.first(), strategy) {
+        if let (Some(error), "blue-green" | "hot") = (errors.first(), strategy) {
             println!("the first of {} failures: {error}", errors.len());
         }
         let worst = |windows: &[(SystemTime, SystemTime)]| {
@@ -145,6 +170,11 @@ impl Row {
             upgrades,
             answers: seen.iter().map(|seen| seen.answers).sum(),
             failed: errors.len(),
+            kept: (
+                seen.iter().filter(|seen| seen.connections > 0).count(),
+                seen.iter().filter(|seen| seen.connections == 1).count(),
+            ),
+            same_process,
             stale: seen.iter().map(|seen| stale(seen, &versions)).sum(),
             worst: [worst(&builds), worst(&switches)],
             switched: Spread::of(switched),
@@ -156,6 +186,10 @@ impl Row {
 /// Deploys the example app, with pages for all kinds of visitors.
 fn deploy<'s>(sandbox: &'s Sandbox, strategy: &str) -> Result<Project<'s>> {
     let hello = sandbox.load(PROJECT)?;
+    // Nodes that find each other, but not those of another run.
+    sandbox.run(&["config", "unset", PROJECT, "RELEASE_DISTRIBUTION"])?.expect_success()?;
+    let epmd = format!("ERL_EPMD_PORT={}", http::free_port()?);
+    sandbox.run(&["config", "set", PROJECT, &epmd])?.expect_success()?;
     load::prepare(&hello)?;
     let settings = format!("strategy = \"{strategy}\"\n{}", hello.read("gatling.toml")?);
     hello.write("gatling.toml", &settings)?;

@@ -38,6 +38,24 @@ const COUNTER: &str = r#"defmodule ShopWeb.CounterLive do
 end
 "#;
 
+/// Takes an upload of any size.
+const UPLOAD: &str = r##"defmodule ShopWeb.UploadController do
+  use ShopWeb, :controller
+
+  def create(conn, _params) do
+    {size, conn} = count(conn, 0)
+    text(conn, "#{size} bytes to #{Application.spec(:APP, :vsn)}")
+  end
+
+  defp count(conn, size) do
+    case Plug.Conn.read_body(conn) do
+      {:more, part, conn} -> count(conn, size + byte_size(part))
+      {:ok, part, conn} -> {size + byte_size(part), conn}
+    end
+  end
+end
+"##;
+
 /// Where the generator puts the page of an app that was just made.
 const HOME_ROUTE: &str = "get \"/\", PageController, :home";
 
@@ -69,10 +87,12 @@ impl App {
     /// Adds what the rest wants to see, and makes the repository.
     pub(crate) fn complete(&self, project: &Project<'_>) -> Result<()> {
         let web = self.web_folder();
-        project.write(
-            &format!("{web}lib/shop_web/live/counter_live.ex"),
-            &COUNTER.replace(":APP", if self.variant == Variant::Umbrella { ":shop_web" } else { ":shop" }),
-        )?;
+        let app = if self.variant == Variant::Umbrella { ":shop_web" } else { ":shop" };
+        for (file, text) in [("live/counter_live.ex", COUNTER), ("controllers/upload_controller.ex", UPLOAD)] {
+            project.write(&format!("{web}lib/shop_web/{file}"), &text.replace(":APP", app))?;
+        }
+        let upload = "scope \"/\", ShopWeb do\n    post \"/upload\", UploadController, :create\n  end\n\n  scope \"/\", ShopWeb do";
+        project.replace(&format!("{web}lib/shop_web/router.ex"), "scope \"/\", ShopWeb do", upload)?;
         let routes = format!("{HOME_ROUTE}\n    live \"/counter\", CounterLive");
         project.replace(&format!("{web}lib/shop_web/router.ex"), HOME_ROUTE, &routes)?;
         if self.has_database() {

@@ -1,6 +1,8 @@
 //! What a user does with a stock app, from the first push on.
 
 use std::fs;
+use std::thread;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use gatling_tests::{Output, processes};
@@ -40,6 +42,7 @@ pub(crate) fn whole(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>, ke
     through_nginx(server, steps);
     on_the_server(server, steps);
     upgrade(app, server, steps, Some("create_orders"))?;
+    undo_migration(server, steps);
     if app.has_assets() {
         reconnect(app, server, steps);
     }
@@ -47,6 +50,7 @@ pub(crate) fn whole(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>, ke
     if app.has_assets() {
         hot(app, server, steps);
     }
+    upload(app, server, steps);
     steps.take("rollback: git push -f server OLD:main", || {
         let (output, tally) = server.visitor.during(|| server.push("rollback", &["-f", &format!("{first}:main")]))?;
         ensure!(output.says(" is serving at "), "it was not deployed:\n{}", end_of(&output));
@@ -249,6 +253,49 @@ fn reconnect(app: App, server: &Server<'_>, steps: &mut Steps<'_>) {
         server.gatling(&["maintenance", server.project.name(), "off"])?;
         server.visitor.expect_version("0.2.0")?;
         Ok(tally.to_string())
+    });
+}
+
+/// Goes back to 0.1.0, which does not know the migration of 0.2.0, and on to 0.2.0 again.
+fn undo_migration(server: &Server<'_>, steps: &mut Steps<'_>) {
+    let name = server.project.name();
+    steps.take("gatling rollback shop --migrate-down, and gatling upgrade shop", || {
+        let refused = server.sandbox.run(&["rollback", name])?;
+        ensure!(refused.status.code() == Some(1) && refused.says("create_orders"), "{}", end_of(&refused));
+        let table = || server.postgres.psql("shop_prod", "select coalesce(to_regclass('orders')::text, 'none')");
+        let (_, back) = server.visitor.during(|| server.gatling(&["rollback", name, "--migrate-down"]))?;
+        server.visitor.expect_version("0.1.0")?;
+        ensure!(table()? == "none", "the table of the migration is still there");
+        let (_, forth) = server.visitor.during(|| server.gatling(&["upgrade", name]))?;
+        server.visitor.expect_version("0.2.0")?;
+        ensure!(table()? == "orders", "the table of the migration is not there");
+        ensure!(back.failed + forth.failed == 0, "{back}\n{forth}");
+        Ok(format!("{back}\n{forth}"))
+    });
+}
+
+/// Goes to 0.6.1 while a visitor uploads to 0.6.0.
+fn upload(app: App, server: &Server<'_>, steps: &mut Steps<'_>) {
+    steps.take("an upload of 100 MB that takes longer than an upgrade", || {
+        server.project.write("gatling.toml", "[nginx]\nbody_size = \"150MB\"\n")?;
+        app.set_version(server.project, "0.6.0")?;
+        server.deploy("large-bodies", "0.6.0")?;
+        let file = server.sandbox.root().join("large");
+        fs::write(&file, vec![b'a'; 100_000_000])?;
+        let mut curl = server.visitor.curl(&server.visitor.url(HOSTS[0], "/upload"));
+        // The later --max-time counts.
+        curl.args(["--max-time", "120", "--limit-rate", "4M", "--header", "Content-Type: application/octet-stream"]);
+        curl.args(["--header", "Expect:", "--data-binary", &format!("@{}", file.display())]);
+        let uploading = thread::spawn(move || Output::of(&mut curl));
+        app.set_version(server.project, "0.6.1")?;
+        let begun = Instant::now();
+        server.project.commit("0.6.1")?;
+        let push = server.push("upload", &["main"])?;
+        let uploaded = uploading.join().expect("the thread does not panic")?;
+        ensure!(uploaded.stdout == "100000000 bytes to 0.6.0", "{uploaded:?}");
+        ensure!(push.says("0.6.1 is serving at "), "{}", end_of(&push));
+        server.visitor.expect_version("0.6.1")?;
+        Ok(format!("all of it came to 0.6.0; upload and upgrade took {:.0} s", begun.elapsed().as_secs_f64()))
     });
 }
 
