@@ -186,6 +186,12 @@ impl ProjectPaths {
         self.deploy_dir().join("in-place.exs")
     }
 
+    /// The program in Elixir that counts the errors that visitors get.
+    #[must_use]
+    pub fn soak_program(&self) -> PathBuf {
+        self.deploy_dir().join("soak.exs")
+    }
+
     /// The file that exists once a first deployment has started the app.
     #[must_use]
     pub fn deployed_marker(&self) -> PathBuf {

@@ -83,6 +83,9 @@ pub const UNDO_MIGRATIONS_WITH_ECTO: &str = include_str!("../templates/undo-migr
 /// The program in Elixir with which a running release is upgraded to another one in place.
 pub const IN_PLACE: &str = include_str!("../templates/in-place.exs");
 
+/// The program in Elixir that counts the errors that visitors get.
+pub const SOAK: &str = include_str!("../templates/soak.exs");
+
 /// The addition to a release's `env.sh`.
 pub const RELEASE_ENV: &str = include_str!("../templates/release-env.sh");
 

@@ -529,6 +529,17 @@ check_version() {
   esac
 }
 
+# watch_errors RELEASE SECONDS: counts the errors that visitors get, and ends early if there are too many. Its last line says how
+# many: see soak.exs.
+watch_errors() {
+  find_release "$1"
+  percent=$(setting "$new" SOAK_ERRORS)
+  rpc "$new" "$(($2 + 20))" "Code.eval_file($(in_elixir "$deploy_dir/soak.exs"))
+    Gatling.Soak.watch($2, ${percent:-10})
+    :code.delete(Gatling.Soak)
+    :code.soft_purge(Gatling.Soak)"
+}
+
 # process_in_place: prints the pid of the process that could be upgraded in place: that of the current release, or of one that
 # it was upgraded to.
 process_in_place() {
@@ -714,13 +725,14 @@ upgrade)
   exec 9>&-
   tell_systemd upgrade
   ;;
-start-beside | make-live | keep | check-version | in-place | explain-in-place)
+start-beside | make-live | keep | check-version | watch-errors | in-place | explain-in-place)
   [ -n "$2" ] || usage
   case $1 in
   start-beside) start_beside "$2" ;;
   make-live) make_release_live "$2"; say "visitors get $2 now" ;;
   keep) keep "$2" ;;
   check-version) check_version "$2" ;;
+  watch-errors) watch_errors "$2" "${3:-10}" ;;
   in-place) in_place "$2" ;;
   explain-in-place) explain_in_place "$2" ;;
   esac

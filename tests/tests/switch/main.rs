@@ -5,6 +5,7 @@ mod bad_input;
 mod hot;
 mod maintenance;
 mod odd;
+mod soak;
 
 use std::fs;
 use std::thread;

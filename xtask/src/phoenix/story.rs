@@ -1,8 +1,9 @@
 //! What a user does with a stock app, from the first push on.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use gatling_tests::{Output, processes};
@@ -51,6 +52,7 @@ pub(crate) fn whole(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>, ke
         hot(app, server, steps);
     }
     upload(app, server, steps);
+    errors(app, server, steps);
     steps.take("rollback: git push -f server OLD:main", || {
         let (output, tally) = server.visitor.during(|| server.push("rollback", &["-f", &format!("{first}:main")]))?;
         ensure!(output.says(" is serving at "), "it was not deployed:\n{}", end_of(&output));
@@ -75,6 +77,9 @@ pub(crate) fn short(app: App, server: &mut Server<'_>, steps: &mut Steps<'_>, ke
     look(app, server, steps, "0.1.0", "https");
     upgrade(app, server, steps, app.has_database().then_some("create_orders"))?;
     look(app, server, steps, "0.2.0", "upgraded");
+    if app.has_assets() {
+        hot(app, server, steps);
+    }
     if !keep {
         unload(server, steps);
     }
@@ -271,6 +276,33 @@ fn undo_migration(server: &Server<'_>, steps: &mut Steps<'_>) {
         ensure!(table()? == "orders", "the table of the migration is not there");
         ensure!(back.failed + forth.failed == 0, "{back}\n{forth}");
         Ok(format!("{back}\n{forth}"))
+    });
+}
+
+/// Pushes a version that has an error on a page that Gatling does not visit.
+fn errors(app: App, server: &Server<'_>, steps: &mut Steps<'_>) {
+    steps.take("a version whose visitors get errors is taken back: 0.6.1 keeps serving", || {
+        let sleep = "if not connected?(socket), do: Process.sleep(";
+        let fails = format!("if params[\"seconds\"] == \"1\", do: raise(\"oh no\")\n    {sleep}");
+        app.change_counter(server.project, sleep, &fails)?;
+        app.set_version(server.project, "0.6.2")?;
+        let stop = AtomicBool::new(false);
+        let output = thread::scope(|scope| {
+            let (visitor, stop) = (server.visitor.clone(), &stop);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    // What it answers is counted by the app.
+                    _ = visitor.get(HOSTS[0], "/counter?seconds=1");
+                    thread::sleep(Duration::from_millis(200));
+                }
+            });
+            let output = server.expect_failure("errors", &["visitors of 0.6.2 got errors: "]);
+            stop.store(true, Ordering::Relaxed);
+            output
+        })?;
+        server.visitor.expect_version("0.6.1")?;
+        let line = output.lines().into_iter().find(|line| line.contains("got errors: "));
+        Ok(line.unwrap_or_default().trim().to_owned())
     });
 }
 

@@ -162,6 +162,9 @@ pub struct Health {
     /// How long it is watched after it has begun to serve visitors, while the old release can still take over again.
     #[serde(deserialize_with = "duration_or_zero")]
     pub soak: Duration,
+    /// How many percent of the answers may be errors (5xx) meanwhile, if the app says what it answers. At least five
+    /// errors are accepted.
+    pub soak_errors: u8,
 }
 
 impl Default for Health {
@@ -173,6 +176,7 @@ impl Default for Health {
             timeout: Duration::from_secs(60),
             watch: Duration::from_secs(3),
             soak: Duration::from_secs(10),
+            soak_errors: 10,
         }
     }
 }
@@ -215,6 +219,9 @@ impl Health {
         }
         if let Some(status) = self.status.filter(|status| !(200..500).contains(status)) {
             bail!("[health] status = {status}: it must be a status from 200 to 499");
+        }
+        if self.soak_errors > 100 {
+            bail!("[health] soak_errors = {}: it must be a percentage from 0 to 100", self.soak_errors);
         }
         if !(1..=100).contains(&self.successes) {
             bail!("[health] successes = {}: it must be a number from 1 to 100", self.successes);

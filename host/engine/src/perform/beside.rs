@@ -9,11 +9,14 @@ use anyhow::{Context as _, Result, bail};
 use bytesize::ByteSize;
 use gatling_config::roots::ProjectPaths;
 use gatling_pipeline::action::{SlotProof, Soak};
+use gatling_process::{Command, LastLines, Started};
+use gatling_runs::Events;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::Performer;
+use super::files::write_file;
 use crate::marks::{self, Mark};
 use crate::nginx::visitor::Visit;
 use crate::release::service_command;
@@ -27,6 +30,9 @@ const FAILED_VISITS: usize = 3;
 
 /// A visit that fails after this time is enough: visitors wait in vain.
 const LONG_VISIT: Duration = Duration::from_secs(5);
+
+/// How long to wait for the number of errors at the end.
+const RESULT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long nginx may take to pass visitors to the other slot. It looks for the file on each request.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -81,11 +87,12 @@ pub(super) fn soak(soak: &Soak, performer: Performer<'_>) -> Result<()> {
 
 /// It must go on running, and answering.
 fn watch(soak: &Soak, performer: Performer<'_>) -> Result<()> {
-    let Soak { paths, release, time } = soak;
+    let Soak { paths, release, time, watch } = soak;
     performer
         .events
         .note(format!("watching {release} for {} s, while the old release can still take over", time.as_secs()));
     let process = serving::process_of(paths, release).and_then(|running| pidfd(running.pid));
+    let mut errors = ErrorWatch::start(paths, watch, *time);
     let begun = Instant::now();
     let mut failed = 0;
     // After a visit that failed, the next ones decide, however long that takes.
@@ -102,6 +109,7 @@ fn watch(soak: &Soak, performer: Performer<'_>) -> Result<()> {
         if !is_alive {
             bail!("{release} died {seconds} s after it began to serve: see {}", log(paths, release));
         }
+        errors.check(soak, performer.events)?;
         let visit = Instant::now();
         match check(serving::unserved_by(paths, release, false)?) {
             Ok(()) => failed = 0,
@@ -115,7 +123,46 @@ fn watch(soak: &Soak, performer: Performer<'_>) -> Result<()> {
             }
         }
     }
-    Ok(())
+    errors.wait();
+    errors.check(soak, performer.events)
+}
+
+/// Has the app itself count the errors that visitors get. It only can if it is a Phoenix app whose node can be asked.
+struct ErrorWatch(Option<Started>);
+
+impl ErrorWatch {
+    fn start(paths: &ProjectPaths, watch: &Command, time: Duration) -> Self {
+        // It takes a moment to connect to the node.
+        let is_possible =
+            time >= Duration::from_secs(2) && write_file(&paths.soak_program(), gatling_templates::SOAK, 0o644).is_ok();
+        Self(is_possible.then(|| watch.start_in_group().ok()).flatten())
+    }
+
+    /// Waits a moment for the result.
+    fn wait(&mut self) {
+        let deadline = Instant::now() + RESULT_TIMEOUT;
+        while Instant::now() < deadline && self.0.as_mut().is_some_and(|watch| matches!(watch.has_ended(), Ok(false))) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Fails if there were too many errors.
+    fn check(&mut self, soak: &Soak, events: &Events) -> Result<()> {
+        let Some(watch) = self.0.take_if(|watch| matches!(watch.has_ended(), Ok(true))) else { return Ok(()) };
+        let mut last = LastLines::default();
+        watch.stream(|lines| last.take(&lines))?;
+        let last = Vec::from(last).pop().unwrap_or_default();
+        if let Some(errors) = last.strip_prefix("errors: ") {
+            let Soak { paths, release, .. } = soak;
+            bail!("visitors of {release} got errors: {errors}. See {}", log(paths, release));
+        }
+        if last.starts_with("visitors got") {
+            events.note(last);
+        } else {
+            events.debug(format!("errors that visitors get are not counted: {last}"));
+        }
+        Ok(())
+    }
 }
 
 fn pidfd(pid: u32) -> Option<OwnedFd> {

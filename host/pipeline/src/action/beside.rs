@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use gatling_config::roots::ProjectPaths;
+use gatling_process::Command;
 use serde::Serialize;
 
 /// Visits to a release through nginx.
@@ -39,6 +40,8 @@ pub struct Soak {
     pub release: String,
     /// How long.
     pub time: Duration,
+    /// Counts the errors that visitors get meanwhile, if the app says what it answers.
+    pub watch: Command,
 }
 
 impl fmt::Display for Soak {

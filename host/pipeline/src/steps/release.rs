@@ -79,6 +79,7 @@ fn service_env(facts: &Facts) -> String {
         ("HEALTH_SECONDS", health.timeout.as_secs().to_string()),
         ("WATCH_SECONDS", health.watch.as_secs().to_string()),
         ("SOAK_SECONDS", health.soak.as_secs().to_string()),
+        ("SOAK_ERRORS", health.soak_errors.to_string()),
         ("DRAIN_SECONDS", facts.settings.drain_timeout().as_secs().to_string()),
     ];
     settings.iter().map(|(name, value)| format!("GATLING_{name}={}\n", shell::quoted(value))).collect()

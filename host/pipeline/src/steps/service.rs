@@ -187,7 +187,11 @@ fn through_nginx(paths: &ProjectPaths, release: &str, port: u16, is_live: bool) 
 
 /// Watches a release that serves, if it is to be watched.
 fn soak(paths: &ProjectPaths, release: &str, time: Duration) -> Option<Action> {
-    let soak = Soak { paths: paths.clone(), release: release.to_owned(), time };
+    // It ends before the watch does.
+    let seconds = time.as_secs().saturating_sub(1).to_string();
+    let mut watch = script(paths, ["watch-errors", release, &seconds]);
+    watch.outlives_gatling = false;
+    let soak = Soak { paths: paths.clone(), release: release.to_owned(), time, watch };
     (!time.is_zero()).then(|| Action::Soak(Box::new(soak)))
 }
 
