@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn every_documented_key_is_read() {
-        let text = "strategy = 'restart'\ndrain_timeout = '5s'\n[mix]\nforce_compile = true\nsession = false\n[health]\npath = '/health'\nstatus = 200\nsuccesses = 3\ntimeout = '1m 30s'\nsoak = '0s'\n[hooks]\ntimeout = '5m'\nmemory = '64MiB'\ntable = 1\nlog_lines = 2\nlog_bytes = '3kB'\noutput = '4MiB'\nerror = 512\ncompile_timeout = '2m'\ncompile_memory = '1GiB'\n[hooks.grants]\nrun = ['npm']";
+        let text = "strategy = 'restart'\ndrain_timeout = '5s'\n[mix]\nforce_compile = true\nsession = false\n[health]\npath = '/health'\nstatus = 200\nsuccesses = 3\ntimeout = '1m 30s'\nsoak = '0s'\nsoak_errors = 50\n[hooks]\ntimeout = '5m'\nmemory = '64MiB'\ntable = 1\nlog_lines = 2\nlog_bytes = '3kB'\noutput = '4MiB'\nerror = 512\ncompile_timeout = '2m'\ncompile_memory = '1GiB'\n[hooks.grants]\nrun = ['npm']";
         let settings = project(text).expect("it is understood");
         assert_eq!(settings.mix, MixSettings { force_compile: true, session: false });
         assert_eq!(settings.strategy, Some(Strategy::Restart));
@@ -119,6 +119,7 @@ mod tests {
             timeout: Duration::from_secs(90),
             watch: Duration::from_secs(3),
             soak: Duration::ZERO,
+            soak_errors: 50,
         };
         assert_eq!(settings.health, health);
         assert_eq!(settings.hooks.grants.run.len(), 1);
