@@ -7,6 +7,7 @@ pub mod follow;
 pub mod guard;
 mod history;
 pub mod interrupt;
+mod outcome;
 mod processes;
 pub mod recovery;
 pub mod repository;
@@ -36,7 +37,9 @@ use crate::toolchain::explain;
 use crate::{hooks, marks, restart, serving};
 use execution::Execution;
 use history::History;
-use interrupt::{Interrupt, Reason};
+use interrupt::Interrupt;
+pub use outcome::deploy_command;
+use outcome::{Done, again, failure, success};
 use repository::Repository;
 pub use request::{Goal, Request, Rollback};
 
@@ -100,16 +103,6 @@ fn end(ended: Event, events: &Events) -> Outcome {
     let Event::Ended { outcome, .. } = ended else { unreachable!("a run ends with this event") };
     events.emit(ended);
     outcome
-}
-
-/// How a run succeeded.
-enum Done {
-    /// There was nothing to do.
-    Unchanged,
-    /// A newer run does it.
-    Superseded,
-    /// The app can be reached at these host names, or at this port; nowhere, once it is unloaded.
-    Serving(Vec<String>),
 }
 
 struct Run<'a> {
@@ -383,53 +376,4 @@ fn compile_pushed_hooks(request: &Request) {
             compile_ahead(&file, &bytes);
         }
     });
-}
-
-fn success(done: &Done, begun: Instant) -> Event {
-    let (outcome, places) = match done {
-        Done::Unchanged => (Outcome::Unchanged, Vec::new()),
-        Done::Superseded => (Outcome::Superseded, Vec::new()),
-        Done::Serving(places) => (Outcome::Succeeded, places.clone()),
-    };
-    let seconds = begun.elapsed().as_secs_f64();
-    Event::Ended { outcome, seconds, error: Vec::new(), serving: None, again: None, places }
-}
-
-/// What failed, or who cancelled the run, what is serving now, and what to do.
-fn failure(request: &Request, goal: Goal, error: &anyhow::Error, interrupt: &Interrupt, begun: Instant) -> Event {
-    let reason = interrupt.take();
-    let outcome = match &reason {
-        Some(Reason::Cancelled { .. }) => Outcome::Cancelled,
-        _ => Outcome::Failed,
-    };
-    Event::Ended {
-        outcome,
-        seconds: begun.elapsed().as_secs_f64(),
-        error: error.chain().map(ToString::to_string).collect(),
-        serving: Some(serving::look(&request.paths)),
-        // What a strict push does not deploy is not in the branch.
-        again: request.strict.is_none().then(|| again(request, goal)),
-        places: Vec::new(),
-    }
-}
-
-/// The command that tries again.
-fn again(request: &Request, goal: Goal) -> String {
-    let paths = &request.paths;
-    let command = match goal {
-        Goal::Pipeline(Pipeline::Unload) => "unload",
-        Goal::Restart => "restart",
-        Goal::Pipeline(Pipeline::Rollback) => return request.rollback.command(paths),
-        Goal::Recover => "status",
-        Goal::Explain => return format!("gatling upgrade {} --explain", paths.name),
-        _ => return deploy_command(paths),
-    };
-    format!("gatling {command} {}", paths.name)
-}
-
-/// The command that deploys the latest commit.
-#[must_use]
-pub fn deploy_command(paths: &ProjectPaths) -> String {
-    let command = if paths.is_deployment_complete() { "upgrade" } else { "deploy" };
-    format!("gatling {command} {}", paths.name)
 }

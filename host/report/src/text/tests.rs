@@ -1,5 +1,7 @@
 //! The text that is shown for journals.
 
+use gatling_runs::{Outcome, Serving};
+
 use super::*;
 
 /// The text that is shown for these events.
