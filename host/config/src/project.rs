@@ -15,12 +15,6 @@ impl ProjectName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The name with everything but letters, digits and `_` replaced by `_`.
-    #[must_use]
-    pub fn identifier(&self) -> String {
-        self.0.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
-    }
 }
 
 impl fmt::Display for ProjectName {
@@ -98,10 +92,5 @@ mod tests {
         for name in ["hello", "my_app", "my_app2", "a"] {
             assert_eq!(name.parse::<ProjectName>().expect(name).as_str(), name);
         }
-    }
-
-    #[test]
-    fn an_identifier_is_valid_in_an_nginx_variable() {
-        assert_eq!("my-app.v2".parse::<ProjectName>().expect("a name").identifier(), "my_app_v2");
     }
 }

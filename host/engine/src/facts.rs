@@ -12,7 +12,7 @@ use gatling_config::domains;
 use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::secrets;
-use gatling_config::settings::{OperatorSettings, ProjectSettings, SiteSettings, project_file};
+use gatling_config::settings::{OperatorSettings, ProjectSettings, SiteSettings, Strategy, project_file};
 use gatling_config::slot::SlotPorts;
 use gatling_pipeline::facts::Site;
 use gatling_pipeline::facts::mix::{MixCall, MixFacts};
@@ -49,10 +49,11 @@ impl FactsDraft {
     ///
     /// # Errors
     /// If settings or the `.env` cannot be read, or no port is free.
-    fn read(paths: &ProjectPaths, pipeline: Pipeline, rollback: &Rollback) -> Result<Self> {
+    fn read(paths: &ProjectPaths, pipeline: Pipeline, rollback: &Rollback, strategy: Option<Strategy>) -> Result<Self> {
         let operator = OperatorSettings::read(&paths.roots.config)?;
         let tolerant = is_tolerant(pipeline);
-        let settings = or_default(tolerant, ProjectSettings::read(&paths.build_dir()))?;
+        let mut settings = or_default(tolerant, ProjectSettings::read(&paths.build_dir()))?;
+        settings.strategy = strategy.or(settings.strategy);
         let mut dotenv = or_default(tolerant, Dotenv::read(&paths.dotenv()))?;
         if pipeline == Pipeline::Deploy && secrets::is_missing(paths, &dotenv) {
             // The run generates the value that is kept.
@@ -210,7 +211,7 @@ fn with_otherwise(facts: Facts, slots: Slots) -> Result<Facts> {
 }
 
 /// Why the running release cannot be upgraded in place, if that is known already.
-pub(crate) fn obstacle_in_place(facts: &Facts) -> Result<Option<String>> {
+fn obstacle_in_place(facts: &Facts) -> Result<Option<String>> {
     let old = Dotenv::read(&facts.paths.current_link().join(".env"))?;
     let new = environment(facts, &facts.variables)?;
     let names: BTreeSet<_> = old.iter().chain(new.iter()).map(|(name, _)| name).collect();
@@ -242,7 +243,17 @@ fn is_tolerant(pipeline: Pipeline) -> bool {
 /// # Errors
 /// If something that the pipeline needs is missing or wrong: the error says what, and what to do.
 pub fn gather(paths: &ProjectPaths, pipeline: Pipeline, source: &Source, rollback: &Rollback) -> Result<Gathered> {
-    let draft = FactsDraft::read(paths, pipeline, rollback)?;
+    let draft = FactsDraft::read(paths, pipeline, rollback, None)?;
+    let facts = draft.ask_mix()?;
+    draft.complete(source, facts)
+}
+
+/// As [`gather`], for an upgrade with the strategy `hot`, whatever the project's settings say.
+///
+/// # Errors
+/// As [`gather`].
+pub(crate) fn gather_hot(paths: &ProjectPaths, source: &Source) -> Result<Gathered> {
+    let draft = FactsDraft::read(paths, Pipeline::Upgrade, &Rollback::default(), Some(Strategy::Hot))?;
     let facts = draft.ask_mix()?;
     draft.complete(source, facts)
 }

@@ -31,7 +31,7 @@ use gatling_runs::lock::Lock;
 use gatling_runs::{Event, Events, Outcome, Redactor, Runs, boot};
 use jiff::Timestamp;
 
-use crate::facts::{Gathered, gather};
+use crate::facts::{Gathered, gather, gather_hot};
 use crate::perform::Performer;
 use crate::toolchain::explain;
 use crate::{hooks, marks, restart, serving};
@@ -288,19 +288,19 @@ impl<'a> Run<'a> {
         self.run_pipeline(Pipeline::Unload, &source, preload, events)
     }
 
-    /// Gathers the facts of a pipeline.
-    fn gather(&self, pipeline: Pipeline, source: &Source) -> Result<Gathered> {
+    /// Gathers facts, within a time.
+    fn gather(&self, gather: impl FnOnce(&ProjectPaths) -> Result<Gathered>) -> Result<Gathered> {
         let paths = &self.request.paths;
         // mix evaluates the project's config, which can take for ever.
         self.interrupt.limit(Some(ProjectSettings::DEFAULT_STEP_TIMEOUT));
-        let gathered = gather(paths, pipeline, source, &self.request.rollback);
+        let gathered = gather(paths);
         self.interrupt.limit(None);
         self.interrupt.check()?;
         gathered.map_err(|error| explain(error, &paths.build_dir()))
     }
 
     fn explain(&self, source: &Source, events: &Events) -> Result<Done> {
-        let gathered = self.gather(Pipeline::Upgrade, source)?;
+        let gathered = self.gather(|paths| gather_hot(paths, source))?;
         let performer = Performer::new(events).with_mix(&gathered.mix).with_interrupt(self.interrupt);
         self.interrupt.limit(Some(gathered.facts.settings.step_timeout()));
         explain::explain(&gathered.facts, performer)?;
@@ -315,7 +315,7 @@ impl<'a> Run<'a> {
         events: &Events,
     ) -> Result<Done> {
         let paths = &self.request.paths;
-        let mut gathered = self.gather(pipeline, source)?;
+        let mut gathered = self.gather(|paths| gather(paths, pipeline, source, &self.request.rollback))?;
         if self.request.no_soak {
             gathered.facts.soak = Duration::ZERO;
         }

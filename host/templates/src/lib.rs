@@ -222,7 +222,7 @@ impl<'a> SiteText<'a> {
     /// # Errors
     /// None in practice: only if the template itself were broken.
     pub fn render(&self, project: &ProjectName) -> Result<String> {
-        let identifier = project.identifier();
+        let identifier = variable_part(project);
         let forwarded = match self.behind_proxy {
             true => format!("$gatling_{identifier}_proto"),
             false => "$scheme".to_owned(),
@@ -239,6 +239,20 @@ impl<'a> SiteText<'a> {
             },
         )
     }
+}
+
+/// What the names of a site's variables in nginx contain: the project's name, if it is short and plain. nginx has a limit for
+/// these names, and the variables of all sites have different ones.
+fn variable_part(project: &ProjectName) -> String {
+    const MAX_LEN: usize = 16;
+    let name = project.as_str();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.len() <= MAX_LEN && name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    let digest: String = Sha256::digest(name).iter().take(3).map(|byte| format!("{byte:02x}")).collect();
+    let start: String = name.chars().take(9).map(|c| if is_plain(c) { c } else { '_' }).collect();
+    format!("{start}_{digest}")
 }
 
 /// `before-mix-compile` as a name in JavaScript: `beforeMixCompile`.
@@ -272,4 +286,21 @@ pub fn render(template: &str, values: minijinja::Value) -> Result<String> {
 
 fn text(path: &Path) -> String {
     path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variables_of_each_site_have_short_names_of_their_own() {
+        let part = |name: &str| variable_part(&name.parse().expect("a name"));
+        assert_eq!(part("shop"), "shop");
+        let others =
+            ["my-app", "my_app", "my.app", &"a".repeat(64), &"a".repeat(63), "customer_portal_backend"].map(part);
+        for (index, other) in others.iter().enumerate() {
+            assert!(other.len() <= 16 && !others[..index].contains(other), "{others:?}");
+            assert!(other.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'), "{other}");
+        }
+    }
 }

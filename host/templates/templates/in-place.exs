@@ -2,7 +2,8 @@
 # running node evaluate this file. The target is a complete release in a folder of its own, so that it can also be started
 # the usual way: nothing is unpacked into the folder that the node was started from.
 #
-# What it answers is the last line: "upgraded to VERSION", "cannot: WHY" if nothing was changed, or "failed: WHY".
+# What it answers is the last line: "upgraded to VERSION", "cannot: WHY" if nothing was changed, or "failed: WHY". It says
+# "begun" before it changes anything. After a failure, Erlang restarts the node, or it is not known what it runs: it must be killed.
 
 defmodule Gatling.InPlace do
   # Erlang's and Elixir's own applications: parts of them cannot be replaced while they run.
@@ -12,21 +13,48 @@ defmodule Gatling.InPlace do
   @release :gatling_release
 
   # `from` is the folder of the release that runs, `to` that of the other one, `name` their name, and `scratch` a folder for
-  # release_handler. With `explain`, nothing is changed.
-  def run(from, to, name, scratch, marker, explain?) do
+  # release_handler. `what` is :up, :down (back to a release that served before), or :explain, which changes nothing.
+  def run(from, to, name, scratch, marker, what) do
     caller = self()
 
-    # Another process does it: it goes on if the caller's connection is lost.
+    # Another process does it: once it has begun, it goes on if the caller's connection is lost.
     {pid, monitor} =
       spawn_monitor(fn ->
         wait_for_turn()
-        send(caller, {self(), attempt(from, to, name, scratch, marker, explain?)})
+        Process.put(:caller, caller)
+        send(caller, {self(), attempt(from, to, name, scratch, marker, what)})
       end)
 
+    tell(pid, monitor)
+  end
+
+  # Says "begun" before anything is changed. If nobody hears it any more, this fails, and nothing is changed.
+  defp tell(pid, monitor) do
     receive do
-      {^pid, answer} -> IO.puts(answer)
-      {:DOWN, ^monitor, _, _, reason} -> IO.puts("failed: " <> line(reason))
+      {^pid, :begins} ->
+        IO.puts("begun")
+        send(pid, :told)
+        tell(pid, monitor)
+
+      {^pid, answer} ->
+        IO.puts(answer)
+
+      {:DOWN, ^monitor, _, _, reason} ->
+        IO.puts("failed: " <> line(inspect(reason)))
     end
+  end
+
+  defp begin do
+    caller = Process.get(:caller)
+    monitor = Process.monitor(caller)
+    send(caller, {self(), :begins})
+
+    receive do
+      :told -> Process.put(:has_begun, true)
+      {:DOWN, ^monitor, _, _, _} -> cannot("nobody waits for it any more")
+    end
+
+    Process.demonitor(monitor, [:flush])
   end
 
   defp wait_for_turn do
@@ -37,7 +65,7 @@ defmodule Gatling.InPlace do
       wait_for_turn()
   end
 
-  defp attempt(from, to, name, scratch, marker, explain?) do
+  defp attempt(from, to, name, scratch, marker, what) do
     running = release(from, name)
     target = release(to, name)
     check_running(running)
@@ -47,21 +75,24 @@ defmodule Gatling.InPlace do
     make_private(scratch)
 
     try do
-      relup = relup(running, target, changes, scratch)
+      instructions = instructions(running, target, changes, scratch, what)
+      check_instructions(instructions, changes)
 
-      if explain? do
-        explain(running, target, changes, relup)
+      if what == :explain do
+        explain(running, target, changes, instructions)
       else
-        install(running, target, relup, changes, scratch, marker)
+        install(running, target, instructions, changes, scratch, marker, what)
       end
     after
       File.rm_rf(scratch)
     end
   catch
-    {:cannot, why} -> "cannot: " <> why
-    {:failed, why} -> "failed: " <> why
-    kind, reason -> "failed: " <> line(Exception.format(kind, reason, __STACKTRACE__))
+    {:cannot, why} -> outcome(why)
+    kind, reason -> outcome(Exception.format_banner(kind, reason, __STACKTRACE__))
   end
+
+  # Until release_handler begins, nothing is changed.
+  defp outcome(why), do: if(Process.get(:has_begun), do: "failed: ", else: "cannot: ") <> line(why)
 
   ## The releases
 
@@ -110,6 +141,18 @@ defmodule Gatling.InPlace do
     for app <- @platform, running.apps[app] != target.apps[app] do
       cannot("#{app} has changed, from #{running.apps[app] || "none"} to #{target.apps[app] || "none"}")
     end
+
+    for file <- ["env.sh", "vm.args"], start_file(running, file) != start_file(target, file) do
+      cannot("#{file} has changed, and is only read when the app starts")
+    end
+  end
+
+  # Gatling's own addition to it may be missing yet.
+  defp start_file(release, file) do
+    case File.read(Path.join([release.folder, "releases", release.version, file])) do
+      {:ok, text} -> text |> String.split("# Added by gatling") |> hd() |> String.trim()
+      _ -> ""
+    end
   end
 
   ## What has changed
@@ -136,13 +179,18 @@ defmodule Gatling.InPlace do
     changed =
       for {module, file} <- new, other = old[module], File.read!(file) != File.read!(other), code(file) != code(other), do: module
 
-    modules = %{added: Enum.sort(added), removed: Enum.sort(removed), changed: Enum.sort(changed)}
+    {old_callback, new_callback} = {callback(running, app), callback(target, app)}
+    is_other = old_callback != new_callback or new_callback in changed
+    callback = if is_other, do: new_callback || old_callback
+    modules = %{added: Enum.sort(added), removed: Enum.sort(removed), changed: Enum.sort(changed), callback: callback}
+    native = Enum.find(changed, &(loads_native_code?(old[&1]) or loads_native_code?(new[&1])))
     is_same = added == [] and removed == [] and changed == []
     same_version? = running.apps[app] == target.apps[app]
     natives = natives(running, app) != natives(target, app)
 
     cond do
       natives -> {:cannot, "native code in #{app}'s priv folder has changed"}
+      native -> {:cannot, "#{inspect(native)} has changed, and loads native code"}
       same_version? and is_same -> nil
       same_version? -> {:cannot, "#{app} has changed, but is still version #{target.apps[app]}: raise `version` in its mix.exs"}
       true -> modules
@@ -152,8 +200,16 @@ defmodule Gatling.InPlace do
   end
 
   defp beams(folder) do
-    for file <- Path.wildcard(folder <> "/*.beam"), into: %{} do
+    for file <- files(folder), Path.extname(file) == ".beam", into: %{} do
       {file |> Path.basename(".beam") |> String.to_atom(), file}
+    end
+  end
+
+  # Path.wildcard would not take the names of folders as they are.
+  defp files(folder) do
+    case File.ls(folder) do
+      {:ok, names} -> Enum.map(names, &Path.join(folder, &1))
+      _ -> []
     end
   end
 
@@ -164,22 +220,51 @@ defmodule Gatling.InPlace do
     end
   end
 
-  defp natives(release, app) do
-    for file <- Path.wildcard(lib(release, app) <> "/priv/**/*.so"), into: %{} do
-      {Path.relative_to(file, lib(release, app)), :erlang.md5(File.read!(file))}
+  defp loads_native_code?(file) do
+    {:ok, {_, [imports: imports]}} = :beam_lib.chunks(c(file), [:imports])
+    {:erlang, :load_nif, 2} in imports
+  end
+
+  defp callback(release, app) do
+    with {module, _} <- properties(release, app)[:mod], do: module
+  end
+
+  # What the .app file says.
+  defp properties(release, app) do
+    case :file.consult(Path.join(ebin(release, app), "#{app}.app")) do
+      {:ok, [{:application, _, properties}]} -> properties
+      _ -> []
     end
+  end
+
+  defp natives(release, app) do
+    priv = Path.join(lib(release, app), "priv")
+
+    for file <- all_files(priv), Path.extname(file) == ".so", into: %{} do
+      {Path.relative_to(file, priv), :erlang.md5(File.read!(file))}
+    end
+  end
+
+  defp all_files(folder) do
+    Enum.flat_map(files(folder), fn file -> if File.dir?(file), do: all_files(file), else: [file] end)
   end
 
   ## How to get from one to the other
 
-  defp relup(running, target, changes, scratch) do
+  # release_handler's instructions, in order. Those for going back are written for the release that runs.
+  defp instructions(running, target, changes, scratch, what) do
+    down? = what == :down
+    {upper, lower} = if down?, do: {running, target}, else: {target, running}
+
     libs =
       for {app, change} <- changes do
-        appup = appup(app, change, running, target)
-        folder = Path.join([scratch, "lib", "#{app}-#{target.apps[app]}", "ebin"])
+        known = own(running, target, app, down?) || written(app, change, target, changes)
+        steps = [{c(lower.apps[app]), known}]
+        appup = {c(upper.apps[app]), if(down?, do: [], else: steps), if(down?, do: steps, else: [])}
+        folder = Path.join([scratch, "lib", "#{app}-#{upper.apps[app]}", "ebin"])
         File.mkdir_p!(folder)
 
-        for file <- Path.wildcard(ebin(target, app) <> "/*"), Path.extname(file) != ".appup" do
+        for file <- files(ebin(upper, app)), Path.extname(file) != ".appup" do
           File.ln_s!(file, Path.join(folder, Path.basename(file)))
         end
 
@@ -187,34 +272,39 @@ defmodule Gatling.InPlace do
         folder
       end
 
-    folders = libs ++ all_ebins(target) ++ all_ebins(running)
-    path = Enum.map(folders, &String.to_charlist/1)
-    {from, to} = {rel(running), rel(target)}
+    path = Enum.map(libs ++ all_ebins(upper) ++ all_ebins(lower), &c/1)
+    {ups, downs} = if down?, do: {[], [rel(lower)]}, else: {[rel(lower)], []}
 
-    case :systools.make_relup(to, [from], [], [:silent, :noexec, path: path]) do
-      {:ok, {version, [{old, _, instructions}], []}, _, _} ->
-        if Enum.any?(instructions, &(&1 in [:restart_new_emulator, :restart_emulator])) do
-          cannot("an .appup says that the app must be restarted")
-        end
-
-        {version, [{old, [], instructions}], []}
-
-      {:error, module, reason} ->
-        cannot(line(module.format_error(reason)))
+    case :systools.make_relup(rel(upper), ups, downs, [:silent, :noexec, path: path]) do
+      {:ok, {_, [{_, _, instructions}], []}, _, _} -> instructions
+      {:ok, {_, [], [{_, _, instructions}]}, _, _} -> instructions
+      {:error, module, reason} -> cannot(line(module.format_error(reason)))
     end
   end
 
-  defp rel(release), do: release.file |> Path.rootname() |> String.to_charlist()
+  # They must load all that has changed, and not restart Erlang.
+  defp check_instructions(instructions, changes) do
+    if Enum.any?(instructions, &(&1 in [:restart_new_emulator, :restart_emulator])) do
+      cannot("an .appup says that the app must be restarted")
+    end
+
+    loaded = for {:load, {module, _, _}} <- instructions, do: module
+
+    for {app, change} <- changes, module <- (change.added ++ change.changed) -- loaded do
+      cannot("the .appup of #{app} leaves out #{inspect(module)}, which has changed")
+    end
+  end
+
+  defp rel(release), do: release.file |> Path.rootname() |> c()
 
   defp all_ebins(release), do: Enum.map(release.apps, fn {app, _} -> ebin(release, app) end)
 
-  # The instructions for one application: its own .appup, if that knows both versions, or what the changed modules need.
-  defp appup(app, change, running, target) do
+  # The instructions of the app's own .appup, if there is one that knows both versions.
+  defp own(running, target, app, down?) do
     {old, new} = {running.apps[app], target.apps[app]}
-    upwards = own_appup(target, app) |> instructions(new, old, 1)
-    downwards = fn -> own_appup(running, app) |> instructions(old, new, 2) end
-    instructions = upwards || downwards.() || written(app, change, target)
-    {String.to_charlist(new), [{String.to_charlist(old), instructions}], []}
+    up = fn -> own_appup(target, app) |> instructions_of(new, old, 1) end
+    down = fn -> own_appup(running, app) |> instructions_of(old, new, 2) end
+    if down?, do: down.() || up.(), else: up.() || down.()
   end
 
   defp own_appup(release, app) do
@@ -228,9 +318,9 @@ defmodule Gatling.InPlace do
     end
   end
 
-  defp instructions(nil, _, _, _), do: nil
+  defp instructions_of(nil, _, _, _), do: nil
 
-  defp instructions(appup, version, other, element) do
+  defp instructions_of(appup, version, other, element) do
     if to_string(elem(appup, 0)) == version do
       Enum.find_value(elem(appup, element), fn
         {pattern, instructions} when is_binary(pattern) -> if covers?(pattern, other), do: instructions
@@ -244,12 +334,10 @@ defmodule Gatling.InPlace do
     match?({:ok, _}, Regex.compile(pattern)) and Regex.run(Regex.compile!(pattern), version) == [version]
   end
 
-  defp written(app, change, target) do
-    {:ok, [{:application, _, properties}]} = :file.consult(Path.join(ebin(target, app), "#{app}.app"))
-    callback = with {module, _} <- properties[:mod], do: module
-
-    if callback in change.changed do
-      cannot("#{inspect(callback)} has changed, and only starts the app's processes when the app starts")
+  # What the changed modules need.
+  defp written(app, change, target, changes) do
+    if change.callback do
+      cannot("#{inspect(change.callback)} has changed, and only starts the app's processes when the app starts")
     end
 
     updates =
@@ -260,7 +348,7 @@ defmodule Gatling.InPlace do
           Enum.any?(behaviours, &(&1 in [Supervisor, :supervisor, DynamicSupervisor])) ->
             cannot("the supervisor #{inspect(module)} has changed, and only starts its processes when it starts")
 
-          Enum.any?(behaviours, &(&1 in [GenServer, :gen_server, :gen_statem, :gen_event])) and changes_state?(target, app, module) ->
+          changes_state?(behaviours, target, app, module) ->
             {:update, module, {:advanced, []}, :soft_purge, :soft_purge, []}
 
           true ->
@@ -268,8 +356,10 @@ defmodule Gatling.InPlace do
         end
       end
 
+    # One that another app has now is not removed.
+    moved = Enum.flat_map(changes, fn {_, other} -> other.added end)
     added = for module <- change.added, do: {:add_module, module}
-    removed = for module <- change.removed, do: {:remove, {module, :soft_purge, :soft_purge}}
+    removed = for module <- change.removed -- moved, do: {:remove, {module, :soft_purge, :soft_purge}}
     added ++ updates ++ removed
   end
 
@@ -283,15 +373,15 @@ defmodule Gatling.InPlace do
     end
   end
 
-  defp changes_state?(target, app, module) do
+  defp changes_state?(behaviours, target, app, module) do
     {:ok, {_, [exports: exports]}} = :beam_lib.chunks(beam(target, app, module), [:exports])
-    {:code_change, 3} in exports or {:code_change, 4} in exports
+    processes = [GenServer, :gen_server, :gen_statem, :gen_event]
+    Enum.any?(behaviours, &(&1 in processes)) and ({:code_change, 3} in exports or {:code_change, 4} in exports)
   end
 
   defp beam(release, app, module), do: String.to_charlist(Path.join(ebin(release, app), "#{module}.beam"))
 
-  defp explain(running, target, changes, relup) do
-    {_, [{_, _, instructions}], _} = relup
+  defp explain(running, target, changes, instructions) do
     apps = Enum.map_join(changes, ", ", fn {app, _} -> "#{app} #{running.apps[app]} -> #{target.apps[app]}" end)
     text = for instruction <- instructions, do: :io_lib.format("  ~tp~n", [instruction])
     "#{apps}\n#{text}could be upgraded to #{target.version}"
@@ -299,40 +389,121 @@ defmodule Gatling.InPlace do
 
   ## The upgrade
 
-  defp install(running, target, relup, changes, scratch, marker) do
-    version = String.to_charlist(target.version)
-    folder = Path.join(scratch, target.version)
-    make_private(folder)
-    write_term(Path.join(folder, "relup"), relup)
-    File.cp!(Path.join([target.folder, "releases", target.version, "start.boot"]), Path.join(folder, "start.boot"))
-    release_handler(running, target, scratch)
+  defp install(running, target, instructions, changes, scratch, marker, what) do
+    version = c(target.version)
+    {up, down} = {Path.join(scratch, target.version), Path.join(scratch, running.version)}
+    Enum.each([up, down], &make_private/1)
+    {upper, lower} = if what == :down, do: {running, target}, else: {target, running}
+    # What the file with the config cannot hold is put there as soon as release_handler has read that.
+    instructions = [{:apply, {__MODULE__, :put_values, []}} | instructions]
+    steps = [{c(lower.version), [], instructions}]
+    relup = {c(upper.version), if(what == :down, do: [], else: steps), if(what == :down, do: steps, else: [])}
+    write_term(Path.join(if(what == :down, do: down, else: up), "relup"), relup)
+    # Without a file there, old code would not be looked for.
+    if what == :down, do: write_term(Path.join(up, "relup"), {version, [], []})
+    File.cp!(Path.join([target.folder, "releases", target.version, "start.boot"]), Path.join(up, "start.boot"))
     roots = set_root(target)
 
     try do
-      write_private_term(Path.join(folder, "sys.config"), config(running, target, roots))
-
+      {config, values} = readable(config(running, target, roots))
+      write_private_term(Path.join(up, "sys.config"), config)
+      :persistent_term.put(__MODULE__, values)
+      wait_for_processes(instructions, 50)
+      release_handler(running, target, scratch)
       wait_for_old_code(version, 50)
+      begin()
 
       case :release_handler.install_release(version, update_paths: true) do
         {:ok, _, _} -> :ok
-        {:error, {:old_processes, module}} -> cannot("a process still runs the code of #{inspect(module)} of two versions ago")
-        {:error, {:code_change_failed, _, module, _, reason}} -> throw({:failed, "code_change of #{inspect(module)}: #{cause(reason)}"})
-        {:error, reason} -> throw({:failed, cause(reason)})
-        other -> throw({:failed, line(other)})
+        {:error, {:old_processes, module}} -> cannot_again(module)
+        {:error, {:code_change_failed, _, module, _, reason}} -> cannot("code_change of #{inspect(module)}: #{cause(reason)}")
+        {:error, reason} -> cannot(cause(reason))
+        other -> cannot(inspect(other))
       end
     catch
       kind, reason ->
         set_variables(roots)
         :erlang.raise(kind, reason, __STACKTRACE__)
+    after
+      :persistent_term.erase(__MODULE__)
+      Application.delete_env(:sasl, :releases_dir)
     end
 
-    Application.delete_env(:sasl, :releases_dir)
     load_protocols(running, target)
+    start_added(running, target)
     refresh_endpoints(target, changes)
-    set_cookie(target)
+    set_cookie(running, target)
     check_code(target, changes)
     hold(marker)
     "upgraded to #{target.version}"
+  end
+
+  # release_handler looks for old code once more before it begins.
+  defp cannot_again(module) do
+    Process.delete(:has_begun)
+    cannot("a process still runs the code of #{inspect(module)} of two versions ago")
+  end
+
+  # Called by release_handler.
+  def put_values do
+    for {app, key, value} <- :persistent_term.get(__MODULE__, []), do: Application.put_env(app, key, value)
+    :ok
+  end
+
+  # The config without values that a file cannot hold (functions, pids, references), and those.
+  defp readable(config) do
+    values =
+      for {app, settings} <- config, {key, value} <- settings, not readable?(value), do: {app, key, value}
+
+    if app = Enum.find_value(values, fn {app, _, _} -> app in [:kernel, :stdlib] && app end) do
+      cannot("the config of #{app} has a function, a pid or a reference")
+    end
+
+    left_out = MapSet.new(values, fn {app, key, _} -> {app, key} end)
+    {for({app, settings} <- config, do: {app, Enum.reject(settings, fn {key, _} -> {app, key} in left_out end)}), values}
+  end
+
+  defp readable?(value) do
+    text = :io_lib.format(~c"~tp.", [value]) |> :unicode.characters_to_list()
+
+    case :erl_scan.string(text) do
+      {:ok, tokens, _} -> match?({:ok, ^value}, :erl_parse.parse_term(tokens))
+      _ -> false
+    end
+  end
+
+  # Erlang waits five seconds for each process that is busy when its code is changed, one after the other. So all must answer
+  # before it begins.
+  defp wait_for_processes(instructions, tries) do
+    modules = for {:suspend, modules} <- instructions, module <- List.wrap(modules), do: if(is_tuple(module), do: elem(module, 0), else: module)
+
+    busy =
+      Process.list()
+      |> Enum.filter(&(module_of(&1) in modules))
+      |> Task.async_stream(&{&1, answers?(&1)}, max_concurrency: 100, timeout: :infinity, ordered: false)
+      |> Enum.flat_map(fn {:ok, {pid, answers?}} -> if answers?, do: [], else: [pid] end)
+
+    case busy do
+      [] -> :ok
+      _ when tries > 0 -> Process.sleep(200) && wait_for_processes(instructions, tries - 10)
+      [pid | _] -> cannot("a process of #{inspect(module_of(pid))} is busy")
+    end
+  end
+
+  defp module_of(pid) do
+    case Process.info(pid, :dictionary) do
+      {:dictionary, dictionary} -> with {module, _, _} <- dictionary[:"$initial_call"], do: module
+      nil -> nil
+    end
+  end
+
+  # It is asked for something that costs nothing.
+  defp answers?(pid) do
+    :sys.log(pid, :get, 2000)
+    true
+  catch
+    # One that has ended is not in the way.
+    :exit, _ -> not Process.alive?(pid)
   end
 
   # Erlang can have two versions of a module at a time. What still runs that of the upgrade before gets ten seconds to end.
@@ -355,7 +526,11 @@ defmodule Gatling.InPlace do
 
   # Has release_handler know both releases. It reads that only when it starts.
   defp release_handler(running, target, scratch) do
-    :ok = :release_handler.create_RELEASES(c(running.folder), c(scratch), c(running.file), libs(running))
+    case :release_handler.create_RELEASES(c(running.folder), c(scratch), c(running.file), libs(running)) do
+      :ok -> :ok
+      {:error, reason} -> cannot(inspect(reason))
+    end
+
     {supervisor, child} = supervisor_of_release_handler()
     :ok = :supervisor.terminate_child(supervisor, child)
     Application.put_env(:sasl, :releases_dir, c(scratch))
@@ -433,12 +608,7 @@ defmodule Gatling.InPlace do
     end
   end
 
-  defp defaults(release, app) do
-    case :file.consult(Path.join(ebin(release, app), "#{app}.app")) do
-      {:ok, [{:application, _, properties}]} -> properties[:env] || []
-      _ -> []
-    end
-  end
+  defp defaults(release, app), do: properties(release, app)[:env] || []
 
   # A release has a copy of each protocol that knows all its implementations.
   defp load_protocols(running, target) do
@@ -468,25 +638,45 @@ defmodule Gatling.InPlace do
     end
   end
 
-  # The scripts of the new release read its cookie from its own folder.
-  defp set_cookie(target) do
-    with nil <- System.get_env("RELEASE_COOKIE"),
-         {:ok, cookie} <- File.read(Path.join(target.folder, "releases/COOKIE")),
-         true <- Node.alive?() do
-      Node.set_cookie(String.to_atom(String.trim(cookie)))
+  # Erlang starts new apps in the order of their names, and does not say if that fails.
+  defp start_added(running, target) do
+    {:ok, [{:release, _, _, apps}]} = :file.consult(target.file)
+
+    for spec <- apps, app = elem(spec, 0), running.apps[app] == nil, type(spec) not in [:none, :load] do
+      case Application.ensure_all_started(app, type(spec)) do
+        {:ok, _} -> :ok
+        {:error, reason} -> cannot("the new app #{app} does not start: #{inspect(reason)}")
+      end
+    end
+  end
+
+  defp type(spec), do: if(tuple_size(spec) > 2 and is_atom(elem(spec, 2)), do: elem(spec, 2), else: :permanent)
+
+  # The scripts of the new release read its cookie from its own folder, unless a variable sets it.
+  defp set_cookie(running, target) do
+    read = fn release ->
+      with {:ok, cookie} <- File.read(Path.join(release.folder, "releases/COOKIE")), do: String.trim(cookie)
+    end
+
+    {old, new} = {read.(running), read.(target)}
+
+    if Node.alive?() and is_binary(new) and old != new and Atom.to_string(Node.get_cookie()) == old do
+      Node.set_cookie(String.to_atom(new))
+      System.put_env("RELEASE_COOKIE", new)
     end
   end
 
   # The node runs the new code, and says so itself.
   defp check_code(target, changes) do
     for {app, change} <- changes do
-      if to_string(Application.spec(app, :vsn)) != target.apps[app] do
-        throw({:failed, "the node still says that it runs #{app} #{Application.spec(app, :vsn)}"})
+      # An app that is not loaded has no version.
+      if to_string(Application.spec(app, :vsn) || target.apps[app]) != target.apps[app] do
+        cannot("the node still says that it runs #{app} #{Application.spec(app, :vsn)}")
       end
 
       for module <- change.added ++ change.changed, loaded_code(module) != code(Path.join(ebin(target, app), "#{module}.beam")) do
         protocol? = function_exported?(module, :__protocol__, 1)
-        unless protocol?, do: throw({:failed, "the node still runs other code of #{inspect(module)}"})
+        unless protocol?, do: cannot("the node still runs other code of #{inspect(module)}")
       end
     end
   end

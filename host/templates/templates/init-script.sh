@@ -35,8 +35,9 @@ supervisor_file=$deploy_dir/run/supervisor
 stopping=$deploy_dir/run/stopping
 script=$(realpath "$0")
 
-say() { echo "$project: $*"; }
-fail() { echo "$project: $*" >&2; exit 1; }
+# Not echo, which changes backslashes.
+say() { printf '%s\n' "$project: $*"; }
+fail() { say "$@" >&2; exit 1; }
 
 # tell_systemd ACTION: systemd, which runs this script at boot, does not notice apps that it has not started
 # itself, and would not stop them at shutdown. So after an upgrade this tells systemd that the app runs.
@@ -208,6 +209,14 @@ end() {
   done
 }
 
+# kill_now PID: kills the process, and waits until it is gone.
+kill_now() {
+  while alive "$1"; do
+    kill -KILL "$1" 2>/dev/null
+    sleep 0.1
+  done
+}
+
 # log_of RELEASE_DIR: prints the path of the release's log.
 log_of() {
   case $(slot_of "$1") in
@@ -245,7 +254,7 @@ make_live() {
 start_release() {
   keep=${2:-}
   log_file=$(log_of "$1")
-  port=$(setting "$1" PORT) seconds=$(setting "$1" HEALTH_SECONDS) watch=$(setting "$1" WATCH_SECONDS)
+  port=$(setting "$1" PORT)
   program=$1/$project/bin/$(setting "$1" PROGRAM)
   if ! [ -x "$program" ]; then why="has no program $program"; return 1; fi
   if ! port_is_free "$port"; then
@@ -274,6 +283,14 @@ start_release() {
   ) &
   child=$!
   echo "$child" >"$pid_file"
+  watch=$(setting "$1" WATCH_SECONDS)
+  become_healthy "$1" && keeps_answering "$1" "${watch:-0}"
+}
+
+# become_healthy RELEASE_DIR: waits until the process $child answers. If it does not, sets $why to the reason, and stops the
+# process unless $keep is set.
+become_healthy() {
+  port=$(setting "$1" PORT) seconds=$(setting "$1" HEALTH_SECONDS)
   successes=$(setting "$1" HEALTH_SUCCESSES) good=0
   begun=$(uptime) erring_since='' shown='' log_is_shown=''
   while alive "$child"; do
@@ -281,10 +298,7 @@ start_release() {
     now=$(uptime)
     if is_good "$code"; then
       good=$((good + 1)) erring_since=''
-      if [ "$good" -ge "${successes:-1}" ]; then
-        keeps_answering "$1" "${watch:-0}"
-        return
-      fi
+      if [ "$good" -ge "${successes:-1}" ]; then return 0; fi
       sleep 0.5
       continue
     fi
@@ -496,23 +510,30 @@ rpc() {
 # in_elixir TEXT: prints the text as a string of Elixir.
 in_elixir() { printf '"%s"' "$(printf %s "$1" | sed 's/[\\"#]/\\&/g')"; }
 
-# change_in_place PID FOLDER MARKER EXPLAIN: has the process upgrade itself to the release in the folder, and then keep the marker
-# open. Sets $output to what it says, and $answer to the last line of that.
+# change_in_place PID FOLDER MARKER up|down|explain: has the process upgrade itself to the release in the folder, and then keep the
+# marker open. Sets $output to what it says, and $answer to the last line of that.
 change_in_place() {
   runs_now=$deploy_dir/releases/$(release_of "$1")
   text="Code.eval_file($(in_elixir "$deploy_dir/in-place.exs"))
     Gatling.InPlace.run($(in_elixir "$runs_now/$project"), $(in_elixir "$2"), $(in_elixir "$(setting "$runs_now" PROGRAM)"),
-      $(in_elixir "$deploy_dir/run/in-place"), $(in_elixir "$3"), $4)
+      $(in_elixir "$deploy_dir/run/in-place"), $(in_elixir "$3"), :$4)
     :code.purge(Gatling.InPlace)
     :code.delete(Gatling.InPlace)
     :code.purge(Gatling.InPlace)"
   output=$(rpc "$runs_now" 120 "$text")
-  answer=$(echo "$output" | tail -n 1)
+  answer=$(printf '%s\n' "$output" | tail -n 1)
   # It contains the app's config for a moment.
   rm -rf "$deploy_dir/run/in-place"
   case $answer in
   "upgraded to "* | "could be upgraded to "* | "cannot: "* | "failed: "*) ;;
-  *) answer="cannot: the node does not answer: $answer" ;;
+  *)
+    # Once it has begun, it may still go on.
+    if printf '%s\n' "$output" | grep -qx begun; then
+      answer='failed: the node stopped to answer while it was being upgraded'
+    else
+      answer="cannot: the node does not answer: $answer"
+    fi
+    ;;
   esac
 }
 
@@ -520,13 +541,24 @@ change_in_place() {
 check_version() {
   find_release "$1"
   wanted=$(cut -d ' ' -f 2 "$new/$project/releases/start_erl.data")
-  output=$(rpc "$new" 10 'IO.puts("version " <> to_string(elem(:init.script_id(), 1)))')
-  case $output in
-  *"version $wanted") ;;
-  *"version "*) fail "$1 should run version $wanted, but its node says: $output. Does a variable such as RELEASE_VSN choose another one?" ;;
-  *"RELEASE_DISTRIBUTION=none") ;;
+  output=$(rpc "$new" 10 'IO.puts("gatling-version " <> to_string(elem(:init.script_id(), 1)))')
+  answer=$(printf '%s\n' "$output" | sed -n 's/^gatling-version //p')
+  if [ -n "$answer" ] && [ "$answer" != "$wanted" ]; then
+    fail "$1 should run version $wanted, but its node says $answer. Does a variable such as RELEASE_VSN choose another one?"
+  fi
+  case $answer$output in
+  "$wanted"* | *RELEASE_DISTRIBUTION=none) ;;
   *) say "the node of $1 could not be asked for its version: $output" ;;
   esac
+}
+
+# check_health RELEASE: fails unless the release, which runs already, is as healthy as one that starts must be.
+check_health() {
+  find_release "$1"
+  child=$(running_pid "$1") || fail "$1 does not run"
+  log_file=$(log_of "$new") keep=keep
+  log_before=$(wc -c 2>/dev/null <"$log_file" || echo 0)
+  become_healthy "$new" || { show_log; fail "$1 $why"; }
 }
 
 # watch_errors RELEASE SECONDS: counts the errors that visitors get, and ends early if there are too many. Its last line says how
@@ -568,7 +600,10 @@ in_place() {
   fi
   marker=$new/in-place
   if [ "$(started_as "$pid")" = "$1" ]; then marker=''; else true >"$marker" || fail "cannot write $marker"; fi
-  change_in_place "$pid" "$new/$project" "$marker" false
+  direction=up
+  # Back to one that served before.
+  if grep -qsxF "$1" "$deploy_dir/served"; then direction=down; fi
+  change_in_place "$pid" "$new/$project" "$marker" "$direction"
   if runs "$pid" "$1"; then
     case $answer in
     "upgraded to "*) say "$1 runs in the same process as before, pid $pid"; return ;;
@@ -577,8 +612,8 @@ in_place() {
   say "$answer"
   case $answer in
   "cannot: "*) if alive "$pid" && ! runs "$pid" "$1"; then exit 3; fi ;;
-  # What Erlang could not complete, it does not undo, but ends.
-  *) end "$pid" ;;
+  # Erlang restarts a node whose upgrade it could not complete, and ignores SIGTERM meanwhile.
+  *) kill_now "$pid" ;;
   esac
   old=$(basename "$(readlink "$current")")
   keep "$old"
@@ -591,8 +626,11 @@ back_in_place() {
   [ "$(setting "$new" PORT)" = "$(setting "$deploy_dir/releases/$(release_of "$pid")" PORT)" ] || return
   marker=$new/in-place
   if [ "$(started_as "$pid")" = "$1" ]; then marker=''; fi
-  change_in_place "$pid" "$new/$project" "$marker" false
-  runs "$pid" "$1" && alive "$pid" && return
+  change_in_place "$pid" "$new/$project" "$marker" down
+  case $answer in
+  "failed: "*) kill_now "$pid" ;;
+  *) runs "$pid" "$1" && alive "$pid" && return ;;
+  esac
   say "$1 is started again, because it could not be put back in place: $answer"
   return 1
 }
@@ -603,9 +641,9 @@ explain_in_place() {
     say "cannot: the app does not run"
     exit 3
   fi
-  change_in_place "$pid" "$1" '' true
+  change_in_place "$pid" "$1" '' explain
   case $answer in
-  "could be"*) echo "$output" ;;
+  "could be"*) printf '%s\n' "$output" ;;
   *) say "$answer"; exit 3 ;;
   esac
 }
@@ -619,7 +657,15 @@ supervise() {
   while is_supervisor && release=$(realpath "$current") && [ -d "$release" ]; do
     name=$(basename "$release")
     if pid=$(running_pid "$name"); then
-      while alive "$pid" && [ "$current" -ef "$release" ]; do sleep 1; done
+      # One that was upgraded in place could start itself again, as the release that it was started as.
+      looked=$(uptime)
+      while alive "$pid" && [ "$current" -ef "$release" ]; do
+        sleep 1
+        if [ $(($(uptime) - looked)) -ge 10 ]; then
+          runs "$pid" "$name" || break
+          looked=$(uptime)
+        fi
+      done
       continue
     fi
     if other_is_in_charge; then
@@ -725,12 +771,13 @@ upgrade)
   exec 9>&-
   tell_systemd upgrade
   ;;
-start-beside | make-live | keep | check-version | watch-errors | in-place | explain-in-place)
+start-beside | make-live | keep | check-health | check-version | watch-errors | in-place | explain-in-place)
   [ -n "$2" ] || usage
   case $1 in
   start-beside) start_beside "$2" ;;
   make-live) make_release_live "$2"; say "visitors get $2 now" ;;
   keep) keep "$2" ;;
+  check-health) check_health "$2" ;;
   check-version) check_version "$2" ;;
   watch-errors) watch_errors "$2" "${3:-10}" ;;
   in-place) in_place "$2" ;;

@@ -54,7 +54,7 @@ fn serve(port: u16, version: &str) {
         let Some(length) = client.read(&mut request).ok().filter(|read| *read > 0) else { continue };
         let request = String::from_utf8_lossy(&request[..length]).into_owned();
         let answer = match request.strip_prefix("EVALUATE ") {
-            Some(code) if code.contains("script_id") => format!("version {version}"),
+            Some(code) if code.contains("script_id") => format!("gatling-version {version}"),
             Some(code) => {
                 let answer = upgrade(code, &mut marker);
                 if let Some(new) = answer.strip_prefix("upgraded to ") {

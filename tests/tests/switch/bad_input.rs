@@ -44,12 +44,12 @@ fn a_release_for_another_machine_gets_no_traffic() {
 fn a_health_check_that_gets_no_good_answer_keeps_the_old_version() {
     let sandbox = Sandbox::new().unwrap();
     let hello = server(&sandbox, "0s");
-    hello.replace("gatling.toml", "path = \"/health\"", "path = \"/health\"\ntimeout = \"2s\"").unwrap();
+    hello.replace("gatling.toml", "path = \"/health\"", "path = \"/health\"\ntimeout = \"6s\"").unwrap();
     let original = hello.read("lib/hello/router.ex").unwrap();
     let healthy = "{200, \"ok\\n\"}";
     for (version, answer, says) in [
         ("0.2.0", "{500, \"oh no\"}", "answers with 500 at"),
-        ("0.3.0", "{Process.sleep(:infinity), \"\"}", "within 2 s"),
+        ("0.3.0", "{Process.sleep(:infinity), \"\"}", "within 6 s"),
     ] {
         hello.write("lib/hello/router.ex", &original.replace(healthy, answer)).unwrap();
         refused(&sandbox, &hello, version, &[says]);

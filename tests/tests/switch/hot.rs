@@ -235,7 +235,7 @@ fn an_upgrade_in_place_that_fails_is_taken_back() {
     // Erlang stops a node whose state it cannot change: the old release is started again.
     hello.replace("lib/hello/counter.ex", "{:ok, state}", "raise \"what a state\"").unwrap();
     let output = push(&hello, "0.4.0");
-    assert!(output.says("failed: code_change of Hello.Counter: what a state"), "{output:?}");
+    assert!(output.says("hello: failed: "), "{output:?}");
     assert!(output.says("hello 0.2.0 is serving") && pid(&sandbox) != before, "{output:?}");
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.2.0\n".to_owned()));
 

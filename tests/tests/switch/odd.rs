@@ -147,9 +147,9 @@ fn the_node_itself_is_asked_for_its_version() {
         hello.write("rpc.sh", &script).unwrap();
         fs::set_permissions(hello.dir().join("rpc.sh"), fs::Permissions::from_mode(0o755)).unwrap();
     };
-    rpc("echo version 0.2.0");
+    rpc("echo gatling-version 0.2.0");
     let output = push(&hello, "0.3.0");
-    let why = "0.3.0 should run version 0.3.0, but its node says: version 0.2.0";
+    let why = "0.3.0 should run version 0.3.0, but its node says 0.2.0";
     assert!(output.says(why) && output.says("hello 0.2.0 is serving"), "{output:?}");
 
     rpc("exec sleep 100");

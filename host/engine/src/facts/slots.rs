@@ -74,13 +74,14 @@ impl Slots {
         settings: &ProjectSettings,
         (strategy, reason): (Strategy, String),
     ) -> Result<Self> {
-        let slots = Self::choose(paths, dotenv, strategy, reason)?;
         if strategy != Strategy::Hot {
-            return Ok(slots);
+            return Self::choose(paths, dotenv, strategy, reason);
         }
-        let (strategy, reason) = choose_switch(paths, settings)?;
-        let otherwise = Box::new(Self::choose(paths, dotenv, strategy, reason)?);
-        Ok(Self { otherwise: Some(otherwise), ..slots })
+        let (switch, why) = choose_switch(paths, settings)?;
+        let otherwise = Self::choose(paths, dotenv, switch, why)?;
+        // nginx gets the same ports either way.
+        let slot = place(paths).unwrap_or_default().slot;
+        Ok(Self { strategy, reason, slot, ports: otherwise.ports.clone(), otherwise: Some(Box::new(otherwise)) })
     }
 
     /// Where a rollback has chosen to start the older release.

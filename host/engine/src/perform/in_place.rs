@@ -15,8 +15,17 @@ pub(super) fn perform(in_place: &InPlace, performer: Performer<'_>) -> Result<()
         Some(Action::Run(first)) => obstacle(first, &error),
         _ => None,
     };
-    let Some(why) = why else { return Err(error) };
     let events = performer.events;
+    let Some(why) = why else {
+        // If the command itself was killed, it is not known what it has done.
+        if let Some(CommandError::Failed { status, .. }) = error.downcast_ref()
+            && status.code().is_none()
+        {
+            let undone = in_place.change.undo.iter().try_for_each(|command| performer.run(command));
+            events.emit(Event::Undone { change: in_place.change.change, ok: undone.is_ok() });
+        }
+        return Err(error);
+    };
     events.emit(Event::Undone { change: in_place.change.change, ok: true });
     events.warn(format!(
         "the app cannot be upgraded in place, so the strategy is {} this time: {why}",

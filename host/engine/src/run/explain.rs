@@ -3,7 +3,6 @@
 use anyhow::Result;
 use gatling_pipeline::{Action, Facts, build, explain_in_place, renew_init_script, write_in_place_program};
 
-use crate::facts::obstacle_in_place;
 use crate::perform::Performer;
 use crate::perform::in_place;
 
@@ -14,8 +13,8 @@ use crate::perform::in_place;
 /// If it cannot be built.
 pub(super) fn explain(facts: &Facts, performer: Performer<'_>) -> Result<()> {
     build(facts)?.iter().try_for_each(|action| performer.perform(action))?;
-    if let Some(obstacle) = obstacle_in_place(facts)? {
-        return say(facts, &obstacle, performer);
+    if facts.otherwise.is_none() {
+        return say(facts, &facts.strategy_reason, performer);
     }
     let mut prepare = renew_init_script(facts)?;
     prepare.push(write_in_place_program(&facts.paths));

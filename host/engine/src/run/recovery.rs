@@ -129,7 +129,7 @@ fn wait_for_service(paths: &ProjectPaths, events: &Events) -> Result<()> {
 fn settle_release(paths: &ProjectPaths, run: &str, open: &OpenChange, events: &Events) -> Event {
     let change = Change::Release;
     match serving::look(paths) {
-        // A release with a slot serves only once it is proven.
+        // Visitors get it, and it answers.
         Serving::Serving { release }
             if paths.current_release().as_ref() == Some(&release)
                 || serving::settings(paths, &release).get("GATLING_SLOT").is_some() =>

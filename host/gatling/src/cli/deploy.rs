@@ -33,8 +33,8 @@ pub(super) struct UpgradeArgs {
     /// Skip health.soak: stop the old release as soon as it has finished its requests
     #[arg(long)]
     no_soak: bool,
-    /// Only build the new release, and print how the running one could be upgraded to it in place
-    /// (`strategy = "hot"`). Nothing that serves is changed, and no hook is called
+    /// Only build the pushed commit, and print how the running release could be upgraded to it in
+    /// place (`strategy = "hot"`). What serves stays as it is, and no hook is called
     #[arg(long, conflicts_with = "no_soak")]
     explain: bool,
     #[command(flatten)]

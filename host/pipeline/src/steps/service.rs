@@ -172,7 +172,7 @@ pub fn write_in_place_program(paths: &ProjectPaths) -> Action {
 /// Has the process of `current` load the code of `release`.
 fn change_in_place(facts: &Facts, release: &str, current: &str, proofs: Vec<Action>) -> RecordedChange {
     let paths = &facts.paths;
-    let mut actions = vec![Action::run(script(paths, ["in-place", release]))];
+    let mut actions = ["in-place", "check-health"].map(|action| Action::run(script(paths, [action, release]))).to_vec();
     actions.extend(proofs);
     actions.extend(soak(paths, release, facts.soak));
     actions.push(Action::run(keep(paths, release)));
