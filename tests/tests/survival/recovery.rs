@@ -95,7 +95,8 @@ fn a_push_back_to_the_old_commit_during_a_switch_deploys_it() {
     hello.deploy().unwrap();
     let first = hello.head().unwrap();
     hello.set_version("0.2.0").unwrap();
-    hello.replace("gatling.toml", "watch = \"0s\"", "watch = \"3s\"").unwrap();
+    // So that its run is still in progress when it is killed.
+    hello.replace("gatling.toml", "soak = \"0s\"", "soak = \"6s\"").unwrap();
     hello.commit("0.2.0").unwrap();
     let second = hello.start_push(&["main"]).unwrap();
     wait_for_version(&sandbox, "0.2.0");

@@ -4,30 +4,18 @@ use anyhow::Result;
 use gatling_pipeline::Action;
 use gatling_pipeline::action::InPlace;
 use gatling_process::{Command, CommandError};
-use gatling_runs::Event;
 
 use super::{Performer, change};
 
 pub(super) fn perform(in_place: &InPlace, performer: Performer<'_>) -> Result<()> {
     let perform_all = |actions: &[Action]| actions.iter().try_for_each(|action| performer.perform(action));
     let Err(error) = change::perform(&in_place.change, performer) else { return perform_all(&in_place.then) };
-    let why = match in_place.change.actions.first() {
-        Some(Action::Run(first)) => obstacle(first, &error),
+    let why = in_place.change.actions.iter().find_map(|action| match action {
+        Action::Run(command) => obstacle(command, &error),
         _ => None,
-    };
-    let events = performer.events;
-    let Some(why) = why else {
-        // If the command itself was killed, it is not known what it has done.
-        if let Some(CommandError::Failed { status, .. }) = error.downcast_ref()
-            && status.code().is_none()
-        {
-            let undone = in_place.change.undo.iter().try_for_each(|command| performer.run(command));
-            events.emit(Event::Undone { change: in_place.change.change, ok: undone.is_ok() });
-        }
-        return Err(error);
-    };
-    events.emit(Event::Undone { change: in_place.change.change, ok: true });
-    events.warn(format!(
+    });
+    let Some(why) = why else { return Err(error) };
+    performer.events.warn(format!(
         "the app cannot be upgraded in place, so the strategy is {} this time: {why}",
         in_place.strategy
     ));

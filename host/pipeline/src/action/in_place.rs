@@ -10,7 +10,7 @@ use super::{Action, RecordedChange};
 /// Has the running release load the code of another one, in the same process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InPlace {
-    /// The change. Its first command exits with [`InPlace::IMPOSSIBLE`] if the release cannot be upgraded in place.
+    /// The change. A command in it exits with [`InPlace::IMPOSSIBLE`] if the release cannot be upgraded in place.
     pub change: RecordedChange,
     /// What is done after it.
     pub then: Vec<Action>,

@@ -101,7 +101,7 @@ pub(crate) fn upgrade(facts: &Facts) -> Result<Vec<Action>> {
     actions.extend(migrate::from_release(facts));
     actions.extend(commit_release(facts));
     match &facts.otherwise {
-        Some(otherwise) => actions.extend(in_place(facts, otherwise)?),
+        Some(otherwise) => actions.push(in_place(facts, otherwise)?),
         None => actions.extend(switch(facts)?),
     }
     actions.push(keep_releases(facts));
@@ -126,7 +126,7 @@ fn switch(facts: &Facts) -> Result<Vec<Action>> {
 }
 
 /// Has the running release load the code of the new one. If it cannot, the new one is started in its own place.
-fn in_place(facts: &Facts, otherwise: &Facts) -> Result<[Action; 2]> {
+fn in_place(facts: &Facts, otherwise: &Facts) -> Result<Action> {
     let Some(previous) = &facts.previous_version else { bail!("no release serves yet") };
     let paths = &facts.paths;
     let visits = match facts.site.is_own {
@@ -139,7 +139,7 @@ fn in_place(facts: &Facts, otherwise: &Facts) -> Result<[Action; 2]> {
     instead.extend(switch(otherwise)?);
     let change = change_in_place(facts, &facts.release(), previous, proofs.into());
     let in_place = InPlace { change, then: Vec::new(), otherwise: instead, strategy: otherwise.strategy };
-    Ok([write_in_place_program(paths), Action::InPlace(Box::new(in_place))])
+    Ok(Action::InPlace(Box::new(in_place)))
 }
 
 /// Has the running release go back to an older one, in place. If it cannot, `otherwise` is done, which is the strategy of this
@@ -154,7 +154,7 @@ pub(crate) fn take_over_in_place(
     let change = change_in_place(facts, release, current, vec![Action::ProveVisitors { paths: facts.paths.clone() }]);
     let then = vec![keep_only(&facts.paths, release, current)];
     let in_place = InPlace { change, then, otherwise, strategy };
-    vec![write_in_place_program(&facts.paths), Action::InPlace(Box::new(in_place))]
+    vec![Action::InPlace(Box::new(in_place))]
 }
 
 /// Prints how the running release would be upgraded in place to the one in this folder.
@@ -172,7 +172,9 @@ pub fn write_in_place_program(paths: &ProjectPaths) -> Action {
 /// Has the process of `current` load the code of `release`.
 fn change_in_place(facts: &Facts, release: &str, current: &str, proofs: Vec<Action>) -> RecordedChange {
     let paths = &facts.paths;
-    let mut actions = ["in-place", "check-health"].map(|action| Action::run(script(paths, [action, release]))).to_vec();
+    // Whatever fails after this file is written, the old code is loaded again.
+    let mut actions = vec![write_in_place_program(paths)];
+    actions.extend(["in-place", "check-health"].map(|action| Action::run(script(paths, [action, release]))));
     actions.extend(proofs);
     actions.extend(soak(paths, release, facts.soak));
     actions.push(Action::run(keep(paths, release)));
