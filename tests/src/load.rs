@@ -35,8 +35,6 @@ pub struct Seen {
     pub versions: Vec<String>,
     /// How many answers there were.
     pub answers: usize,
-    /// How many connections those had who keep one as long as they can: one if it was never cut. 0 for others.
-    pub connections: usize,
     /// What went wrong.
     pub errors: Vec<String>,
     /// When each request of a [`Kind`] that asks for nothing slow was sent, and how long its answer took.
@@ -74,9 +72,6 @@ fn visit(port: u16, kind: Kind, stop: &AtomicBool) -> Seen {
     let mut connection: Option<TcpStream> = None;
     while !stop.load(Ordering::Relaxed) {
         let (at, begun) = (SystemTime::now(), Instant::now());
-        if matches!(kind, Kind::Get | Kind::Post) && connection.is_none() {
-            seen.connections += 1;
-        }
         match request(port, kind, &mut connection) {
             Ok(version) => {
                 seen.answers += 1;

@@ -38,8 +38,6 @@ struct Row {
     failed: usize,
     /// Answers by a version that did not serve then.
     stale: usize,
-    /// Visitors who keep a connection, and how many of them kept the first.
-    kept: (usize, usize),
     /// Whether the same process serves as at the beginning, before the restart.
     same_process: bool,
     /// The longest answer while the app was built, and while it was switched, in milliseconds.
@@ -83,18 +81,8 @@ impl Switch {
 
     /// Prints the table.
     pub(super) fn print(&self) {
-        let titles = [
-            "",
-            "upgrades",
-            "answers",
-            "failed",
-            "stale",
-            "kept",
-            "process",
-            "worst: build",
-            "switch",
-            "switched after",
-        ];
+        let titles =
+            ["", "upgrades", "answers", "failed", "stale", "process", "worst: build", "switch", "switched after"];
         let mut table = Table::new(titles);
         for row in &self.rows {
             table.add([
@@ -103,7 +91,6 @@ impl Switch {
                 row.answers.to_string(),
                 row.failed.to_string(),
                 row.stale.to_string(),
-                format!("{} of {}", row.kept.1, row.kept.0),
                 if row.same_process { "same" } else { "new" }.to_owned(),
                 format!("{:.0} ms", row.worst[0]),
                 format!("{:.0} ms", row.worst[1]),
@@ -170,10 +157,6 @@ impl Row {
             upgrades,
             answers: seen.iter().map(|seen| seen.answers).sum(),
             failed: errors.len(),
-            kept: (
-                seen.iter().filter(|seen| seen.connections > 0).count(),
-                seen.iter().filter(|seen| seen.connections == 1).count(),
-            ),
             same_process,
             stale: seen.iter().map(|seen| stale(seen, &versions)).sum(),
             worst: [worst(&builds), worst(&switches)],
