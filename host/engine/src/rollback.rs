@@ -62,7 +62,11 @@ pub(crate) fn look(paths: &ProjectPaths, project: &ProjectSettings, wanted: &Rol
 /// Whether the older release can run in the process of the current one: with the same variables, at the same place.
 fn is_same_place(paths: &ProjectPaths, target: &str, current: &str, here: &Place) -> Result<bool> {
     let variables = |release: &str| Dotenv::read(&paths.releases_dir().join(release).join(".env"));
-    let is_here = serving::slot(paths, target) == here.slot && serving::port(paths, target) == Some(here.port);
+    // A process that is gone cannot go back.
+    let is_running =
+        serving::process_of(paths, current).is_some_and(|running| serving::listens_on_its_port(paths, &running));
+    let is_here =
+        is_running && serving::slot(paths, target) == here.slot && serving::port(paths, target) == Some(here.port);
     Ok(is_here && variables(target)? == variables(current)?)
 }
 

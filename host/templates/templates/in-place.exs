@@ -28,7 +28,7 @@ defmodule Gatling.InPlace do
     tell(pid, monitor)
   end
 
-  # Says "begun" before anything is changed. If nobody hears it any more, this fails, and nothing is changed.
+  # Says "begun" before anything is changed. If the caller has gone away, this fails, and nothing is changed.
   defp tell(pid, monitor) do
     receive do
       {^pid, :begins} ->
@@ -51,7 +51,7 @@ defmodule Gatling.InPlace do
 
     receive do
       :told -> Process.put(:has_begun, true)
-      {:DOWN, ^monitor, _, _, _} -> cannot("nobody waits for it any more")
+      {:DOWN, ^monitor, _, _, _} -> cannot("the caller has gone away")
     end
 
     Process.demonitor(monitor, [:flush])

@@ -529,7 +529,7 @@ change_in_place() {
   *)
     # Once it has begun, it may still go on.
     if printf '%s\n' "$output" | grep -qx begun; then
-      answer='failed: the node stopped to answer while it was being upgraded'
+      answer='failed: the node stopped answering during the upgrade'
     else
       answer="cannot: the node does not answer: $answer"
     fi

@@ -91,6 +91,16 @@ fn at_every_point(points: &[String], mut attempt: impl FnMut(usize, &str) -> Res
     failures
 }
 
+/// Pushes the next version, whose run has a fault: the old or the new version serves, and the next push deploys.
+fn upgrade_with_fault(stage: &mut Stage, number: usize, kind: &str) -> Result<()> {
+    let old = stage.served().unwrap_or_default();
+    let new = stage.next_version()?;
+    fail_at(stage, "push", number, kind)?;
+    stage.wait_for(&[&old, &new]).context("after the fault")?;
+    check_status(stage).context("the status")?;
+    check_next_push(stage)
+}
+
 #[test]
 fn an_upgrade_survives_a_fault_at_every_point() {
     let mut stage = Stage::new().unwrap();
@@ -99,14 +109,7 @@ fn an_upgrade_survives_a_fault_at_every_point() {
     stage.next_version().unwrap();
     let points = points(&stage, "push").unwrap();
 
-    let failures = at_every_point(&points, |number, kind| {
-        let old = stage.served().unwrap_or_default();
-        let new = stage.next_version()?;
-        fail_at(&stage, "push", number, kind)?;
-        stage.wait_for(&[&old, &new]).context("after the fault")?;
-        check_status(&stage).context("the status")?;
-        check_next_push(&mut stage)
-    });
+    let failures = at_every_point(&points, |number, kind| upgrade_with_fault(&mut stage, number, kind));
 
     report("upgrade", &points, &failures);
 }
@@ -122,14 +125,7 @@ fn an_upgrade_in_place_survives_a_fault_at_every_point() {
     let calls = |action| points.iter().any(|point| point.split(' ').nth(3) == Some(action));
     assert!(calls("in-place") && !calls("start-beside"), "{points:#?}");
 
-    let failures = at_every_point(&points, |number, kind| {
-        let old = stage.served().unwrap_or_default();
-        let new = stage.next_version()?;
-        fail_at(&stage, "push", number, kind)?;
-        stage.wait_for(&[&old, &new]).context("after the fault")?;
-        check_status(&stage).context("the status")?;
-        check_next_push(&mut stage)
-    });
+    let failures = at_every_point(&points, |number, kind| upgrade_with_fault(&mut stage, number, kind));
 
     report("upgrade in place", &points, &failures);
 }
