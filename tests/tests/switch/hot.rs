@@ -283,3 +283,16 @@ fn a_run_that_is_killed_during_an_upgrade_in_place_is_completed() {
     let current = fs::read_link(sandbox.home().join("deployments/hello/current")).unwrap();
     assert!(current.ends_with("0.2.0"), "{current:?}");
 }
+
+#[test]
+fn a_rollback_works_although_the_app_does_not_run() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = hot_server(&sandbox, "0s");
+    push(&hello, "0.2.0");
+    let mut stop = sandbox.command(sandbox.etc().join("hello"), sandbox.root());
+    Output::of(stop.arg("stop")).unwrap().expect_success().unwrap();
+    fs::remove_dir_all(sandbox.home().join("deployments/hello/releases/0.2.0/hello/bin")).unwrap();
+    let output = gatling(&sandbox, &["rollback", "hello"], 0);
+    assert!(output.says("hello 0.1.0+2 is serving") && !output.says(" in-place "), "{output:?}");
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+}
