@@ -26,6 +26,7 @@ pub const CONFIG_VARIABLE: &str = "GATLING_CONFIG";
 const DEFAULT_ETC_DIR: &str = "/etc/init.d";
 const DEFAULT_NGINX_DIR: &str = "/etc/nginx";
 const DEFAULT_LOGROTATE_DIR: &str = "/etc/logrotate.d";
+const UNIT_DIR: &str = "/etc/systemd/system";
 const DEFAULT_LIB_DIR: &str = "/var/lib/gatling";
 const DEFAULT_CONFIG: &str = "/etc/gatling/gatling.toml";
 
@@ -318,6 +319,32 @@ impl ProjectPaths {
     #[must_use]
     pub fn init_script(&self) -> PathBuf {
         self.roots.etc_dir.join(self.name.as_str())
+    }
+
+    /// The names of systemd's units: the one that starts the release which serves at boot, and the template for the slots.
+    #[must_use]
+    pub fn unit_names(&self) -> [String; 2] {
+        [format!("{}.service", self.name), format!("{}@.service", self.name)]
+    }
+
+    /// systemd's unit of a slot.
+    #[must_use]
+    pub fn slot_unit(&self, slot: Slot) -> String {
+        format!("{}@{}.service", self.name, slot.name())
+    }
+
+    /// The files of systemd's units, in the order of [`Self::unit_names`], if services are installed for the system.
+    #[must_use]
+    pub fn unit_files(&self) -> Option<[PathBuf; 2]> {
+        let folder = Path::new(UNIT_DIR);
+        self.roots.uses_system_init().then(|| self.unit_names().map(|name| folder.join(name)))
+    }
+
+    /// The symlink by which systemd starts the first of [`Self::unit_files`] at boot.
+    #[must_use]
+    pub fn unit_boot_link(&self) -> PathBuf {
+        let [boot, _] = self.unit_names();
+        Path::new(UNIT_DIR).join("multi-user.target.wants").join(boot)
     }
 
     /// logrotate's configuration for the app's log, if logrotate is used.

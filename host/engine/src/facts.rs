@@ -128,7 +128,7 @@ impl FactsDraft {
         let upgrade_dir = paths.releases_dir().join(&release);
         let folder = facts.release_folder.as_ref();
         let folder = folder.map_or(paths.build_dir(), |folder| paths.build_dir().join(folder));
-        let server = server::gather(paths, &folder)?;
+        let server = server::gather(paths, &folder, tolerant)?;
         let callback_module = |pipeline: Pipeline| {
             Some(paths.build_dir().join(pipeline.hooks_file())).filter(|file| file.symlink_metadata().is_ok())
         };

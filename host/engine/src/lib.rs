@@ -2,6 +2,7 @@
 //! that `gatling-pipeline` computes from them, action by action ([`perform`]), and calls the project's [`hooks`]
 //! before and after each step.
 
+mod app_log;
 pub mod facts;
 pub mod hooks;
 mod http;
@@ -20,6 +21,8 @@ pub mod status;
 pub mod tail;
 mod takeover;
 pub mod toolchain;
+
+pub use app_log::AppLog;
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -11,6 +11,7 @@ pub(crate) mod migration;
 mod release_proof;
 pub(crate) mod removal;
 mod site;
+mod units;
 
 use anyhow::{Result, bail};
 use gatling_config::folders::make_private;
@@ -155,6 +156,7 @@ impl<'a> Performer<'a> {
                 None => Ok(()),
             },
             Action::ProveSite(site) => site::check_in_use(site, self),
+            Action::CheckUnits { units } => units::check(units, events),
             Action::InstallSite(site) => site::install(site, self),
         }
     }

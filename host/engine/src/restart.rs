@@ -46,7 +46,7 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
     events.note(format!("the environment of {} {current} {what}", paths.name));
     if release == current {
         let restart = vec![
-            Action::run(gatling_pipeline::service(paths, needs_sudo(paths), ["restart"])),
+            Action::run(gatling_pipeline::script(paths, ["restart"])),
             Action::ProveVisitors { paths: paths.clone() },
         ];
         performer.perform(&Action::change(Change::Release, current, restart, Vec::new()))?;

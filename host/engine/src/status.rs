@@ -8,6 +8,7 @@ use gatling_report::tables::{Deaths, Status};
 use gatling_runs::{Runs, Serving, State, Summary};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::AppLog;
 use crate::run::repository::Repository;
 use crate::run::{Goal, deploy_command};
 use crate::{maintenance, marks, serving};
@@ -70,7 +71,7 @@ fn deaths(paths: &ProjectPaths) -> Option<Deaths> {
     let times = text.lines().filter_map(|line| line.split_once(' ').filter(|(_, name)| *name == release));
     let times = times.filter_map(|(time, _)| Timestamp::from_second(time.parse().ok()?).ok());
     let times: Vec<_> = times.filter(|time| *time > since).collect();
-    let log = paths.app_log(serving::slot(paths, &release)).display().to_string();
+    let log = AppLog::of(paths, serving::slot(paths, &release)).to_string();
     Some(Deaths { count: times.len(), last: *times.last()?, release, log })
 }
 

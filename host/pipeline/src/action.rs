@@ -7,6 +7,7 @@ mod in_place;
 mod migration;
 mod release_proof;
 mod site;
+mod units;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub use in_place::InPlace;
 pub use migration::Migration;
 pub use release_proof::ReleaseProof;
 pub use site::{SiteInUse, SiteInstallation, SiteProof, SiteTrial, Visits};
+pub use units::UnitCheck;
 
 /// Copies the digested assets of a release to where nginx reads them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -184,6 +186,11 @@ pub enum Action {
     },
     /// Fail unless visitors reach the app through the site that is in use.
     ProveSite(Box<SiteInUse>),
+    /// Fail if systemd does not understand the project's own units.
+    CheckUnits {
+        /// The units.
+        units: Vec<UnitCheck>,
+    },
     /// Install a site, and restore the previous one if nginx rejects it.
     InstallSite(Box<SiteInstallation>),
 }
@@ -266,6 +273,10 @@ impl fmt::Display for Action {
             Self::CheckMemory { .. } => f.write_str("check that there is memory for both releases"),
             Self::ProveVisitors { .. } => f.write_str("check that visitors are served through nginx"),
             Self::ProveSite(site) => site.fmt(f),
+            Self::CheckUnits { units } => {
+                let units: Vec<_> = units.iter().map(|unit| unit.path.display().to_string()).collect();
+                write!(f, "check with systemd-analyze: {}", units.join(" "))
+            }
             Self::InstallSite(site) => site.fmt(f),
         }
     }

@@ -8,6 +8,7 @@ pub mod action;
 pub mod facts;
 pub mod pipeline;
 pub mod plan;
+pub mod root;
 mod steps;
 mod table;
 
@@ -17,7 +18,9 @@ pub use gatling_names::{Hook, HookPoint, Name};
 pub use pipeline::Pipeline;
 pub use plan::{Plan, PlannedStep};
 pub use steps::draft;
+pub use steps::install::renew_service;
 pub use steps::mix::build;
 pub use steps::release::{environment, origins, release_environment};
-pub use steps::service::{TakeOver, explain_in_place, keep, renew_init_script, service, write_in_place_program};
+pub use steps::service::script;
+pub use steps::takeover::{TakeOver, explain_in_place, keep, write_in_place_program};
 pub use table::Step;

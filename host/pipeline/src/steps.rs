@@ -1,6 +1,7 @@
 //! What each step does: pure functions from facts to actions.
 
 mod assets;
+pub(crate) mod install;
 pub(crate) mod logs;
 pub(crate) mod migrate;
 pub(crate) mod mix;
@@ -9,6 +10,7 @@ pub(crate) mod release;
 pub(crate) mod removal;
 pub(crate) mod rollback;
 pub(crate) mod service;
+pub(crate) mod takeover;
 #[cfg(test)]
 mod tests;
 

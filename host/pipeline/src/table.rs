@@ -7,7 +7,7 @@ use gatling_names::{Hook, Name};
 use crate::action::Action;
 use crate::facts::Facts;
 use crate::pipeline::Pipeline;
-use crate::steps::{migrate, mix, nginx, release, removal, rollback, service};
+use crate::steps::{install, migrate, mix, nginx, release, removal, rollback, service};
 
 /// A named step of a pipeline.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ const ROLLBACK: &[Step] = &[
 
 const UNLOAD: &[Step] = &[
     step("stop_service", "stop the app", service::stop),
-    step("remove_init_script", "remove the service", service::remove_init_script),
+    step("remove_init_script", "remove the service", install::remove_init_script),
     step("unconfigure_nginx", "stop serving the project's domains", nginx::unconfigure),
     step("remove_deploy_dir", "remove the deployed app", removal::deploy_dir),
     step("remove_build_dir", "remove the repository", removal::build_dir),

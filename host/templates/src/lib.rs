@@ -67,11 +67,33 @@ pub fn init_script(paths: &ProjectPaths) -> Result<String> {
             lib_dir => paths.lib_dir().as_deref().map(text).unwrap_or_default(),
             run_lock => text(&paths.run_lock()),
             restarts => text(&paths.restarts_file()),
+            unit => paths.unit_files().map(|[_, slots]| text(&slots)).unwrap_or_default(),
             uid => rustix::process::geteuid().as_raw(),
             gid => rustix::process::getegid().as_raw(),
             home => std::env::var("HOME").unwrap_or_else(|_| "/".to_owned()),
         },
     )
+}
+
+/// Gatling's templates of the units in [`ProjectPaths::unit_names`].
+pub const UNITS: [&str; 2] = [include_str!("../templates/service.unit"), include_str!("../templates/slot.unit")];
+
+/// A unit of systemd. The marker comes last, so that line numbers in systemd's messages stay correct.
+///
+/// # Errors
+/// If the template is invalid, or uses an undefined value.
+pub fn unit(paths: &ProjectPaths, template: &str) -> Result<String> {
+    let text = render(
+        template,
+        context! {
+            project => paths.name.as_str(),
+            script => text(&paths.init_script()),
+            user => user_name(),
+            group => group_name(),
+            deploy_dir => text(&paths.deploy_dir()),
+        },
+    )?;
+    Ok(format!("{}\n# {}\n", text.trim_end(), marker(&paths.name)))
 }
 
 /// Migrates the repositories of a release with Ecto's migrator. `REPOS` is a placeholder for them.
@@ -105,10 +127,20 @@ pub fn logrotate(paths: &ProjectPaths) -> Result<String> {
         context! {
             marker => marker(&paths.name),
             logs => [Slot::Blue, Slot::Green].map(|slot| format!("\"{}\"", paths.app_log(slot).display())).join(" "),
-            user => account_name("/etc/passwd", rustix::process::geteuid().as_raw()),
-            group => account_name("/etc/group", rustix::process::getegid().as_raw()),
+            user => user_name(),
+            group => group_name(),
         },
     )
+}
+
+/// The name of the user who runs Gatling, or its id if it has no name.
+#[must_use]
+pub fn user_name() -> String {
+    account_name("/etc/passwd", rustix::process::geteuid().as_raw())
+}
+
+fn group_name() -> String {
+    account_name("/etc/group", rustix::process::getegid().as_raw())
 }
 
 /// The name of a user or a group in a file such as `/etc/passwd`, or its id if it has no name there.

@@ -18,6 +18,8 @@ home={{ home | sh }}
 lib_dir={{ lib_dir | sh }}
 # Deployments hold this lock.
 run_lock={{ run_lock | sh }}
+# systemd's unit of a slot, if units are installed for the system.
+unit={{ unit | sh }}
 stop_seconds=30
 # A release that has run for this time counts as stable again.
 calm_seconds=60
@@ -47,6 +49,9 @@ tell_systemd() {
   fi
 }
 
+# uses_units: whether systemd runs the releases, each in the unit of its slot. It then also starts those again that die.
+uses_units() { [ -n "$unit" ] && [ -f "$unit" ] && [ -d /run/systemd/system ]; }
+
 # The app and its files belong to the user who deployed it.
 if [ "$(id -u)" != "$uid" ]; then
   [ "$(id -u)" = 0 ] || fail "only root and the user with the id $uid may do this. Use: sudo service $project $*"
@@ -58,7 +63,7 @@ export HOME="$home"
 cd "$deploy_dir" || fail "cannot enter $deploy_dir: deploy the project again with: gatling deploy $project"
 
 # setting RELEASE_DIR NAME: prints a setting that gatling has stored for this release.
-setting() { sed -n "s/^GATLING_$2='\([^']*\)'\$/\1/p" "$1/service.env"; }
+setting() { sed -n "s/^GATLING_$2='\([^']*\)'\$/\1/p" "$1/service.env" 2>/dev/null; }
 
 # has PID VARIABLE: whether the environment of the process contains VARIABLE.
 has() { grep -qszxF "$2" "/proc/$1/environ"; }
@@ -144,8 +149,40 @@ port_is_free() {
   [ $? = 7 ]
 }
 
+# as_root COMMAND...: runs a command as root. The sudo rule of the project allows it.
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+# slot_file SLOT: prints the path of the file that names the release which systemd runs in the slot. Without the file, it runs
+# nothing there.
+slot_file() { echo "$deploy_dir/run/$1"; }
+
+# unit_slot PID: prints the slot in whose unit the process runs.
+unit_slot() { sed -n "s|^[0-9]*:[^:]*:.*/$project@\([a-z]*\)\.service\$|\1|p" "/proc/$1/cgroup" 2>/dev/null | grep -m 1 .; }
+
+# not_again PID: makes sure that systemd does not start again what runs in the unit of the process.
+not_again() {
+  if slot=$(unit_slot "$1"); then rm -f "$(slot_file "$slot")"; fi
+}
+
+# start_unit RELEASE_DIR: has systemd start the release in the unit of its slot. Sets $child to its pid. If that fails, sets $why.
+start_unit() {
+  slot=$(slot_of "$1") name=$(basename "$1")
+  echo "$name" >"$(slot_file "$slot").new" && mv "$(slot_file "$slot").new" "$(slot_file "$slot")" || {
+    why="cannot start: is the disk full? See: df -h $deploy_dir"
+    return 1
+  }
+  # The unit may be waiting before it starts a release again that has died.
+  rm -f "$(slot_file "$slot").pause"
+  if ! output=$(as_root service "$project@$slot" start 2>&1 </dev/null 9>&-); then
+    why="cannot start the unit $project@$slot.service: $output. If sudo refuses this, see: gatling sudoers $project"
+    return 1
+  fi
+  child=$(systemctl show --property MainPID --value "$project@$slot")
+}
+
 # stop_releases: stops all releases of the project.
 stop_releases() {
+  rm -f "$(slot_file blue)" "$(slot_file green)"
   for pid in $(pids); do end "$pid"; done
   rm -f "$pid_file"
 }
@@ -154,11 +191,16 @@ stop_releases() {
 # wait until they have: visitors do not get them, and whoever needs their port waits for them. Sets $told to their names.
 stop_others() {
   told=''
+  case $(slot_of "$deploy_dir/releases/$1") in
+  green) rm -f "$(slot_file blue)" ;;
+  *) rm -f "$(slot_file green)" ;;
+  esac
   true >"$stopping"
   for pid in $(pids); do
     runs "$pid" "$1" && continue
     told="$told, $(release_of "$pid")"
     drain "$pid"
+    not_again "$pid"
     # If the disk is full, this waits.
     if identity "$pid" >>"$stopping"; then kill -TERM "$pid" 2>/dev/null; else end "$pid"; fi
   done
@@ -195,6 +237,7 @@ drain() {
 
 # end PID: stops the process, and waits until it has exited.
 end() {
+  not_again "$1"
   kill -TERM "$1" 2>/dev/null
   waited=0
   while alive "$1"; do
@@ -211,6 +254,7 @@ end() {
 
 # kill_now PID: kills the process, and waits until it is gone.
 kill_now() {
+  not_again "$1"
   while alive "$1"; do
     kill -KILL "$1" 2>/dev/null
     sleep 0.1
@@ -223,6 +267,11 @@ log_of() {
   green) echo "$deploy_dir/log/$project-green.log" ;;
   *) echo "$deploy_dir/log/$project.log" ;;
   esac
+}
+
+# log_name RELEASE_DIR: prints where the release's log can be read.
+log_name() {
+  if uses_units; then echo "journalctl -u $project@$(slot_of "$1")"; else log_of "$1"; fi
 }
 
 # slot_of RELEASE_DIR: prints the slot of the release.
@@ -248,12 +297,35 @@ make_live() {
   [ ! -d "$lib_dir" ] || sync "$lib_dir"
 }
 
+# exec_release RELEASE_DIR SLOT_FILE [setsid]: becomes the release, unless there is a slot file that does not name it any more.
+exec_release() {
+  env_file=$1/.env
+  # Releases that an older gatling has deployed have no .env of their own.
+  [ -f "$env_file" ] || env_file=$deploy_dir/.env
+  set -a
+  PHX_SERVER=true PHX_HOST=$(setting "$1" HOST)
+  # Makes Erlang's distribution listen on this machine only, instead of on every interface.
+  RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
+  ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1} -shutdown_time 30000'
+  # Uses positional parameters, because the app's variables may have the same names as this script's.
+  set -- "$1/$project/bin/$(setting "$1" PROGRAM)" "$2" "${3:-}" "$(setting "$1" PORT)" "$deploy_dir" "$env_file" \
+    "$(basename "$1")" "$(setting "$1" DRAIN_SECONDS)"
+  if [ -f "$6" ]; then . "$6"; fi
+  PORT=$4 GATLING_DEPLOY_DIR=$5 GATLING_RELEASE=$7 GATLING_DRAIN_SECONDS=$8
+  set +a
+  unset GATLING_SUPERVISOR
+  # The shell becomes the release, so its pid is that of the release. It looks at the slot file once it can be found by that: who
+  # stops releases removes the file first.
+  exec $3 sh -c 'GATLING_PID=$$ exec sh -c "$1" "$2" "$3"' sh \
+    '[ -z "$1" ] || grep -qsxF "$GATLING_RELEASE" "$1" || exit 0
+    exec "$0" start' "$1" "$2"
+}
+
 # start_release RELEASE_DIR [keep]: starts the release and waits until it answers and keeps answering. If it
 # does not, sets $why to the reason and stops the release. With "keep", a failing release is left running,
 # because there is no other one to run.
 start_release() {
   keep=${2:-}
-  log_file=$(log_of "$1")
   port=$(setting "$1" PORT)
   program=$1/$project/bin/$(setting "$1" PROGRAM)
   if ! [ -x "$program" ]; then why="has no program $program"; return 1; fi
@@ -262,26 +334,13 @@ start_release() {
     return 1
   fi
   (umask 077 && mkdir -p "$deploy_dir/run" "$deploy_dir/log")
-  log_before=$(wc -c 2>/dev/null <"$log_file" || echo 0)
-  env_file=$1/.env
-  # Releases that an older gatling has deployed have no .env of their own.
-  [ -f "$env_file" ] || env_file=$deploy_dir/.env
-  (
-    set -a
-    PHX_SERVER=true PHX_HOST=$(setting "$1" HOST)
-    # Makes Erlang's distribution listen on this machine only, instead of on every interface.
-    RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
-    ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1} -shutdown_time 30000'
-    # Uses positional parameters, because the app's variables may have the same names as this script's.
-    set -- "$program" "$port" "$log_file" "$deploy_dir" "$env_file" "$(basename "$1")" "$(setting "$1" DRAIN_SECONDS)"
-    if [ -f "$5" ]; then . "$5"; fi
-    PORT=$2 GATLING_DEPLOY_DIR=$4 GATLING_RELEASE=$6 GATLING_DRAIN_SECONDS=$7
-    set +a
-    unset GATLING_SUPERVISOR
-    # The shell becomes the release, so its pid is that of the release.
-    exec setsid sh -c 'GATLING_PID=$$ exec "$1" start' sh "$1" >>"$3" 2>&1 </dev/null 9>&-
-  ) &
-  child=$!
+  begin_log "$1"
+  if uses_units; then
+    start_unit "$1" || return
+  else
+    (exec_release "$1" '' setsid) >>"$(log_of "$1")" 2>&1 </dev/null 9>&- &
+    child=$!
+  fi
   echo "$child" >"$pid_file"
   watch=$(setting "$1" WATCH_SECONDS)
   become_healthy "$1" && keeps_answering "$1" "${watch:-0}"
@@ -358,14 +417,28 @@ keeps_answering() {
   fi
 }
 
-# new_log: prints what the app has logged since its last start.
-new_log() { tail -c "+$((log_before + 1))" "$log_file" 2>/dev/null; }
+# begin_log RELEASE_DIR: notes where the log of the release ends now.
+begin_log() {
+  logged=$1 log_before=$(wc -c 2>/dev/null <"$(log_of "$1")" || echo 0) log_since=$(date +%s)
+}
+
+# new_log: prints what the app has logged since then.
+new_log() {
+  if ! uses_units; then
+    tail -c "+$((log_before + 1))" "$(log_of "$logged")" 2>/dev/null
+    return
+  fi
+  # Its last lines may be under way to the journal.
+  sleep 0.3
+  journalctl --quiet --no-pager --output cat --since "@$log_since" --unit "$project@$(slot_of "$logged")" 2>&1
+}
 
 show_log() {
   [ -z "$log_is_shown" ] || return 0
-  echo "The last lines of $log_file:"
-  new_log | tail -n 20 | sed 's/^/  /'
-  if new_log | grep -q 'in use by another Erlang node'; then
+  echo "The last lines of $(log_name "$logged"):"
+  lines=$(new_log)
+  printf '%s\n' "$lines" | tail -n 20 | sed 's/^/  /'
+  if printf '%s\n' "$lines" | grep -q 'in use by another Erlang node'; then
     say "another app on this machine has the same node name. Choose another one: gatling config set $project RELEASE_NODE=${project}2@127.0.0.1"
   fi
 }
@@ -395,7 +468,8 @@ start() {
     say "$(basename "$release") answers on port $port"
   else
     show_log
-    [ -n "$keep_it" ] && alive "$child" || stop_releases
+    # systemd starts it again if it has died.
+    [ -n "$keep_it" ] && { uses_units || alive "$child"; } || stop_releases
     fail "$(basename "$release") $why"
   fi
 }
@@ -460,6 +534,7 @@ start_beside() {
   [ -z "$serves" ] || echo "$serves" >"$pid_file"
   if [ "$started" != 0 ]; then
     show_log
+    rm -f "$(slot_file "$(slot_of "$new")")"
     if pid=$(running_pid "$1"); then end "$pid"; fi
     fail "$1 $why"
   fi
@@ -484,6 +559,8 @@ keep() {
   fi
   make_release_live "$1"
   [ "$(readlink "$current")" = "releases/$1" ] || make_current "releases/$1" || fail "$1 $why"
+  # One that was upgraded in place is started again as what it runs now.
+  if uses_units && slot=$(unit_slot "$(running_pid "$1")"); then echo "$1" >"$(slot_file "$slot")"; fi
   stop_others "$1"
   say "visitors get $1${told:+; stopping $told}"
 }
@@ -556,8 +633,8 @@ check_version() {
 check_health() {
   find_release "$1"
   child=$(running_pid "$1") || fail "$1 does not run"
-  log_file=$(log_of "$new") keep=keep
-  log_before=$(wc -c 2>/dev/null <"$log_file" || echo 0)
+  keep=keep
+  begin_log "$new"
   become_healthy "$new" || { show_log; fail "$1 $why"; }
 }
 
@@ -648,6 +725,55 @@ explain_in_place() {
   esac
 }
 
+# choose_at_boot: has systemd run the current release, and nothing else, unless it runs already. systemd starts the units next.
+choose_at_boot() {
+  [ -d "$current" ] || fail "nothing is deployed in $deploy_dir; deploy it with: gatling deploy $project"
+  release=$(realpath "$current")
+  if running_pid "$(basename "$release")" >/dev/null; then return; fi
+  make_live "$release" || say "$(basename "$release") $why"
+  # What an interrupted deployment has left.
+  stop_releases
+  basename "$release" >"$(slot_file "$(slot_of "$release")")" || fail "the disk is full: df -h $deploy_dir"
+}
+
+# run_in_unit SLOT: becomes the release of the slot, if it has one. If it has died before, this waits first: the longer, the more
+# often it has.
+run_in_unit() {
+  file=$(slot_file "$1")
+  died=0
+  if [ "$(systemctl show --property NRestarts --value "$project@$1")" -gt 0 ]; then died=$(recent_deaths "$1"); fi
+  if [ "$died" -gt 1 ]; then
+    pause=$((1 << (died < 7 ? died - 1 : 6)))
+    if [ "$pause" -gt "$calm_seconds" ]; then pause=$calm_seconds; fi
+    say "it has died $died times within five minutes; starting it again in $pause s"
+    begun=$(uptime)
+    true >"$file.pause"
+    while [ -e "$file.pause" ] && [ -e "$file" ] && [ $(($(uptime) - begun)) -lt "$pause" ]; do sleep 1; done
+    rm -f "$file.pause"
+  fi
+  read -r name 2>/dev/null <"$file" || exit 0
+  exec_release "$deploy_dir/releases/$name" "$file"
+}
+
+# recent_deaths SLOT: prints how often the release of the slot has died in the last five minutes.
+recent_deaths() {
+  read -r name 2>/dev/null <"$(slot_file "$1")"
+  awk -v since=$(($(date +%s) - 300)) -v name="$name" '$1 > since && $2 == name { count++ } END { print count + 0 }' "$restarts" 2>/dev/null
+}
+
+# note_death SLOT: notes that the current release has died, if it ran in this unit.
+note_death() {
+  read -r name 2>/dev/null <"$(slot_file "$1")" && [ "$(readlink "$current")" = "releases/$name" ] && note_restart "$name"
+  return 0
+}
+
+# note_restart RELEASE: notes that the release has died and is started again.
+note_restart() {
+  say "$1 does not run any more; starting it again"
+  echo "$(date +%s) $1" >>"$restarts"
+  tail -n 100 "$restarts" >"$restarts.new" && mv "$restarts.new" "$restarts"
+}
+
 # supervise: starts the current release again whenever it dies: after a second, or up to a minute if it dies often.
 supervise() {
   # start_supervisor has the lock until it has written the file.
@@ -657,6 +783,8 @@ supervise() {
   while is_supervisor && release=$(realpath "$current") && [ -d "$release" ]; do
     name=$(basename "$release")
     if pid=$(running_pid "$name"); then
+      # systemd starts this one again.
+      ! unit_slot "$pid" >/dev/null || return 0
       # One that was upgraded in place could start itself again, as the release that it was started as.
       looked=$(uptime)
       while alive "$pid" && [ "$current" -ef "$release" ]; do
@@ -693,9 +821,7 @@ other_is_in_charge() {
 revive() {
   lock
   if is_supervisor && [ "$(readlink "$current")" = "releases/$1" ] && ! running_pid "$1" >/dev/null && ! other_is_in_charge; then
-    say "$1 does not run any more; starting it again"
-    echo "$(date +%s) $1" >>"$restarts"
-    tail -n 100 "$restarts" >"$restarts.new" && mv "$restarts.new" "$restarts"
+    note_restart "$1"
     # In a subshell, which ends if it fails. What it says goes to the app's log, which need not be quoted there.
     (show_log() { :; }; supervise_afterwards() { :; }; start)
   fi
@@ -716,6 +842,8 @@ end_supervisor() {
 start_supervisor() {
   trap - EXIT
   end_supervisor
+  # systemd does this for what it runs. A release that was started before there were units runs without.
+  if uses_units && { ! pid=$(running_pid "$(basename "$(readlink "$current")")") || unit_slot "$pid" >/dev/null; }; then return; fi
   if [ -d "$current" ]; then
     GATLING_DEPLOY_DIR=$deploy_dir setsid sh -c 'GATLING_SUPERVISOR=$$ exec "$0" supervise' "$script" \
       </dev/null >/dev/null 2>&1 9>&- &
@@ -742,7 +870,7 @@ usage() {
 
 # One change at a time: a deployment and a user at the terminal would interfere with each other.
 case $1 in
-start | stop | restart | force-reload | upgrade | start-beside | make-live | keep | in-place | explain-in-place)
+start | stop | restart | force-reload | choose-at-boot | upgrade | start-beside | make-live | keep | in-place | explain-in-place)
   (umask 077 && mkdir -p "$deploy_dir/run")
   lock -w 600 || fail "another start, stop or upgrade has been running for ten minutes: find the process that has $deploy_dir/run/lock open"
   ;;
@@ -763,6 +891,10 @@ stop)
   say "stopped"
   ;;
 supervise) supervise ;;
+choose-at-boot) choose_at_boot ;;
+run-in-unit) run_in_unit "$2" ;;
+# The status of the release is in the environment.
+ended-in-unit) [ "${SERVICE_RESULT:-success}" = success ] || note_death "$2" ;;
 restart | force-reload) supervise_afterwards; stop_releases; start ;;
 upgrade)
   [ -n "$2" ] || usage

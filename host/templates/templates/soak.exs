@@ -11,13 +11,14 @@ defmodule Gatling.Soak do
   def watch(seconds, percent) do
     if Code.ensure_loaded?(:telemetry) do
       counter = :counters.new(2, [])
-      _ = :telemetry.detach(@handler)
-      :ok = :telemetry.attach(@handler, @event, &__MODULE__.count/4, counter)
+      # Compiled without a warning also where the app has none.
+      _ = apply(:telemetry, :detach, [@handler])
+      :ok = apply(:telemetry, :attach, [@handler, @event, &__MODULE__.count/4, counter])
 
       try do
         wait(counter, percent, System.monotonic_time(:millisecond) + 1000 * seconds)
       after
-        :telemetry.detach(@handler)
+        apply(:telemetry, :detach, [@handler])
       end
     else
       IO.puts("unknown: the app has no telemetry")

@@ -1,5 +1,7 @@
 //! The state of the server, as far as a plan depends on it.
 
+mod units;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +15,8 @@ use gatling_templates as templates;
 /// Gathers facts about the server. `release_source` is the folder that the release is built from.
 ///
 /// # Errors
-/// None in practice: only if a template is invalid.
-pub fn gather(paths: &ProjectPaths, release_source: &Path) -> Result<ServerFacts> {
+/// If the project's own units cannot be used, and this is not `tolerant`.
+pub fn gather(paths: &ProjectPaths, release_source: &Path, tolerant: bool) -> Result<ServerFacts> {
     Ok(ServerFacts {
         sudo: needs_sudo(paths),
         has_systemd: has_systemd(),
@@ -22,6 +24,7 @@ pub fn gather(paths: &ProjectPaths, release_source: &Path) -> Result<ServerFacts
         has_deploy_dir: paths.deploy_dir().is_dir(),
         has_lib_dir: paths.lib_dir().is_some_and(|folder| folder.is_dir()),
         init_script: fs::read_to_string(paths.init_script()).ok(),
+        units: units::gather(paths, tolerant)?,
         logrotate: paths.logrotate_file().map(|path| logrotate(paths, path)).transpose()?,
         site: installed_site(paths),
         serves_in: place(paths),
@@ -42,13 +45,17 @@ fn logrotate(paths: &ProjectPaths, path: PathBuf) -> Result<Logrotate> {
 }
 
 pub(crate) fn installed_site(paths: &ProjectPaths) -> InstalledSite {
-    let (available, enabled) = (paths.nginx_available(), paths.nginx_enabled());
-    let link = match fs::read_link(&enabled) {
-        Ok(target) if target == available => Link::Correct,
-        _ if enabled.symlink_metadata().is_ok() => Link::Other,
+    let available = paths.nginx_available();
+    InstalledSite { link: link(&paths.nginx_enabled(), &available), text: fs::read_to_string(available).ok() }
+}
+
+/// The state of a symlink that should point to this target.
+fn link(path: &Path, target: &Path) -> Link {
+    match fs::read_link(path) {
+        Ok(found) if found == target => Link::Correct,
+        _ if path.symlink_metadata().is_ok() => Link::Other,
         _ => Link::Missing,
-    };
-    InstalledSite { text: fs::read_to_string(available).ok(), link }
+    }
 }
 
 /// The place of the current release, from its settings.
@@ -64,14 +71,16 @@ pub(crate) fn place(paths: &ProjectPaths) -> Option<Place> {
 }
 
 fn drafts(paths: &ProjectPaths) -> Vec<PathBuf> {
-    let files = [Some(paths.init_script()), paths.logrotate_file(), Some(paths.nginx_available())];
+    let mut files = vec![paths.init_script(), paths.nginx_available()];
+    files.extend(paths.logrotate_file());
+    files.extend(paths.unit_files().into_iter().flatten());
     let drafts = |file: PathBuf| {
         let draft = gatling_pipeline::draft(&file);
         let mut drafts = links_of_ln(paths, &file);
         drafts.extend(draft.symlink_metadata().is_ok().then_some(draft));
         drafts
     };
-    files.into_iter().flatten().flat_map(drafts).collect()
+    files.into_iter().flat_map(drafts).collect()
 }
 
 /// Links to the project's own text of a file that an `ln -f` which was killed has left beside the file: it makes a link with a
@@ -125,7 +134,7 @@ mod tests {
         for made in ["0.1.0/hello", "0.1.1/hello.partial", "0.2.0/hello.partial"] {
             fs::create_dir_all(paths.releases_dir().join(made)).expect("a folder");
         }
-        let server = gather(&paths, &paths.build_dir()).expect("the server can be read");
+        let server = gather(&paths, &paths.build_dir(), false).expect("the server can be read");
         assert_eq!(server.incomplete_releases, ["0.1.1", "0.2.0"].map(|name| paths.releases_dir().join(name)));
     }
 

@@ -17,6 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::Performer;
 use super::files::write_file;
+use crate::AppLog;
 use crate::marks::{self, Mark};
 use crate::nginx::visitor::Visit;
 use crate::release::service_command;
@@ -182,7 +183,7 @@ fn lives_on(process: &OwnedFd, time: Duration) -> bool {
 }
 
 fn log(paths: &ProjectPaths, release: &str) -> String {
-    paths.app_log(serving::slot(paths, release)).display().to_string()
+    AppLog::of(paths, serving::slot(paths, release)).to_string()
 }
 
 /// Fails unless there is memory for a second copy of the app that runs.

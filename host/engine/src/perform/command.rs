@@ -22,7 +22,7 @@ pub(super) fn run_in(mix: Option<&Mix>, command: &Command, events: &Events) -> R
     match report(command, run, events) {
         Ok(()) => Ok(()),
         Err(error @ CommandError::Failed { .. }) if is_refused_by_sudo(command) => Err(error)
-            .context("sudo refuses this command: allow it in /etc/sudoers.d (see \"Set up a server\" in the README)"),
+            .context("sudo refuses this command: allow it with the rule that `gatling sudoers PROJECT` prints"),
         Err(error) => Err(error.into()),
     }
 }

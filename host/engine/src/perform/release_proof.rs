@@ -8,7 +8,7 @@ use gatling_pipeline::origins;
 use gatling_runs::Events;
 
 use crate::serving::Running;
-use crate::{http, serving};
+use crate::{AppLog, http, serving};
 
 /// Fails unless the release's own process listens on the port. Warns if visitors can reach
 /// the app without nginx, or if it refuses WebSockets for one of the host names.
@@ -25,7 +25,7 @@ pub(super) fn check(proof: &ReleaseProof, events: &Events) -> Result<()> {
         bail!(
             "the init script says that {} is running, but its process is gone: see {}",
             proof.release,
-            proof.paths.app_log(serving::slot(&proof.paths, &proof.release)).display()
+            AppLog::of(&proof.paths, serving::slot(&proof.paths, &proof.release))
         );
     };
     let listens = serving::listens(pid).context("cannot determine where the app listens")?;

@@ -1,7 +1,7 @@
 //! `gatling upgrade --explain`: builds the release, and says how the running one could be upgraded to it in place.
 
 use anyhow::Result;
-use gatling_pipeline::{Action, Facts, build, explain_in_place, renew_init_script, write_in_place_program};
+use gatling_pipeline::{Action, Facts, build, explain_in_place, renew_service, write_in_place_program};
 
 use crate::perform::Performer;
 use crate::perform::in_place;
@@ -16,7 +16,7 @@ pub(super) fn explain(facts: &Facts, performer: Performer<'_>) -> Result<()> {
     if facts.otherwise.is_none() {
         return say(facts, &facts.strategy_reason, performer);
     }
-    let mut prepare = renew_init_script(facts)?;
+    let mut prepare = renew_service(facts)?;
     prepare.push(write_in_place_program(&facts.paths));
     prepare.iter().try_for_each(|action| performer.perform(action))?;
     let command = explain_in_place(&facts.paths, &facts.built_release_path);

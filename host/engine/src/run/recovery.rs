@@ -11,7 +11,6 @@ use gatling_runs::{Change, Event, Events, Runs, Serving, State, Summary};
 
 use super::Goal;
 use super::processes::kill_leftovers;
-use crate::facts::server::needs_sudo;
 use crate::perform::Performer;
 use crate::serving::{self, Running};
 
@@ -143,7 +142,7 @@ fn settle_release(paths: &ProjectPaths, run: &str, open: &OpenChange, events: &E
         }
         // A restart of the current release.
         _ if open.undo.is_empty() && paths.is_deployed() => {
-            let start = gatling_pipeline::service(paths, needs_sudo(paths), ["start"]);
+            let start = gatling_pipeline::script(paths, ["start"]);
             undo(run, &OpenChange { undo: vec![start], ..open.clone() }, events)
         }
         _ => undo(run, open, events),

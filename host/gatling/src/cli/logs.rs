@@ -1,13 +1,16 @@
 //! `gatling logs`.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, BufReader, IsTerminal as _, Write as _};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use gatling_config::project::ProjectName;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::slot::Slot;
+use gatling_engine::AppLog;
 use gatling_engine::tail::{Show, Tail};
+use gatling_text::escape;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::loaded;
@@ -20,8 +23,9 @@ const FIRST_LINES: usize = 20;
 
 /// Show the end of the app's log
 ///
-/// The log is what the app writes to its standard output and error: deployments/PROJECT/log/PROJECT.log, or, for every
-/// second release, PROJECT-green.log. On a terminal, colours are removed and other control characters are escaped.
+/// The log is what the app writes to its standard output and error. With systemd, it is in the journal, for the units
+/// PROJECT@blue and PROJECT@green; otherwise in deployments/PROJECT/log/PROJECT.log, or, for every second release,
+/// PROJECT-green.log. On a terminal, colours are removed and other control characters are escaped.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The project
@@ -37,8 +41,11 @@ pub(super) struct Args {
 pub(super) fn main(args: &Args) -> Result<u8> {
     let paths = loaded(&args.project)?;
     let slot = paths.live_slot();
-    let log = paths.app_log(slot);
     let show = if io::stdout().is_terminal() { Show::Plain } else { Show::Raw };
+    let log = match AppLog::of(&paths, slot) {
+        AppLog::File(log) => log,
+        AppLog::Journal(_) => return show_journal(&paths, args, show),
+    };
     let tail = Tail::open(&log, args.lines, show).with_context(|| format!("cannot read {}", log.display()))?;
     if !tail.exists() && !args.follow {
         bail!(
@@ -57,6 +64,55 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         result => result.map(|()| 0).with_context(|| format!("cannot show {}", log.display())),
     }
+}
+
+/// Shows the log from systemd's journal.
+fn show_journal(paths: &ProjectPaths, args: &Args, show: Show) -> Result<u8> {
+    let mut journalctl = Command::new("journalctl");
+    journalctl.args(["--quiet", "--no-pager", "--output=cat", "--lines"]).arg(args.lines.to_string());
+    for slot in [Slot::Blue, Slot::Green] {
+        journalctl.arg("--unit").arg(paths.slot_unit(slot));
+    }
+    if args.follow {
+        journalctl.arg("--follow");
+    }
+    // What it says of files that this user may not read goes to standard error.
+    let mut child = journalctl
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run journalctl, which shows systemd's journal")?;
+    let lines = BufReader::new(child.stdout.take().context("its output is read")?);
+    let result = copy_lines(lines, show);
+    // If the reader of the output is gone, journalctl would only notice at the next line.
+    let is_closed = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+    if is_closed {
+        _ = child.kill();
+    }
+    let status = child.wait().context("cannot wait for journalctl")?;
+    if is_closed {
+        return Ok(0);
+    }
+    result.context("cannot show the journal")?;
+    if !status.success() {
+        bail!("journalctl failed. If this user may not read the journal, as root: adduser USER systemd-journal");
+    }
+    Ok(0)
+}
+
+/// Copies lines to standard output.
+fn copy_lines(mut lines: impl io::BufRead, show: Show) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        match show {
+            Show::Raw => out.write_all(&line)?,
+            Show::Plain => out.write_all(escape(&String::from_utf8_lossy(&line)).as_bytes())?,
+        }
+        out.flush()?;
+        line.clear();
+    }
+    Ok(())
 }
 
 fn copy(mut tail: Tail) -> io::Result<()> {

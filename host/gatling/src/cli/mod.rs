@@ -23,6 +23,7 @@ mod run;
 mod secret;
 mod show;
 mod status;
+mod sudoers;
 mod unload;
 mod worker;
 
@@ -87,6 +88,7 @@ enum Command {
     Maintenance(maintenance::Args),
     Env(env::Args),
     Plan(plan::Args),
+    Sudoers(sudoers::Args),
     Hooks(hooks::Args),
     #[command(hide = true)]
     Compile(compile::Args),
@@ -116,6 +118,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Config(args) => config::main(&args),
         Command::Console(args) => console::main(&args),
         Command::Run(args) => run::main(&args),
+        Command::Sudoers(args) => sudoers::main(&args),
         Command::Status(args) => status::main(&args),
         Command::History(args) => history::main(&args),
         Command::Log(args) => log::main(&args),

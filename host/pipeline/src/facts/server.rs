@@ -19,6 +19,8 @@ pub struct ServerFacts {
     pub has_lib_dir: bool,
     /// The text of the installed init script.
     pub init_script: Option<String>,
+    /// systemd's units, if services are installed for the system and systemd runs.
+    pub units: Option<Units>,
     /// logrotate's settings for the app's log, if services are installed for the system.
     pub logrotate: Option<Logrotate>,
     /// The installed site.
@@ -33,6 +35,34 @@ pub struct ServerFacts {
     pub incomplete_releases: Vec<PathBuf>,
     /// Whether the source of the release has a `bin/migrate`, as `mix phx.gen.release` writes it.
     pub has_migrate_script: bool,
+}
+
+/// systemd's units of a project.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    /// The unit that starts the release which serves at boot, and the template of the unit of each slot.
+    pub files: [UnitFile; 2],
+    /// The symlink by which systemd starts the first one at boot.
+    pub boot_path: PathBuf,
+    /// The state of this symlink.
+    pub boot_link: Link,
+    /// A unit with the name of one of them that Gatling did not write.
+    pub foreign: Option<PathBuf>,
+    /// Whether systemd has yet to read a file that has changed.
+    pub needs_reload: bool,
+}
+
+/// One unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnitFile {
+    /// Its file.
+    pub path: PathBuf,
+    /// The current text of the file.
+    pub text: Option<String>,
+    /// The text that it should have.
+    pub wanted: String,
+    /// Whether the project has a file for it.
+    pub is_the_projects: bool,
 }
 
 /// logrotate's settings for the app's log.

@@ -7,7 +7,10 @@ use gatling_runs::Change;
 
 /// Makes logrotate rotate the log. Does nothing if services are not installed for the system.
 pub(super) fn install(facts: &Facts) -> Vec<Action> {
-    let Some(logrotate) = &facts.server.logrotate else { return Vec::new() };
+    // Otherwise systemd's journal keeps the log.
+    let Some(logrotate) = facts.server.logrotate.as_ref().filter(|_| facts.server.units.is_none()) else {
+        return Vec::new();
+    };
     if !logrotate.is_installed {
         let log = facts.paths.app_log(facts.slot);
         return vec![Action::warn(format!(

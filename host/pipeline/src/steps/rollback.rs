@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use gatling_config::settings::Strategy;
 use gatling_runs::Change;
 
-use super::service::{self, TakeOver};
+use super::takeover::{TakeOver, take_over_in_place};
 use crate::action::{Action, ReleaseCopy};
 use crate::facts::Facts;
 use crate::facts::rollback::RollbackFacts;
@@ -40,7 +40,7 @@ pub(crate) fn switch(facts: &Facts) -> Result<Vec<Action>> {
             let strategy = if otherwise.is_beside { Strategy::BlueGreen } else { Strategy::Restart };
             let mut instead: Vec<_> = copy_for(facts, otherwise).into_iter().collect();
             instead.extend(take_over(facts, otherwise));
-            service::take_over_in_place(facts, release, current, instead, strategy.name())
+            take_over_in_place(facts, release, current, instead, strategy.name())
         }
         None => take_over(facts, rollback),
     };

@@ -8,9 +8,9 @@ use gatling_config::slot::{Slot, SlotPorts};
 use gatling_process::Environment;
 use gatling_templates::{self as templates, SiteText};
 
-use super::{mix, nginx, release, removal, service};
+use super::{install, mix, nginx, release, removal, service};
 use crate::facts::mix::{MixCall, MixFacts};
-use crate::facts::server::{InstalledSite, Link, ServerFacts};
+use crate::facts::server::{InstalledSite, Link, Logrotate, ServerFacts, UnitFile, Units};
 use crate::facts::{Facts, Site};
 use crate::{Action, Pipeline, Plan};
 
@@ -158,9 +158,8 @@ fn the_init_script_is_called_the_way_service_calls_it() {
     assert!(command.outlives_gatling, "a kill between stop and start must not leave nothing running");
 
     facts.paths.roots.etc_dir = "/etc/init.d".into();
-    assert_eq!(texts(service::upgrade(&facts), &facts)[2], "$ service hello upgrade 0.2.0");
     facts.server.sudo = true;
-    assert_eq!(texts(service::upgrade(&facts), &facts)[2], "$ sudo -n service hello upgrade 0.2.0");
+    assert_eq!(texts(service::upgrade(&facts), &facts)[2], "$ /etc/init.d/hello upgrade 0.2.0", "this needs no root");
 }
 
 /// How an init script is replaced, whole or not at all.
@@ -176,10 +175,10 @@ const REPLACE_SCRIPT: [&str; 6] = [
 #[test]
 fn an_init_script_in_etc_is_also_enabled_for_boot() {
     let mut facts = facts();
-    assert_eq!(texts(service::install_init_script(&facts), &facts), REPLACE_SCRIPT);
+    assert_eq!(texts(install::install_init_script(&facts), &facts), REPLACE_SCRIPT);
     facts.paths.roots.etc_dir = "/etc/init.d".into();
     facts.etc_path = "/nowhere/hello".into();
-    assert_eq!(texts(service::install_init_script(&facts), &facts)[6], "$ update-rc.d hello defaults");
+    assert_eq!(texts(install::install_init_script(&facts), &facts)[6], "$ update-rc.d hello defaults");
 }
 
 #[test]
@@ -209,9 +208,9 @@ fn the_app_gets_the_first_domain_that_is_not_a_wildcard_as_its_host_name() {
 fn an_init_script_that_gatling_did_not_write_is_not_changed() {
     let mut facts = facts();
     facts.server.init_script = Some("#!/bin/sh\n# ssh\n".to_owned());
-    let error = service::install_init_script(&facts).expect_err("it is not Gatling's").to_string();
+    let error = install::install_init_script(&facts).expect_err("it is not Gatling's").to_string();
     assert!(error.contains("does not belong to this project"), "{error}");
-    assert_eq!(texts(service::remove_init_script(&facts), &facts).len(), 1, "nor is it removed");
+    assert_eq!(texts(install::remove_init_script(&facts), &facts).len(), 1, "nor is it removed");
 }
 
 #[test]
@@ -315,4 +314,111 @@ fn a_plan_depends_only_on_facts_and_names_the_step_that_cannot_be_carried_out() 
     facts.server.site.text = Some("server {}".to_owned());
     let error = format!("{:#}", Plan::new(&facts, &[]).check().expect_err("the site is not Gatling's"));
     assert!(error.starts_with("the step upgrade_service: ") && error.contains("did not write it"), "{error}");
+}
+
+/// Units that are not installed yet.
+fn units(facts: &Facts) -> Units {
+    let unit = |path: PathBuf| UnitFile { path, wanted: "[Unit]\n".to_owned(), ..UnitFile::default() };
+    let files = facts.paths.unit_files().expect("services are installed for the system").map(unit);
+    Units { files, boot_path: facts.paths.unit_boot_link(), ..Units::default() }
+}
+
+/// Facts for a project that is deployed to the whole system, by a user who is not root.
+fn system_facts() -> Facts {
+    let mut facts = facts();
+    let roots = &mut facts.paths.roots;
+    (roots.etc_dir, roots.nginx_dir) = ("/etc/init.d".into(), "/etc/nginx".into());
+    (roots.logrotate_dir, roots.lib_dir) = (Some("/etc/logrotate.d".into()), Some("/var/lib/gatling".into()));
+    let paths = facts.paths.clone();
+    (facts.etc_dir, facts.etc_path) = (paths.roots.etc_dir.clone(), paths.init_script());
+    (facts.nginx_dir, facts.nginx_available_path) = (paths.roots.nginx_dir.clone(), paths.nginx_available());
+    facts.nginx_enabled_path = paths.nginx_enabled();
+    let logrotate = Logrotate {
+        path: paths.logrotate_file().expect("logrotate is used"),
+        is_installed: true,
+        wanted: "weekly".to_owned(),
+        ..Logrotate::default()
+    };
+    facts.server = ServerFacts { sudo: true, ids: (1001, 1002), logrotate: Some(logrotate), ..facts.server };
+    facts
+}
+
+#[test]
+fn units_are_checked_and_installed_once_and_removed_before_the_script() {
+    let mut facts = system_facts();
+    facts.server.has_systemd = true;
+    facts.server.init_script = Some(facts.script_template.clone());
+    facts.server.units = Some(units(&facts));
+    let shown = texts(install::renew_service(&facts), &facts);
+    let check =
+        "check with systemd-analyze: ~/deployments/hello/units/hello.service ~/deployments/hello/units/hello@.service";
+    assert_eq!(shown[3], check, "{shown:#?}");
+    let last = [
+        "$ sudo -n systemctl daemon-reload",
+        "$ sudo -n install -d -m 755 /etc/systemd/system/multi-user.target.wants",
+        "$ sudo -n ln -sT /etc/systemd/system/hello.service /etc/systemd/system/multi-user.target.wants/hello.service",
+    ];
+    assert_eq!(shown[shown.len() - 3..], last, "{shown:#?}");
+    assert!(!shown.concat().contains("update-rc.d"), "systemd reads its own units");
+
+    let installed = facts.server.units.as_mut().expect("there are units");
+    installed.boot_link = Link::Correct;
+    installed.files.iter_mut().for_each(|unit| unit.text = Some(unit.wanted.clone()));
+    assert!(texts(install::renew_service(&facts), &facts).is_empty());
+    facts.server.units.as_mut().expect("there are units").needs_reload = true;
+    let shown = texts(install::renew_service(&facts), &facts);
+    assert_eq!(shown.last().expect("an action"), "$ sudo -n systemctl daemon-reload");
+
+    let removed = texts(install::remove_init_script(&facts), &facts);
+    let script = removed.iter().position(|shown| shown == "$ sudo -n rm -f /etc/init.d/hello").expect("it is removed");
+    assert!(removed[..script].concat().contains("/etc/systemd/system/hello@.service"), "{removed:#?}");
+
+    facts.server.units.as_mut().expect("there are units").foreign = Some("/lib/systemd/system/hello.service".into());
+    let error = install::renew_service(&facts).expect_err("it is not Gatling's").to_string();
+    assert!(error.contains("which gatling did not write"), "{error}");
+}
+
+#[test]
+fn root_runs_only_what_the_rule_for_sudo_allows() {
+    let rule = crate::root::commands(&facts_with(|_| {}).paths, (1001, 1002));
+    let mut seen = 0;
+    let variants: [fn(&mut Facts); 7] = [
+        |_| {},
+        |facts| facts.server.has_systemd = true,
+        |facts| {
+            facts.server.has_systemd = true;
+            facts.server.units = Some(units(facts));
+        },
+        |facts| facts.strategy = "blue-green",
+        |facts| facts.server.has_lib_dir = true,
+        |facts| facts.server.drafts = vec![crate::draft(&facts.paths.init_script())],
+        |facts| {
+            facts.server.init_script = Some(facts.script_template.clone());
+            facts.server.logrotate.as_mut().expect("logrotate is used").text = Some(String::new());
+            facts.server.site = InstalledSite { text: Some(facts.nginx_template.clone()), link: Link::Correct };
+        },
+    ];
+    for variant in variants {
+        for pipeline in [Pipeline::Deploy, Pipeline::Upgrade, Pipeline::Unload] {
+            let mut facts = facts_with(variant);
+            facts.pipeline = pipeline;
+            if pipeline == Pipeline::Deploy {
+                facts.previous_version = None;
+            }
+            let plan = Plan::new(&facts, &[]);
+            plan.check().expect("every step can be carried out");
+            let actions = plan.steps.iter().flat_map(|step| &step.actions);
+            for command in actions.flat_map(Action::commands).filter(|command| command.program == "sudo") {
+                assert!(rule.iter().any(|allowed| *allowed == command.args[1..]), "not in the rule: {command}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+fn facts_with(variant: fn(&mut Facts)) -> Facts {
+    let mut facts = system_facts();
+    variant(&mut facts);
+    facts
 }
