@@ -17,6 +17,7 @@
 pub mod component;
 pub mod http;
 pub mod load;
+pub mod machine;
 pub mod mounts;
 pub mod places;
 pub mod postgres;
@@ -42,6 +43,7 @@ mod ssh;
 pub use browser::Browser;
 pub use certificate::Certificate;
 pub use gate::Gate;
+pub use machine::Machine;
 pub use output::Output;
 pub use phoenix::PhoenixApp;
 pub use postgres::Postgres;

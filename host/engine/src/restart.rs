@@ -14,7 +14,7 @@ use gatling_pipeline::{Action, TakeOver, release_environment};
 use gatling_runs::{Change, Event, Events};
 
 use crate::facts::release_name;
-use crate::facts::server::{has_systemd, needs_sudo, place};
+use crate::facts::server::{must_tell_systemd, needs_sudo, place};
 use crate::perform::Performer;
 use crate::run::Goal;
 use crate::run::interrupt::Interrupt;
@@ -69,7 +69,7 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
         soak: soak(paths, &release),
         names: &paths.names(),
         sudo: needs_sudo(paths),
-        has_systemd: has_systemd(),
+        must_tell_systemd: must_tell_systemd(paths),
     };
     take_over.actions().iter().try_for_each(|action| performer.perform(action))?;
     Ok(serving::hosts(paths))

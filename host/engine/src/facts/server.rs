@@ -10,6 +10,7 @@ use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::ProjectPaths;
 use gatling_config::slot::Slot;
 use gatling_pipeline::facts::server::{InstalledSite, Link, Logrotate, Place, ServerFacts};
+use gatling_process::Command;
 use gatling_templates as templates;
 
 /// Gathers facts about the server. `release_source` is the folder that the release is built from.
@@ -20,6 +21,7 @@ pub fn gather(paths: &ProjectPaths, release_source: &Path, tolerant: bool) -> Re
     Ok(ServerFacts {
         sudo: needs_sudo(paths),
         has_systemd: has_systemd(),
+        must_tell_systemd: must_tell_systemd(paths),
         ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
         has_deploy_dir: paths.deploy_dir().is_dir(),
         has_lib_dir: paths.lib_dir().is_some_and(|folder| folder.is_dir()),
@@ -107,6 +109,13 @@ fn incomplete_releases(paths: &ProjectPaths) -> Vec<PathBuf> {
 /// Whether systemd runs here.
 pub(crate) fn has_systemd() -> bool {
     Path::new("/run/systemd/system").is_dir()
+}
+
+/// Whether systemd runs here, and its service of the project is not active.
+pub(crate) fn must_tell_systemd(paths: &ProjectPaths) -> bool {
+    let [service, _] = paths.unit_names();
+    let ask = Command::new("systemctl", ["is-active", "--quiet", &service], Path::new("/"));
+    paths.roots.uses_system_init() && has_systemd() && !ask.stream(|_| {}).is_ok_and(|status| status.success())
 }
 
 /// Whether this user cannot write to the system's folders.

@@ -11,6 +11,8 @@ pub struct ServerFacts {
     pub sudo: bool,
     /// Whether systemd runs here.
     pub has_systemd: bool,
+    /// Whether systemd runs here, and does not know that the app of this project runs.
+    pub must_tell_systemd: bool,
     /// The ids of the user and the group that deploy.
     pub ids: (u32, u32),
     /// Whether the deploy dir exists.

@@ -61,7 +61,7 @@ fn take_over(facts: &Facts, rollback: &RollbackFacts) -> Vec<Action> {
         soak: facts.soak,
         names: &facts.server.names,
         sudo: facts.server.sudo,
-        has_systemd: facts.server.has_systemd,
+        must_tell_systemd: facts.server.must_tell_systemd,
     };
     take_over.actions()
 }

@@ -61,7 +61,7 @@ pub(crate) fn start(facts: &Facts) -> Result<Vec<Action>> {
     ];
     let mut actions = commit_release(facts);
     actions.push(Action::change(Change::Release, release, start, Vec::new()));
-    actions.extend(tell_systemd(&facts.paths, facts.server.has_systemd, facts.server.sudo));
+    actions.extend(tell_systemd(&facts.paths, facts.server.must_tell_systemd, facts.server.sudo));
     actions.push(keep_releases(facts));
     Ok(actions)
 }
@@ -92,7 +92,7 @@ pub(super) fn switch(facts: &Facts) -> Result<Vec<Action>> {
     } else {
         actions.push(restart(facts)?);
     }
-    actions.extend(tell_systemd(&facts.paths, facts.server.has_systemd, facts.server.sudo));
+    actions.extend(tell_systemd(&facts.paths, facts.server.must_tell_systemd, facts.server.sudo));
     Ok(actions)
 }
 

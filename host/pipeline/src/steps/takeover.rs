@@ -118,15 +118,15 @@ pub struct TakeOver<'a> {
     pub names: &'a [String],
     /// Whether root's rights are needed to change the system.
     pub sudo: bool,
-    /// Whether systemd runs.
-    pub has_systemd: bool,
+    /// Whether systemd runs, and does not know that the app runs.
+    pub must_tell_systemd: bool,
 }
 
 impl TakeOver<'_> {
     /// The actions for it.
     #[must_use]
     pub fn actions(self) -> Vec<Action> {
-        let Self { paths, current, release, port, is_beside, soak, names, sudo, has_systemd } = self;
+        let Self { paths, current, release, port, is_beside, soak, names, sudo, must_tell_systemd } = self;
         let mut actions = Vec::new();
         if is_beside {
             actions.push(Action::CheckMemory { paths: paths.clone() });
@@ -146,7 +146,7 @@ impl TakeOver<'_> {
             (vec![Action::run(upgrade(release)), check_version(paths, release), proof], upgrade(current))
         };
         actions.push(Action::change(Change::Release, release, switch, vec![undo]));
-        actions.extend(tell_systemd(paths, has_systemd, sudo));
+        actions.extend(tell_systemd(paths, must_tell_systemd, sudo));
         actions.push(keep_only(paths, release, current));
         actions
     }
@@ -185,13 +185,10 @@ pub(super) fn check_version(paths: &ProjectPaths, release: &str) -> Action {
     Action::run(script(paths, ["check-version", release]))
 }
 
-/// Tells systemd that the app runs, which it did not start itself: it stops at shutdown only what it knows.
-pub(super) fn tell_systemd(paths: &ProjectPaths, has_systemd: bool, sudo: bool) -> Option<Action> {
-    if !paths.roots.uses_system_init() || !has_systemd {
-        return None;
-    }
-    // The init script then says that the app is already running.
-    Some(Action::Try { command: service(paths, sudo, ["start"]).quiet() })
+/// Tells systemd that the app runs, if it `must` be told: with its service, it stops only what it knows.
+pub(super) fn tell_systemd(paths: &ProjectPaths, must: bool, sudo: bool) -> Option<Action> {
+    // The app already runs, so this starts nothing.
+    must.then(|| Action::Try { command: service(paths, sudo, ["start"]).quiet() })
 }
 
 /// Has nginx pass requests to a release, and tells all others to stop. This completes a switch to it, or undoes

@@ -384,7 +384,7 @@ fn root_runs_only_what_the_rule_for_sudo_allows() {
     let mut seen = 0;
     let variants: [fn(&mut Facts); 7] = [
         |_| {},
-        |facts| facts.server.has_systemd = true,
+        |facts| (facts.server.has_systemd, facts.server.must_tell_systemd) = (true, true),
         |facts| {
             facts.server.has_systemd = true;
             facts.server.units = Some(units(facts));
