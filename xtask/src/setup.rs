@@ -1,5 +1,6 @@
 //! Finding out what this machine lacks, and installing it.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -102,6 +103,14 @@ const BROWSER: Need = Need {
     is_met: tools::has_browser,
 };
 
+/// systemd, which the tests boot on machines of their own, and what they look at these with.
+const SYSTEMD: Need = Need {
+    name: "systemd",
+    why: "to run apps as services in the tests; it is not started on this machine",
+    source: Source::Apt(&["systemd", "iproute2", "procps"]),
+    is_met: || Path::new("/lib/systemd/systemd").exists() && shell::is_installed("ip") && shell::is_installed("pgrep"),
+};
+
 /// What rotates the logs of apps.
 const LOGROTATE: Need = Need {
     name: "logrotate",
@@ -184,7 +193,7 @@ pub(crate) const DEMO: [Need; 5] = [ELIXIR, NGINX, GIT, CURL, GUESTS];
 pub(crate) const PHOENIX: [Need; 9] = [ELIXIR, ERLANG, NGINX, GIT, CURL, SSHD, POSTGRES, BROWSER, OPENSSL];
 
 /// What the demo or the tests need.
-pub(crate) const ALL: [Need; 18] = [
+pub(crate) const ALL: [Need; 19] = [
     ELIXIR,
     ERLANG,
     NGINX,
@@ -194,6 +203,7 @@ pub(crate) const ALL: [Need; 18] = [
     SUDO,
     POSTGRES,
     BROWSER,
+    SYSTEMD,
     LOGROTATE,
     OPENSSL,
     FAKETIME,

@@ -164,20 +164,32 @@ not_again() {
   if slot=$(unit_slot "$1"); then rm -f "$(slot_file "$slot")"; fi
 }
 
+# name_in_slot RELEASE_DIR: has systemd run the release in the unit of its slot from now on.
+name_in_slot() {
+  file=$(slot_file "$(slot_of "$1")")
+  basename "$1" >"$file.new" && mv "$file.new" "$file"
+}
+
 # start_unit RELEASE_DIR: has systemd start the release in the unit of its slot. Sets $child to its pid. If that fails, sets $why.
 start_unit() {
-  slot=$(slot_of "$1") name=$(basename "$1")
-  echo "$name" >"$(slot_file "$slot").new" && mv "$(slot_file "$slot").new" "$(slot_file "$slot")" || {
+  if ! name_in_slot "$1" || ! true >"$file.now"; then
     why="cannot start: is the disk full? See: df -h $deploy_dir"
     return 1
-  }
-  # The unit may be waiting before it starts a release again that has died.
-  rm -f "$(slot_file "$slot").pause"
+  fi
+  rm -f "$file.pid"
+  slot=$(slot_of "$1")
   if ! output=$(as_root service "$project@$slot" start 2>&1 </dev/null 9>&-); then
-    why="cannot start the unit $project@$slot.service: $output. If sudo refuses this, see: gatling sudoers $project"
+    why="cannot start: systemd or sudo refuses it: $output. What sudo must allow is printed by: gatling sudoers $project"
     return 1
   fi
-  child=$(systemctl show --property MainPID --value "$project@$slot")
+  begun=$(uptime)
+  until read -r child 2>/dev/null <"$file.pid"; do
+    if [ $(($(uptime) - begun)) -ge 10 ]; then
+      why="was not started by systemd. See: systemctl status $project@$slot"
+      return 1
+    fi
+    sleep 0.05
+  done
 }
 
 # stop_releases: stops all releases of the project.
@@ -560,7 +572,7 @@ keep() {
   make_release_live "$1"
   [ "$(readlink "$current")" = "releases/$1" ] || make_current "releases/$1" || fail "$1 $why"
   # One that was upgraded in place is started again as what it runs now.
-  if uses_units && slot=$(unit_slot "$(running_pid "$1")"); then echo "$1" >"$(slot_file "$slot")"; fi
+  if uses_units && unit_slot "$(running_pid "$1")" >/dev/null; then name_in_slot "$new"; fi
   stop_others "$1"
   say "visitors get $1${told:+; stopping $told}"
 }
@@ -733,25 +745,24 @@ choose_at_boot() {
   make_live "$release" || say "$(basename "$release") $why"
   # What an interrupted deployment has left.
   stop_releases
-  basename "$release" >"$(slot_file "$(slot_of "$release")")" || fail "the disk is full: df -h $deploy_dir"
+  name_in_slot "$release" && true >"$file.now" || fail "cannot start: is the disk full? See: df -h $deploy_dir"
 }
 
-# run_in_unit SLOT: becomes the release of the slot, if it has one. If it has died before, this waits first: the longer, the more
-# often it has.
+# run_in_unit SLOT: becomes the release of the slot, if it has one. One that has just died again waits first: the longer, the
+# more often it has. The file SLOT.now ends this.
 run_in_unit() {
   file=$(slot_file "$1")
-  died=0
-  if [ "$(systemctl show --property NRestarts --value "$project@$1")" -gt 0 ]; then died=$(recent_deaths "$1"); fi
-  if [ "$died" -gt 1 ]; then
+  died=$(recent_deaths "$1")
+  if [ "$died" -gt 1 ] && [ ! -e "$file.now" ]; then
     pause=$((1 << (died < 7 ? died - 1 : 6)))
     if [ "$pause" -gt "$calm_seconds" ]; then pause=$calm_seconds; fi
     say "it has died $died times within five minutes; starting it again in $pause s"
     begun=$(uptime)
-    true >"$file.pause"
-    while [ -e "$file.pause" ] && [ -e "$file" ] && [ $(($(uptime) - begun)) -lt "$pause" ]; do sleep 1; done
-    rm -f "$file.pause"
+    while [ ! -e "$file.now" ] && [ -e "$file" ] && [ $(($(uptime) - begun)) -lt "$pause" ]; do sleep 0.5; done
   fi
+  rm -f "$file.now"
   read -r name 2>/dev/null <"$file" || exit 0
+  echo $$ >"$file.pid"
   exec_release "$deploy_dir/releases/$name" "$file"
 }
 
