@@ -13,8 +13,6 @@ use rustix::process::{Pid, geteuid};
 
 use crate::OTHER;
 
-const README: &str = include_str!("../../../README.md");
-
 /// A machine with its own /etc and /run, where Gatling uses its default folders instead of a sandbox.
 struct Machine {
     sandbox: Sandbox,
@@ -121,7 +119,7 @@ fn with_the_default_roots_the_app_is_a_service_of_the_system() {
 
     let told = machine.run_in(hello.dir(), "git", &["push", "server", "main"], 0);
 
-    for command in ["$ service hello upgrade 0.1.0", "$ nginx -t", "$ nginx -s reload"] {
+    for command in ["$ /etc/init.d/hello upgrade 0.1.0", "$ nginx -t", "$ nginx -s reload"] {
         assert!(told.lines().any(|line| line.trim() == command), "{command} is not in:\n{told}");
     }
     machine.wait_for_answer(200, &answer(VERSION));
@@ -159,12 +157,8 @@ fn a_user_without_roots_rights_deploys_with_sudo_and_owns_the_app() {
     let Some(machine) = Machine::new() else { return };
     let root = machine.sandbox.root();
     let hello = machine.sandbox.project("hello").unwrap();
-    // The commands of the README for operators.
     let user = ["--no-create-home", "--home-dir", &machine.sandbox.home().display().to_string(), "deploy"];
     machine.run("useradd", &user, 0);
-    let allowed = README.lines().find_map(|line| line.trim().strip_prefix("echo 'deploy ALL")).unwrap();
-    let allowed = format!("deploy ALL{}\n", allowed.split('\'').next().unwrap());
-    fs::write(machine.etc().join("sudoers.d/gatling"), allowed).unwrap();
     // The user can read the program, but none of root's files.
     fs::create_dir(root.join("bin")).unwrap();
     fs::copy(places::gatling().unwrap(), root.join("bin/gatling")).unwrap();
@@ -182,10 +176,12 @@ fn a_user_without_roots_rights_deploys_with_sudo_and_owns_the_app() {
         )
     };
     as_deploy("gatling load hello; gatling config set hello RELEASE_DISTRIBUTION=none");
+    let rule = as_deploy("gatling sudoers hello");
+    fs::write(machine.etc().join("sudoers.d/gatling-hello"), rule).unwrap();
 
     let told = as_deploy("git push server main");
 
-    assert!(told.contains("$ sudo -n service hello upgrade 0.1.0") && told.contains("$ sudo -n nginx -t"), "{told}");
+    assert!(told.contains("$ /etc/init.d/hello upgrade 0.1.0") && told.contains("$ sudo -n nginx -t"), "{told}");
     machine.wait_for_answer(200, &answer(VERSION));
     let pid = fs::read_to_string(machine.sandbox.home().join("deployments/hello/run/hello.pid")).unwrap();
     let owner = fs::metadata(format!("/proc/{}", pid.trim())).unwrap().uid();
