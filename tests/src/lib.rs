@@ -24,6 +24,7 @@ pub mod postgres;
 pub mod processes;
 pub mod server;
 pub mod shop;
+pub mod stand_in;
 pub mod tools;
 pub mod waiting;
 

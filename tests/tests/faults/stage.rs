@@ -2,51 +2,17 @@
 //! script and everything else are real.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use gatling_tests::{Output, Project, Running, Sandbox, places, processes, waiting};
+use gatling_tests::{Output, Project, Running, Sandbox, places, processes, stand_in, waiting};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How long visitors may get no answer after something was killed: what an init script may take that goes on.
 const OUTAGE: Duration = Duration::from_secs(10);
-
-/// Prints the facts about the project: it is what `elixir` is called for.
-const ELIXIR: &str = r#"#!/bin/sh
-fact() { printf '\ngatling-fact %s\n' "$*"; }
-fact elixir 1.18.4
-fact otp_release 27
-fact otp_root /usr
-fact app hello
-fact version "$(cat VERSION)"
-fact release hello
-fact release_path "$PWD/_build/prod/rel/hello"
-fact task compile
-fact end ''
-"#;
-
-/// Builds a release whose program is the stand-in for an app.
-const MIX: &str = r#"#!/bin/sh
-set -e
-version=$(cat VERSION)
-case $1:$version in
-compile:*-broken) exit 1 ;;
-release:*) ;;
-*) exit 0 ;;
-esac
-release=_build/prod/rel/hello
-mkdir -p "$release/bin" "$release/lib" "$release/releases/$version"
-echo "15.0 $version" >"$release/releases/start_erl.data"
-: >"$release/releases/$version/env.sh"
-case $version in
-*-crashes) echo '#!/bin/false' >"$release/bin/hello" ;;
-*) printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' 'APP' "$version" >"$release/bin/hello" ;;
-esac
-chmod 755 "$release/bin/hello"
-"#;
 
 pub(crate) struct Stage {
     pub(crate) sandbox: Sandbox,
@@ -69,28 +35,10 @@ impl Stage {
         fs::remove_dir(sandbox.root().join("work"))?;
         symlink(work.path(), sandbox.root().join("work"))?;
         let bin = sandbox.root().join("bin");
-        fs::create_dir(&bin)?;
-        let app = env!("CARGO_BIN_EXE_stand-in-app");
-        for (name, text) in [("elixir", ELIXIR.to_owned()), ("mix", MIX.replace("APP", app))] {
-            fs::write(bin.join(name), text)?;
-            fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755))?;
-        }
+        stand_in::write_programs(&bin, env!("CARGO_BIN_EXE_stand-in-app"))?;
         let operator = fs::read_to_string(sandbox.config())?;
         fs::write(sandbox.config(), format!("path = [{bin:?}]\n{operator}"))?;
-        let hello = sandbox.empty_project("hello");
-        for (file, text) in [
-            ("mix.exs", "# The stand-in for mix does not read this.\n"),
-            ("domains", "www.example.com\n"),
-            (
-                "gatling.toml",
-                "migrate = [\"true\"]\n[mix]\nsession = false\n[health]\nwatch = \"0s\"\nsoak = \"100ms\"\n",
-            ),
-            ("VERSION", "0.0.0\n"),
-        ] {
-            hello.write(file, text)?;
-        }
-        hello.make_repository("An app")?;
-        drop(hello);
+        stand_in::write_project(&sandbox.empty_project("hello"))?;
         let stage = Self { sandbox, version: 0, _work: work };
         stage.gatling(&["load", "hello"])?;
         Ok(stage)
@@ -119,11 +67,7 @@ impl Stage {
     pub(crate) fn next_version_that(&mut self, does: &str) -> Result<String> {
         self.version += 1;
         let version = format!("0.{}.0{does}", self.version);
-        let hello = self.hello();
-        hello.write("VERSION", &format!("{version}\n"))?;
-        // Each upgrade changes the site too.
-        hello.write("domains", &format!("www.example.com v{}.example.com\n", self.version))?;
-        hello.commit(&version)?;
+        stand_in::set_version(&self.hello(), &version, self.version)?;
         Ok(version)
     }
 

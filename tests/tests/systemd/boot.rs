@@ -9,7 +9,7 @@ use crate::{Server, check, push};
 
 impl Server<'_> {
     /// Pulls the plug and boots.
-    fn reboot(&mut self) {
+    pub(crate) fn reboot(&mut self) {
         self.machine.pull_the_plug().unwrap();
         self.machine.boot().unwrap();
     }

@@ -1,6 +1,7 @@
 //! Apps as services of a real systemd, deployed by a user who may do only what `gatling sudoers` prints.
 
 mod boot;
+mod faults;
 mod units;
 
 use std::thread;
@@ -25,6 +26,11 @@ impl<'s> Server<'s> {
         let hello = sandbox.project("hello").unwrap();
         load::prepare(&hello).unwrap();
         hello.commit("Slow pages").unwrap();
+        Self::with(sandbox, hello)
+    }
+
+    /// A machine on which `deploy` has loaded this project.
+    fn with(sandbox: &'s Sandbox, hello: Project<'s>) -> Option<Self> {
         let machine = Machine::start(sandbox.root()).unwrap()?;
         std::fs::copy(places::gatling().unwrap(), sandbox.root().join("gatling")).unwrap();
         machine

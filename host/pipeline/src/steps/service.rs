@@ -135,11 +135,12 @@ pub(crate) fn stop(facts: &Facts) -> Result<Vec<Action>> {
     if let Some((missing, _)) = there.into_iter().find(|(_, is_there)| !is_there) {
         return Ok(vec![Action::skip(format!("{} does not exist", missing.display()))]);
     }
-    let mut stop = vec![Action::run(service(&facts.paths, facts.server.sudo, ["stop"]))];
-    if facts.paths.roots.uses_system_init() {
-        // If systemd does not know that the app runs, it stops nothing.
-        stop.push(Action::run(script(&facts.paths, ["stop"])));
+    let mut stop = Vec::new();
+    if facts.server.has_systemd && facts.paths.roots.uses_system_init() {
+        // An interrupted `unload` may have removed the units already. systemd does not stop what it does not know.
+        stop.push(Action::Try { command: service(&facts.paths, facts.server.sudo, ["stop"]) });
     }
+    stop.push(Action::run(script(&facts.paths, ["stop"])));
     stop.push(Action::EndEpmd { paths: facts.paths.clone() });
     Ok(vec![Action::change(Change::Project, "not running", stop, Vec::new())])
 }
