@@ -1,5 +1,7 @@
 //! Visitors of hello who never stop, and notice everything.
 
+mod socket;
+
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
@@ -26,6 +28,10 @@ pub enum Kind {
     Slow,
     /// POST with a body that takes three seconds to send.
     Upload,
+    /// GET of a page that takes thirty seconds, a line each second.
+    Stream,
+    /// A WebSocket, which is opened again when it ends.
+    Socket,
 }
 
 /// What a visitor has seen.
@@ -37,8 +43,19 @@ pub struct Seen {
     pub answers: usize,
     /// What went wrong.
     pub errors: Vec<String>,
+    /// How often a WebSocket ended.
+    pub ended: usize,
     /// When each request of a [`Kind`] that asks for nothing slow was sent, and how long its answer took.
     pub times: Vec<(SystemTime, Duration)>,
+}
+
+impl Seen {
+    fn note(&mut self, version: String) {
+        self.answers += 1;
+        if self.versions.last() != Some(&version) {
+            self.versions.push(version);
+        }
+    }
 }
 
 /// Visitors who visit until they are stopped.
@@ -68,23 +85,21 @@ impl Load {
 }
 
 fn visit(port: u16, kind: Kind, stop: &AtomicBool) -> Seen {
+    if matches!(kind, Kind::Socket) {
+        return socket::visit(port, stop);
+    }
     let mut seen = Seen::default();
     let mut connection: Option<TcpStream> = None;
     while !stop.load(Ordering::Relaxed) {
         let (at, begun) = (SystemTime::now(), Instant::now());
         match request(port, kind, &mut connection) {
-            Ok(version) => {
-                seen.answers += 1;
-                if seen.versions.last() != Some(&version) {
-                    seen.versions.push(version);
-                }
-            }
+            Ok(version) => seen.note(version),
             Err(error) => {
                 seen.errors.push(format!("{kind:?}: {error:#}"));
                 connection = None;
             }
         }
-        if !matches!(kind, Kind::Slow | Kind::Upload) {
+        if !matches!(kind, Kind::Slow | Kind::Upload | Kind::Stream) {
             seen.times.push((at, begun.elapsed()));
         }
         thread::sleep(Duration::from_millis(2));
@@ -93,14 +108,28 @@ fn visit(port: u16, kind: Kind, stop: &AtomicBool) -> Seen {
 }
 
 /// Changes hello so that it has what visitors ask for: it accepts bodies, and has pages that take three seconds, or for
-/// ever.
+/// ever, a page that takes thirty seconds, and a WebSocket.
 ///
 /// # Errors
 /// If its files cannot be changed.
 pub fn prepare(hello: &Project<'_>) -> Result<()> {
     hello.replace("lib/hello/router.ex", "[:GET, :HEAD]", "[:GET, :HEAD, :POST]")?;
-    hello.replace("lib/hello/router.ex", "defp route(\"/\"), do:", PAGES)
+    hello.replace("lib/hello/router.ex", "defp route(\"/\"), do:", PAGES)?;
+    hello.replace("mix.exs", "extra_applications: [:logger]", "extra_applications: [:logger, :crypto]")?;
+    let connection = "lib/hello/connection.ex";
+    hello.replace(connection, "      {:ok, headers} ->\n        keep? =", LONG_REQUESTS)?;
+    // Only values with names that Erlang knows are compared.
+    let downcase = "String.downcase(value)";
+    hello.replace(connection, downcase, &format!("if(is_atom(name), do: {downcase}, else: value)"))?;
+    hello.write("lib/hello/long.ex", include_str!("load/long.ex"))
 }
+
+const LONG_REQUESTS: &str =
+    "      {:ok, headers} when target in [{:abs_path, \"/stream\"}, {:abs_path, \"/socket\"}] ->
+        Hello.Long.serve(socket, target, headers)
+
+      {:ok, headers} ->
+        keep? =";
 
 const PAGES: &str = r#"defp route("/slow") do
     Process.sleep(3_000)
@@ -132,6 +161,8 @@ fn request(port: u16, kind: Kind, connection: &mut Option<TcpStream>) -> Result<
             format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
         }
         Kind::Slow => format!("GET /slow HTTP/1.1\r\nHost: {HOST}\r\n\r\n"),
+        Kind::Stream => format!("GET /stream HTTP/1.1\r\nHost: {HOST}\r\n\r\n"),
+        Kind::Socket => bail!("a WebSocket has no requests"),
         Kind::Upload => {
             let head = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 3000000\r\n\r\n");
             stream.write_all(head.as_bytes()).context("sending")?;
@@ -151,7 +182,11 @@ fn request(port: u16, kind: Kind, connection: &mut Option<TcpStream>) -> Result<
     if !head.to_ascii_lowercase().contains("connection: close") {
         *connection = Some(stream);
     }
-    Ok(body.trim().trim_start_matches("hello ").to_owned())
+    let (version, rest) = body.split_once('\n').unwrap_or((&body, ""));
+    if rest.lines().any(|line| line != version) {
+        bail!("an answer has lines of two versions: {body}");
+    }
+    Ok(version.trim_start_matches("hello ").to_owned())
 }
 
 /// Begins a request for a page of hello, whose answer nobody waits for.

@@ -739,7 +739,10 @@ explain_in_place() {
 
 # choose_at_boot: has systemd run the current release, and nothing else, unless it runs already. systemd starts the units next.
 choose_at_boot() {
-  [ -d "$current" ] || fail "nothing is deployed in $deploy_dir; deploy it with: gatling deploy $project"
+  if [ ! -d "$current" ]; then
+    stop_releases
+    fail "nothing is deployed in $deploy_dir; deploy it with: gatling deploy $project"
+  fi
   release=$(realpath "$current")
   if running_pid "$(basename "$release")" >/dev/null; then return; fi
   make_live "$release" || say "$(basename "$release") $why"

@@ -52,7 +52,9 @@ fn an_upgrade_in_place_keeps_the_process_and_loses_no_request() {
     assert!(status.says("hello 0.3.0 is serving"), "{status:?}");
     // So that also those who wait see it.
     thread::sleep(Duration::from_secs(4));
-    check(&load.stop(), &["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.3.0"]);
+    let seen = load.stop();
+    check(&seen, &["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.3.0"]);
+    assert!(seen.iter().all(|seen| seen.ended == 0), "the WebSocket ended: {seen:?}");
 }
 
 /// A process with a state that each version counts up when it takes over.

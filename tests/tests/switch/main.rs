@@ -14,8 +14,8 @@ use std::time::Duration;
 use gatling_tests::load::{self, Kind, Load, Seen};
 use gatling_tests::{Output, Project, Sandbox, http, waiting};
 
-const VISITORS: [(Kind, usize); 5] =
-    [(Kind::Get, 8), (Kind::Post, 8), (Kind::New, 4), (Kind::Slow, 2), (Kind::Upload, 2)];
+const VISITORS: [(Kind, usize); 6] =
+    [(Kind::Get, 8), (Kind::Post, 8), (Kind::New, 4), (Kind::Slow, 2), (Kind::Upload, 2), (Kind::Socket, 1)];
 
 /// A child of the app's supervisor that does `what` some seconds after its start.
 fn later(what: &str) -> String {

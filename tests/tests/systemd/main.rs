@@ -11,8 +11,8 @@ use gatling_tests::load::{self, Kind, Load, Seen};
 use gatling_tests::machine::SHARED;
 use gatling_tests::{HOST, Machine, Output, Project, Sandbox, http, places, waiting};
 
-const VISITORS: [(Kind, usize); 5] =
-    [(Kind::Get, 4), (Kind::Post, 4), (Kind::New, 2), (Kind::Slow, 2), (Kind::Upload, 2)];
+const VISITORS: [(Kind, usize); 6] =
+    [(Kind::Get, 4), (Kind::Post, 4), (Kind::New, 2), (Kind::Slow, 2), (Kind::Upload, 2), (Kind::Socket, 1)];
 
 /// A machine on which the user `deploy` has loaded hello.
 struct Server<'s> {

@@ -16,8 +16,15 @@ use super::table::Table;
 use crate::shell;
 
 const PROJECT: &str = "hello";
-const VISITORS: [(Kind, usize); 5] =
-    [(Kind::Get, 8), (Kind::Post, 8), (Kind::New, 4), (Kind::Slow, 2), (Kind::Upload, 2)];
+const VISITORS: [(Kind, usize); 7] = [
+    (Kind::Get, 8),
+    (Kind::Post, 8),
+    (Kind::New, 4),
+    (Kind::Slow, 2),
+    (Kind::Upload, 2),
+    (Kind::Stream, 1),
+    (Kind::Socket, 1),
+];
 /// The connections that wrk keeps.
 const CONNECTIONS: usize = 20;
 /// How long wrk measures one site, in seconds.
@@ -38,6 +45,8 @@ struct Row {
     failed: usize,
     /// Answers by a version that did not serve then.
     stale: usize,
+    /// How often the WebSocket ended.
+    ended: usize,
     /// Whether the same process serves as at the beginning, before the restart.
     same_process: bool,
     /// The longest answer while the app was built, and while it was switched, in milliseconds.
@@ -81,8 +90,18 @@ impl Switch {
 
     /// Prints the table.
     pub(super) fn print(&self) {
-        let titles =
-            ["", "upgrades", "answers", "failed", "stale", "process", "worst: build", "switch", "switched after"];
+        let titles = [
+            "",
+            "upgrades",
+            "answers",
+            "failed",
+            "stale",
+            "process",
+            "socket ended",
+            "worst: build",
+            "switch",
+            "switched after",
+        ];
         let mut table = Table::new(titles);
         for row in &self.rows {
             table.add([
@@ -92,13 +111,17 @@ impl Switch {
                 row.failed.to_string(),
                 row.stale.to_string(),
                 if row.same_process { "same" } else { "new" }.to_owned(),
+                format!("{} times", row.ended),
                 format!("{:.0} ms", row.worst[0]),
                 format!("{:.0} ms", row.worst[1]),
                 format!("{:.1} s", row.switched),
             ]);
         }
         println!("{table}");
-        println!("Each also has a restart and a rollback. Among the visitors are pages and uploads of 3 s.");
+        println!(
+            "Each also has a restart and a rollback. Among the visitors are pages and uploads of 3 s, a page \
+             of 30 s, and a WebSocket."
+        );
         for row in &self.rows {
             println!("wrk, {CONNECTIONS} connections, {}: {}", row.strategy, row.wrk);
         }
@@ -157,6 +180,7 @@ impl Row {
             upgrades,
             answers: seen.iter().map(|seen| seen.answers).sum(),
             failed: errors.len(),
+            ended: seen.iter().map(|seen| seen.ended).sum(),
             same_process,
             stale: seen.iter().map(|seen| stale(seen, &versions)).sum(),
             worst: [worst(&builds), worst(&switches)],
