@@ -43,7 +43,7 @@ impl List<'_> {
     }
 
     fn remove(&mut self, paths: &[&Path]) {
-        let files = paths.iter().map(|path| text(path));
+        let files = paths.iter().map(text);
         self.commands.push(["rm", "-f"].map(str::to_owned).into_iter().chain(files).collect());
     }
 
@@ -95,7 +95,7 @@ impl List<'_> {
         let draft = self.paths.deploy_dir().join("nginx-trial");
         self.add(["install", "-m", "644", &text(&draft), &text(&config)]);
         self.remove(&[&config]);
-        let (trial, own) = (text(&config), text(&folder.join("nginx.conf")));
+        let (trial, own) = (text(&config), text(folder.join("nginx.conf")));
         self.add(["nginx", "-c", &trial]);
         self.add(["nginx", "-c", &trial, "-t"]);
         self.add(["nginx", "-c", &trial, "-s", "stop"]);

@@ -53,13 +53,26 @@ fn git_hook(template: &'static str, paths: &ProjectPaths, gatling: &Path, strict
     )
 }
 
+/// The init script, one file for each subject.
+const INIT_SCRIPT: &str = concat!(
+    include_str!("../templates/init-script/begin.sh"),
+    include_str!("../templates/init-script/processes.sh"),
+    include_str!("../templates/init-script/health.sh"),
+    include_str!("../templates/init-script/units.sh"),
+    include_str!("../templates/init-script/stop.sh"),
+    include_str!("../templates/init-script/switch.sh"),
+    include_str!("../templates/init-script/in-place.sh"),
+    include_str!("../templates/init-script/supervisor.sh"),
+    include_str!("../templates/init-script/main.sh"),
+);
+
 /// The init script. The app runs as the user who deploys it.
 ///
 /// # Errors
 /// None in practice: only if the template itself were broken.
 pub fn init_script(paths: &ProjectPaths) -> Result<String> {
     render(
-        include_str!("../templates/init-script.sh"),
+        INIT_SCRIPT,
         context! {
             marker => marker(&paths.name),
             project => paths.name.as_str(),

@@ -91,7 +91,7 @@ impl<'s> Server<'s> {
         let output = self.upgrade(version);
         assert!(output.says("runs in the same process as before"), "{output:?}");
         let after = self.wait_until_alone(version);
-        assert_eq!(before, [after.clone()]);
+        assert_eq!(before, std::slice::from_ref(&after));
         after
     }
 

@@ -96,11 +96,25 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         }))?;
         return Ok(0);
     }
+    // Root needs no rule, and neither do folders that are not the system's.
+    let needs_rule = paths.roots.uses_system_init() && !rustix::process::geteuid().is_root();
+    let rule = match needs_rule {
+        true => format!(
+            "As root, let this user do what deployments need:\n  \
+             su - {user} -c 'gatling sudoers {project}' > /etc/sudoers.d/gatling-{file}\n\n",
+            user = templates::user_name(),
+            project = args.project,
+            // sudo ignores files with a dot in their names.
+            file = args.project.as_str().replace('.', "_"),
+        ),
+        false => String::new(),
+    };
     say(&format!(
         "{project} is loaded{again}.\n  \
          repository   {build}\n  \
          deployed to  {deploy}\n  \
          on push of   {branch}{strictly}\n\n\
+         {rule}\
          Set what the app needs in its environment:  gatling config set {project} KEY=VALUE\n\
          Then, in your clone:\n  \
          git remote add server USER@THIS-SERVER:{build}\n  \

@@ -1,0 +1,81 @@
+
+## The actions.
+
+# lock: waits for other changes to end.
+lock() {
+  exec 9>"$deploy_dir/run/lock"
+  flock "$@" 9
+}
+
+command -v curl >/dev/null || fail "this script needs curl: apt-get install curl"
+
+usage() {
+  echo "usage: $0 start|stop|restart|status|ping|upgrade VERSION" >&2
+  exit 2
+}
+
+# One change at a time: a deployment and a user at the terminal would interfere with each other.
+case $1 in
+start | stop | restart | force-reload | choose-at-boot | upgrade | start-beside | make-live | keep | in-place | explain-in-place)
+  (umask 077 && mkdir -p "$deploy_dir/run")
+  lock -w 600 || fail "another start, stop or upgrade has been running for ten minutes: find the process that has $deploy_dir/run/lock open"
+  ;;
+esac
+
+# Once a release is stopped, this must run until one serves: a signal must not end it.
+case $1 in
+restart | force-reload | upgrade | keep | in-place) trap : HUP INT TERM PIPE ;;
+esac
+
+case $1 in
+start) start ;;
+stop)
+  # systemd also calls this if the kernel has killed the app because memory was short. The supervisor starts it again.
+  [ "${SERVICE_RESULT:-}" != oom-kill ] || exit 0
+  end_supervisor
+  stop_releases
+  say "stopped"
+  ;;
+supervise) supervise ;;
+choose-at-boot) choose_at_boot ;;
+run-in-unit) run_in_unit "$2" ;;
+# The status of the release is in the environment.
+ended-in-unit) [ "${SERVICE_RESULT:-success}" = success ] || note_death "$2" ;;
+restart | force-reload) supervise_afterwards; stop_releases; start ;;
+upgrade)
+  [ -n "$2" ] || usage
+  upgrade "$2"
+  start_supervisor
+  exec 9>&-
+  tell_systemd upgrade
+  ;;
+start-beside | make-live | keep | check-health | check-version | watch-errors | in-place | explain-in-place)
+  [ -n "$2" ] || usage
+  case $1 in
+  start-beside) start_beside "$2" ;;
+  make-live) make_release_live "$2"; say "visitors get $2 now" ;;
+  keep) keep "$2" ;;
+  check-health) check_health "$2" ;;
+  check-version) check_version "$2" ;;
+  watch-errors) watch_errors "$2" "${3:-10}" ;;
+  in-place) in_place "$2" ;;
+  explain-in-place) explain_in_place "$2" ;;
+  esac
+  ;;
+ping)
+  release=$(realpath "$current" 2>/dev/null) && running_pid "$(basename "$release")" >/dev/null &&
+    { ask "$release"; is_good "$code"; } && { echo pong; exit 0; }
+  echo "$project does not answer" >&2
+  exit 1
+  ;;
+status)
+  if pid=$(running_pid "$(basename "$(realpath "$current" 2>/dev/null)")") || pid=$(running_pid); then
+    release=$(release_of "$pid")
+    say "$release runs, pid $pid, port $(setting "$deploy_dir/releases/$release" PORT)"
+  else
+    say "stopped"
+    exit 3
+  fi
+  ;;
+*) usage ;;
+esac
