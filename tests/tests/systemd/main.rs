@@ -124,10 +124,14 @@ impl<'s> Server<'s> {
         found
     }
 
-    /// The state of hello's three units.
+    /// The states of hello's three units, once none of them is starting or stopping.
     fn states(&self) -> Vec<String> {
-        let output = self.machine.run("systemctl is-active hello hello@blue hello@green").unwrap();
-        output.stdout.lines().map(str::to_owned).collect()
+        let settled = || {
+            let output = self.machine.run("systemctl is-active hello hello@blue hello@green").ok()?;
+            let states: Vec<_> = output.stdout.lines().map(str::to_owned).collect();
+            states.iter().all(|state| matches!(state.as_str(), "active" | "inactive" | "failed")).then_some(states)
+        };
+        waiting::wait_for("the units to settle", settled).unwrap()
     }
 
     /// Does something while visitors visit, and returns what they have seen.
