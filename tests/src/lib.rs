@@ -22,6 +22,7 @@ pub mod mounts;
 pub mod places;
 pub mod postgres;
 pub mod processes;
+pub mod random;
 pub mod server;
 pub mod shop;
 pub mod stand_in;

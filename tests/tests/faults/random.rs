@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use gatling_faultfs::{Durability, Errno, FaultFs};
 use gatling_tests::Running;
+use gatling_tests::random::Random;
 use rustix::process::{Signal, kill_process};
 
 use super::*;
@@ -37,34 +38,23 @@ enum What {
     Crashes,
 }
 
-/// A small generator of numbers (splitmix64): the same seed gives the same ones.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut number = self.0;
-        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (number ^ (number >> 31)) % limit
-    }
-
-    fn next_move(&mut self) -> Move {
-        match self.below(14) {
+impl Move {
+    fn draw(random: &mut Random) -> Self {
+        match random.below(14) {
             0 => Move::Push(What::Good),
             1 => Move::Push(What::Broken),
             2 => Move::Push(What::Crashes),
             3 => Move::PushTwice,
-            4 | 5 => Move::KillWorker(self.below(1500)),
-            6 => Move::KillEverything(self.below(1500)),
-            7 => Move::PowerFailure(self.below(1500)),
-            8 => Move::FullDisk(self.below(400)),
-            9 => Move::BrokenDisk(self.below(400)),
-            10 => Move::Cancel(self.below(1500)),
+            4 | 5 => Move::KillWorker(random.below(1500)),
+            6 => Move::KillEverything(random.below(1500)),
+            7 => Move::PowerFailure(random.below(1500)),
+            8 => Move::FullDisk(random.below(400)),
+            9 => Move::BrokenDisk(random.below(400)),
+            10 => Move::Cancel(random.below(1500)),
             11 => Move::Rollback,
-            12 => Move::InPlace(self.below(2) == 0),
-            _ if self.below(2) == 0 => Move::Restart,
-            _ => Move::Clock(if self.below(2) == 0 { 3600 } else { -3600 }),
+            12 => Move::InPlace(random.below(2) == 0),
+            _ if random.below(2) == 0 => Move::Restart,
+            _ => Move::Clock(if random.below(2) == 0 { 3600 } else { -3600 }),
         }
     }
 }
@@ -222,10 +212,10 @@ fn whatever_happens_some_version_serves_and_the_next_push_works() {
     stage.hello().deploy().unwrap();
     let mut model = Model { stage, disk, may_serve: vec![first], boots: 0 };
 
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut moves = Vec::new();
     while Instant::now() < end {
-        let next = random.next_move();
+        let next = Move::draw(&mut random);
         moves.push(next);
         let result = model.make(next).and_then(|()| model.check());
         let result = match random.below(3) {

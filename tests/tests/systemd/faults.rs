@@ -22,14 +22,15 @@ const KINDS: [&str; 4] = ["kill", "stop", "enospc", "eio"];
 const OUTAGE: Duration = Duration::from_secs(10);
 
 /// A machine whose deployments take less than a second.
-struct Stage<'s> {
-    server: Server<'s>,
+pub(crate) struct Stage<'s> {
+    pub(crate) server: Server<'s>,
     folder: PathBuf,
-    version: u32,
+    /// The number of the version that was pushed last.
+    pub(crate) version: u32,
 }
 
 impl<'s> Stage<'s> {
-    fn new(sandbox: &'s Sandbox) -> Option<Self> {
+    pub(crate) fn new(sandbox: &'s Sandbox) -> Option<Self> {
         stand_in::write_programs(&sandbox.root().join("bin"), &format!("{SHARED}/stand-in-app")).unwrap();
         fs::copy(env!("CARGO_BIN_EXE_stand-in-app"), sandbox.root().join("stand-in-app")).unwrap();
         let hello = sandbox.empty_project("hello");
@@ -45,7 +46,7 @@ impl<'s> Stage<'s> {
         Some(Self { server, folder, version: 0 })
     }
 
-    fn next_version(&mut self) -> Result<String> {
+    pub(crate) fn next_version(&mut self) -> Result<String> {
         self.version += 1;
         let version = format!("0.{}.0", self.version);
         stand_in::set_version(&self.server.hello, &version, self.version)?;
@@ -53,7 +54,7 @@ impl<'s> Stage<'s> {
     }
 
     /// Pushes the next version, which must then serve, and leave nothing behind.
-    fn deploy(&mut self) -> Result<()> {
+    pub(crate) fn deploy(&mut self) -> Result<()> {
         let version = self.next_version()?;
         let output = self.server.push()?;
         ensure!(output.says(&format!("hello {version} is serving")), "{output:?}");
@@ -75,14 +76,14 @@ impl<'s> Stage<'s> {
         Ok(())
     }
 
-    fn served(&self) -> Option<String> {
+    pub(crate) fn served(&self) -> Option<String> {
         let answer = self.server.machine.in_its_network(|| http::get(80, HOST, "/")).ok()?;
         let (status, body) = answer.ok()?;
         (status == 200).then(|| body.trim().trim_start_matches("hello ").to_owned())
     }
 
     /// Waits until visitors get one of these versions, as long as an outage may take.
-    fn wait_for(&self, versions: &[&str]) -> Result<()> {
+    pub(crate) fn wait_for(&self, versions: &[&str]) -> Result<()> {
         let begun = Instant::now();
         loop {
             let served = self.served();

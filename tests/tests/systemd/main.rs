@@ -2,6 +2,7 @@
 
 mod boot;
 mod faults;
+mod random;
 mod units;
 
 use std::thread;
