@@ -327,10 +327,10 @@ impl ProjectPaths {
         [format!("{}.service", self.name), format!("{}@.service", self.name)]
     }
 
-    /// systemd's unit of a slot.
+    /// systemd's unit of a slot, without the suffix `.service`.
     #[must_use]
     pub fn slot_unit(&self, slot: Slot) -> String {
-        format!("{}@{}.service", self.name, slot.name())
+        format!("{}@{}", self.name, slot.name())
     }
 
     /// The files of systemd's units, in the order of [`Self::unit_names`], if services are installed for the system.

@@ -105,14 +105,10 @@ fn variables(project: &str, settings: &Dotenv, dotenv: &Dotenv) -> BTreeMap<Stri
     before.into_iter().chain(dotenv.iter()).chain(after).map(|(name, value)| (name.into(), value.into())).collect()
 }
 
-/// The command by which users call the init script.
+/// The command by which users call the init script: root, and the user who deploys.
 #[must_use]
 pub fn service_command(paths: &ProjectPaths, action: &str) -> String {
-    if paths.roots.uses_system_init() {
-        format!("sudo service {} {action}", paths.name)
-    } else {
-        format!("{} {action}", gatling_process::shell::word(&text(&paths.init_script())))
-    }
+    format!("{} {action}", gatling_process::shell::word(&text(&paths.init_script())))
 }
 
 fn text(path: &Path) -> String {

@@ -52,7 +52,7 @@ pub(crate) fn restart(paths: &ProjectPaths, interrupt: &Interrupt, events: &Even
         performer.perform(&Action::change(Change::Release, current, restart, Vec::new()))?;
         return Ok(serving::hosts(paths));
     }
-    events.note(format!("it is started as release {release}"));
+    events.note(format!("it is restarted as a copy, {release}"));
     if beside.is_some() {
         performer.check_beforehand(&Action::CheckMemory { paths: paths.clone() })?;
     }

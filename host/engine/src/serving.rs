@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use gatling_runs::Serving;
 
 use crate::nginx::visitor::{self, Visit};
+use crate::release::service_command;
 use crate::{http, maintenance};
 use gatling_config::domains;
 use gatling_config::dotenv::Dotenv;
@@ -101,16 +102,12 @@ pub fn port(paths: &ProjectPaths, release: &str) -> Option<u16> {
 /// What serves now.
 #[must_use]
 pub fn look(paths: &ProjectPaths) -> Serving {
-    let name = &paths.name;
     let Some(current) = paths.current_release().filter(|_| paths.is_deployed()) else {
         return Serving::NotDeployed;
     };
     // The process is checked first: another program could answer on the port.
     let Some(Running { release, .. }) = running(paths).filter(|running| listens_on_its_port(paths, running)) else {
-        let start = match paths.roots.uses_system_init() {
-            true => format!("service {name} restart"),
-            false => format!("{} restart", paths.init_script().display()),
-        };
+        let start = service_command(paths, "restart");
         return Serving::Down { release: current, start };
     };
     match unserved(paths) {

@@ -77,7 +77,7 @@ impl List<'_> {
         self.remove(&[&link, boot, slots]);
         self.add(["systemctl", "daemon-reload"]);
         for slot in [Slot::Blue, Slot::Green] {
-            self.add(["service", self.paths.slot_unit(slot).trim_end_matches(".service"), "start"]);
+            self.add(["service", &self.paths.slot_unit(slot), "start"]);
         }
     }
 

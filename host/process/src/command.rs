@@ -96,7 +96,7 @@ pub enum CommandError {
         source: io::Error,
     },
     /// It exited with a status other than 0, or was killed by a signal.
-    #[error("`{command}` {} (in {})", describe(*status), dir.display())]
+    #[error("`{command}` {}{}", describe(*status), in_folder(dir))]
     Failed {
         /// The command line.
         command: String,
@@ -107,6 +107,11 @@ pub enum CommandError {
         /// The last lines of its output.
         last_lines: Vec<String>,
     },
+}
+
+/// Says in which folder a command ran, if that matters to the reader.
+fn in_folder(dir: &Path) -> String {
+    if dir == Path::new("/") { String::new() } else { format!(" (in {})", dir.display()) }
 }
 
 impl CommandError {

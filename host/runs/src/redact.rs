@@ -115,7 +115,9 @@ fn forms(value: &str) -> Vec<String> {
 fn url_password(url: &str) -> Option<&str> {
     let authority = url.split_once("://")?.1.split('/').next()?;
     let (user, _) = authority.rsplit_once('@')?;
-    Some(user.split_once(':')?.1)
+    let (name, password) = user.split_once(':')?;
+    // One that is the user's name is no secret, and often the name of the app too.
+    (password != name).then_some(password)
 }
 
 #[cfg(test)]
@@ -133,6 +135,7 @@ mod tests {
                 ("PORT", "4000"),
                 ("LEVEL", "debug"),
                 ("PASSWORD", "hunter2"),
+                ("REPLICA_URL", "ecto://shop:shop@localhost/shop"),
             ],
             &["LEVEL".to_owned()],
         )
@@ -148,6 +151,7 @@ mod tests {
             (r#"s3cr"et"#, "[TOKEN]"),
             ("line abcdefgh of a key", "line [KEY] of a key"),
             ("hunter2hunter2 hunter2", "[LONGER] [PASSWORD]"),
+            ("shop at ecto://shop:shop@localhost/shop", "shop at [REPLICA_URL]"),
             ("yes, it listens on 4000 at level debug", "yes, it listens on 4000 at level debug"),
         ] {
             assert_eq!(redactor().redact(text), redacted);

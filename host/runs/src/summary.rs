@@ -185,7 +185,8 @@ impl Summary {
                 self.version = Some(version.clone());
                 self.release = Some(release.clone());
                 self.branch = Some(branch.clone());
-                self.commit = Some(commit.clone());
+                // A restart and a rollback have none.
+                self.commit = Some(commit.clone()).filter(|commit| !commit.is_empty());
             }
             Event::Recovered { .. } => self.recovered = true,
             Event::Synced => self.synced = true,

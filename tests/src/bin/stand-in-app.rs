@@ -18,6 +18,7 @@ fn main() {
     let args: Vec<_> = env::args().skip(1).collect();
     let port = env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(0_u16);
     match args.get(1).map(String::as_str) {
+        Some("eval") => {}
         Some("rpc") => println!("{}", ask(port, args.get(2).map_or("", String::as_str))),
         _ => serve(port, args.first().map_or("", String::as_str)),
     }

@@ -7,6 +7,8 @@ use gatling_tests::{Sandbox, waiting};
 
 use crate::{Server, check};
 
+const SERVICE_DOCS: &str = include_str!("../../../docs/service.md");
+
 #[test]
 fn every_strategy_loses_no_request_and_runs_in_units() {
     let sandbox = Sandbox::new().unwrap();
@@ -121,8 +123,25 @@ fn a_project_can_have_a_unit_of_its_own_if_systemd_understands_it() {
     assert_eq!(server.machine.get("systemctl show --property MemoryMax --value hello@blue").unwrap(), "infinity");
 
     // The app cannot get root's rights by the rule of its user.
-    let (pid, _) = server.wait_until_alone("0.4.0");
-    assert!(server.machine.get(&format!("cat /proc/{pid}/status")).unwrap().contains("NoNewPrivs:\t1"));
+    let may_not_get_more = || {
+        let (pid, _) = server.wait_until_alone("0.4.0");
+        server.machine.get(&format!("cat /proc/{pid}/status")).unwrap().contains("NoNewPrivs:\t1")
+    };
+    assert!(may_not_get_more());
+    // The operator can allow it.
+    let dropin: Vec<_> = SERVICE_DOCS.lines().skip_while(|line| !line.contains("NoNewPrivileges=no")).collect();
+    let dropin: Vec<_> = dropin.iter().map(|line| line.trim()).take_while(|line| !line.is_empty()).collect();
+    server
+        .machine
+        .get(&format!(
+            "mkdir -p /etc/systemd/system/hello@.service.d
+            printf '[Service]\n{}\n' >/etc/systemd/system/hello@.service.d/override.conf
+            systemctl daemon-reload && systemctl restart hello",
+            dropin.join("\\n")
+        ))
+        .unwrap();
+    server.wait_for("0.4.0");
+    assert!(!may_not_get_more());
 }
 
 #[test]

@@ -101,7 +101,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let rule = match needs_rule {
         true => format!(
             "As root, let this user do what deployments need:\n  \
-             su - {user} -c 'gatling sudoers {project}' > /etc/sudoers.d/gatling-{file}\n\n",
+             su - {user} -c 'gatling sudoers {project}' | install -m 440 /dev/stdin /etc/sudoers.d/gatling-{file}\n\n",
             user = templates::user_name(),
             project = args.project,
             // sudo ignores files with a dot in their names.

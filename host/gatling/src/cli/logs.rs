@@ -10,6 +10,7 @@ use gatling_config::roots::ProjectPaths;
 use gatling_config::slot::Slot;
 use gatling_engine::AppLog;
 use gatling_engine::tail::{Show, Tail};
+use gatling_templates as templates;
 use gatling_text::escape;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -95,7 +96,10 @@ fn show_journal(paths: &ProjectPaths, args: &Args, show: Show) -> Result<u8> {
     }
     result.context("cannot show the journal")?;
     if !status.success() {
-        bail!("journalctl failed. If this user may not read the journal, as root: adduser USER systemd-journal");
+        bail!(
+            "journalctl failed. If this user may not read the journal, as root: adduser {} systemd-journal",
+            templates::user_name()
+        );
     }
     Ok(0)
 }

@@ -17,7 +17,7 @@ const ROOTS_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 ///
 /// It allows exactly the commands that deployments of the project run as root, and nothing else. As root:
 ///
-///   su - deploy -c 'gatling sudoers my_app' > /etc/sudoers.d/gatling-my_app
+///   su - deploy -c 'gatling sudoers my_app' | install -m 440 /dev/stdin /etc/sudoers.d/gatling-my_app
 ///
 /// What these commands install decides what root runs: see docs/security.md.
 #[derive(Debug, clap::Args)]

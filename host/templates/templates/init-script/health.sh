@@ -108,6 +108,24 @@ log_name() {
   if uses_units; then echo "journalctl -u $project@$(slot_of "$1")"; else log_of "$1"; fi
 }
 
+# start_once_more: starts the apps of the release that has just failed once more, and prints why that fails: Erlang often ends
+# before it has logged the reason.
+start_once_more() {
+  evaluate eval "$logged" 30 '
+    [root, version] = for name <- ["RELEASE_ROOT", "RELEASE_VSN"], do: System.fetch_env!(name)
+    {:ok, [{:release, _, _, apps}]} = [root, "releases", version, "*.rel"] |> Path.join() |> Path.wildcard() |> hd() |> :file.consult()
+    starts? = fn app -> tuple_size(app) == 2 or elem(app, 2) not in [:load, :none] end
+
+    fails? = fn app ->
+      case Application.ensure_all_started(elem(app, 0)) do
+        {:ok, _} -> false
+        {:error, {name, why}} -> IO.puts("#{name} does not start: #{Application.format_error(why)}") == :ok
+      end
+    end
+
+    apps |> Enum.filter(starts?) |> Enum.any?(fails?) || IO.puts("this time, they have started")'
+}
+
 # begin_log RELEASE_DIR: notes where the log of the release ends now.
 begin_log() {
   logged=$1 log_before=$(wc -c 2>/dev/null <"$(log_of "$1")" || echo 0) log_since=$(date +%s)
@@ -121,7 +139,8 @@ new_log() {
   fi
   # Its last lines may be under way to the journal.
   sleep 0.3
-  journalctl --quiet --no-pager --output cat --since "@$log_since" --unit "$project@$(slot_of "$logged")" 2>&1
+  journalctl --quiet --no-pager --output cat --since "@$log_since" --unit "$project@$(slot_of "$logged")" 2>&1 ||
+    echo "To let $(id -un) read the journal, as root: adduser $(id -un) systemd-journal"
 }
 
 show_log() {
@@ -129,6 +148,14 @@ show_log() {
   echo "The last lines of $(log_name "$logged"):"
   lines=$(new_log)
   printf '%s\n' "$lines" | tail -n 20 | sed 's/^/  /'
+  case $lines in
+  # This is how Elixir shows an exception.
+  *"** ("*) ;;
+  *"Runtime terminating during boot"* | *"Kernel pid terminated"*)
+    echo "This does not say why. So its apps were started once more:"
+    start_once_more | tail -n 20 | sed 's/^/  /'
+    ;;
+  esac
   if printf '%s\n' "$lines" | grep -q 'in use by another Erlang node'; then
     say "another app on this machine has the same node name. Choose another one: gatling config set $project RELEASE_NODE=${project}2@127.0.0.1"
   fi

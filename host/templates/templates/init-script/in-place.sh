@@ -1,24 +1,29 @@
 
 ## Upgrades in place.
 
-# rpc RELEASE_DIR SECONDS CODE: has the running release evaluate Elixir code.
-rpc() {
+# evaluate rpc|eval RELEASE_DIR SECONDS CODE: has the running release, or with `eval` another process, evaluate Elixir code.
+evaluate() {
   (
     set -a
+    PHX_SERVER=true PHX_HOST=$(setting "$2" HOST)
     RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
     ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}'
-    set -- "$1/$project/bin/$(setting "$1" PROGRAM)" "$2" "$3" "$1/.env"
+    set -- "$1" "$2/$project/bin/$(setting "$2" PROGRAM)" "$3" "$4" "$(setting "$2" PORT)" "$2/.env"
     # Releases that an older gatling has deployed have no .env of their own.
-    [ -f "$4" ] || set -- "$1" "$2" "$3" "$deploy_dir/.env"
-    if [ -f "$4" ]; then . "$4"; fi
+    [ -f "$6" ] || set -- "$1" "$2" "$3" "$4" "$5" "$deploy_dir/.env"
+    if [ -f "$6" ]; then . "$6"; fi
+    PORT=$5
     set +a
-    if [ "$RELEASE_DISTRIBUTION" = none ]; then
+    if [ "$1" = rpc ] && [ "$RELEASE_DISTRIBUTION" = none ]; then
       echo 'nothing can connect to it, because of RELEASE_DISTRIBUTION=none'
       exit 1
     fi
-    exec timeout "$2" "$1" rpc "$3" </dev/null 2>&1 9>&-
+    exec timeout "$3" "$2" "$1" "$4" </dev/null 2>&1 9>&-
   )
 }
+
+# rpc RELEASE_DIR SECONDS CODE: has the running release evaluate Elixir code.
+rpc() { evaluate rpc "$@"; }
 
 # in_elixir TEXT: prints the text as a string of Elixir.
 in_elixir() { printf '"%s"' "$(printf %s "$1" | sed 's/[\\"#]/\\&/g')"; }

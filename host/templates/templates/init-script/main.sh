@@ -39,8 +39,11 @@ stop)
 supervise) supervise ;;
 choose-at-boot) choose_at_boot ;;
 run-in-unit) run_in_unit "$2" ;;
-# The status of the release is in the environment.
-ended-in-unit) [ "${SERVICE_RESULT:-success}" = success ] || note_death "$2" ;;
+ended-in-unit)
+  end_children "$2"
+  # systemd says how the release ended.
+  [ "${SERVICE_RESULT:-success}" = success ] || note_death "$2"
+  ;;
 restart | force-reload) supervise_afterwards; stop_releases; start ;;
 upgrade)
   [ -n "$2" ] || usage

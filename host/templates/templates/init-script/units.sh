@@ -86,6 +86,14 @@ recent_deaths() {
     awk -v since=$(($(date +%s) - 300)) -v name="$name" '$1 > since && $2 == name { count++ } END { print count + 0 }'
 }
 
+# end_children SLOT: ends what the release of the slot has left running, except epmd, which all apps share.
+end_children() {
+  for file in $(grep -ls "/$project@$1\.service\$" /proc/[0-9]*/cgroup); do
+    pid=${file#/proc/} pid=${pid%/cgroup}
+    if [ "$pid" != $$ ] && ! grep -qsx epmd "/proc/$pid/comm"; then kill -KILL "$pid" 2>/dev/null; fi
+  done
+}
+
 # note_death SLOT: notes that the current release has died, if it ran in this unit.
 note_death() {
   read -r name 2>/dev/null <"$(slot_file "$1")" && [ "$(readlink "$current")" = "releases/$name" ] && note_restart "$name"
