@@ -12,7 +12,12 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 slot_file() { echo "$deploy_dir/run/$1"; }
 
 # unit_slot PID: prints the slot in whose unit the process runs.
-unit_slot() { sed -n "s|^[0-9]*:[^:]*:.*/$project@\([a-z]*\)\.service\$|\1|p" "/proc/$1/cgroup" 2>/dev/null | grep -m 1 .; }
+unit_slot() {
+  for slot in blue green; do
+    if grep -qsF "/$project@$slot.service" "/proc/$1/cgroup"; then echo "$slot"; return; fi
+  done
+  return 1
+}
 
 # not_again PID: makes sure that systemd does not start again what runs in the unit of the process.
 not_again() {
@@ -83,12 +88,13 @@ run_in_unit() {
 recent_deaths() {
   read -r name 2>/dev/null <"$(slot_file "$1")"
   cat "$restarts" 2>/dev/null |
-    awk -v since=$(($(date +%s) - 300)) -v name="$name" '$1 > since && $2 == name { count++ } END { print count + 0 }'
+    awk -v now="$(date +%s)" -v name="$name" \
+      '$1 > now - 300 && $1 <= now && $2 == name { count++ } END { print count + 0 }'
 }
 
 # end_children SLOT: ends what the release of the slot has left running, except epmd, which all apps share.
 end_children() {
-  for file in $(grep -ls "/$project@$1\.service\$" /proc/[0-9]*/cgroup); do
+  for file in $(grep -lsF "/$project@$1.service" /proc/[0-9]*/cgroup); do
     pid=${file#/proc/} pid=${pid%/cgroup}
     if [ "$pid" != $$ ] && ! grep -qsx epmd "/proc/$pid/comm"; then kill -KILL "$pid" 2>/dev/null; fi
   done
