@@ -24,6 +24,7 @@ fn the_help_of_every_command_lists_its_arguments() {
         (&["run"], &["<PROJECT>", "-- <COMMAND>..."]),
         (&["restart"], &["<PROJECT>", "--json"]),
         (&["status"], &["[PROJECT]", "--json"]),
+        (&["sudoers"], &["<PROJECT>"]),
         (&["history"], &["<PROJECT>", "-n", "RUNS", "--json"]),
         (&["log"], &["<PROJECT>", "[RUN]", "--follow", "--json", "--quiet", "--verbose"]),
         (&["report"], &["<PROJECT>", "[RUN]", "--out"]),

@@ -31,7 +31,7 @@ fn a_changed_variable_reaches_the_app_in_a_new_release() {
     let before = server.serving().unwrap();
     set(&server, "COLOUR=green");
 
-    restart(&server, 0, &["as release 0.1.0+", " is serving"]);
+    restart(&server, 0, &["as a copy, 0.1.0+", " is serving"]);
 
     assert_ne!(server.serving().unwrap().pid, before.pid);
     assert_eq!(has(&server, "COLOUR").as_deref(), Some("green"));
@@ -53,7 +53,7 @@ fn without_a_changed_variable_the_same_release_is_started_beside_itself() {
     let server = SERVER.lock();
     let before = server.serving().unwrap();
 
-    restart(&server, 0, &["has not changed", "it is started as release 0.1.0+", "hello 0.1.0+"]);
+    restart(&server, 0, &["has not changed", "it is restarted as a copy, 0.1.0+", "hello 0.1.0+"]);
 
     let after = server.serving().unwrap();
     assert_ne!(after.pid, before.pid);
