@@ -92,6 +92,10 @@ fn a_dead_app_is_started_again_and_one_that_dies_often_less_often() {
     server.wait_until_alone("0.2.0");
     server.machine.get("systemctl restart hello").unwrap();
     server.wait_until_alone("0.2.0");
+    // Also while something else holds the script's lock: a run that waits for systemd would never release it.
+    server.machine.get("systemd-run --quiet flock /home/deploy/deployments/hello/run/lock sleep 60").unwrap();
+    server.machine.get("timeout 30 systemctl restart hello && systemctl stop 'run-*'").unwrap();
+    server.wait_until_alone("0.2.0");
     assert!(server.machine.run("service hello upgrade 0.1.0").unwrap().says("0.1.0 answers on port"));
     server.wait_until_alone("0.1.0");
 }

@@ -16,9 +16,17 @@ usage() {
 
 # One change at a time: a deployment and a user at the terminal would interfere with each other.
 case $1 in
-start | stop | restart | force-reload | choose-at-boot | upgrade | start-beside | make-live | keep | in-place | explain-in-place)
+start | stop | restart | force-reload | upgrade | start-beside | make-live | keep | in-place | explain-in-place)
   (umask 077 && mkdir -p "$deploy_dir/run")
   lock -w 600 || fail "another start, stop or upgrade has been running for ten minutes: find the process that has $deploy_dir/run/lock open"
+  ;;
+esac
+
+# A change in progress may itself wait for what systemd is doing here.
+case $1 in
+choose-at-boot | stop-with-unit)
+  (umask 077 && mkdir -p "$deploy_dir/run")
+  lock -w 5 || say "another change is in progress; going on without waiting for its end"
   ;;
 esac
 
@@ -36,6 +44,7 @@ stop)
   stop_releases
   say "stopped"
   ;;
+stop-with-unit) end_supervisor; stop_releases ;;
 supervise) supervise ;;
 choose-at-boot) choose_at_boot ;;
 run-in-unit) run_in_unit "$2" ;;
