@@ -7,6 +7,9 @@ use gatling_config::slot::Slot;
 
 use crate::steps::draft;
 
+/// A pattern for the names that `ln -f` gives a link before it renames it.
+pub const RANDOM_NAME: &str = "Cu[A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9]";
+
 /// All commands that deployments of a project run as root, if another user deploys. `ids` are those of the user and its group.
 #[must_use]
 pub fn commands(paths: &ProjectPaths, ids: (u32, u32)) -> Vec<Vec<String>> {
@@ -39,7 +42,7 @@ impl List<'_> {
         self.add(["rm", "-f", &draft]);
         // `ln -f` makes a link with a random name first.
         let folder = Path::new(&path).parent().map(text).unwrap_or_default();
-        self.add(["rm", "-f", &format!("{folder}/Cu{}", "[A-Za-z0-9]".repeat(6))]);
+        self.add(["rm", "-f", &format!("{folder}/{RANDOM_NAME}")]);
     }
 
     fn remove(&mut self, paths: &[&Path]) {

@@ -104,9 +104,9 @@ fn a_dead_app_is_started_again_and_one_that_dies_often_less_often() {
 fn a_project_can_have_a_unit_of_its_own_if_systemd_understands_it() {
     let sandbox = Sandbox::new().unwrap();
     let Some(server) = Server::deployed(&sandbox) else { return };
-    let unit = "[Unit]\nPartOf=hello.service\nAfter=hello.service\n\n[Service]\nType=exec\nUser={{ user }}\n\
-        ExecStart={{ script }} run-in-unit %i\nExecStopPost={{ script }} ended-in-unit %i\nRestart=on-failure\n\
-        KillMode=process\nMemoryMax=500M\n";
+    let unit = "[Unit]\nPartOf=hello.service\nAfter=hello.service\nStartLimitIntervalSec=0\n\n[Service]\nType=exec\nUser={{ user }}\n\
+        ExecStart={{ script }} run-in-unit %i\nExecStopPost={{ script }} ended-in-unit %i\nRestart=always\n\
+        RestartSec=500ms\nRestartPreventExitStatus=77 203 217 226\nSuccessExitStatus=77\nKillMode=process\nMemoryMax=500M\n";
     let refused = |text: &str, says: &str| {
         server.hello.write("hello@.service", text).unwrap();
         let output = server.push_version("0.2.0");
@@ -116,6 +116,7 @@ fn a_project_can_have_a_unit_of_its_own_if_systemd_understands_it() {
     };
     refused(&unit.replace("MemoryMax", "MemoryMaximum"), "Unknown key 'MemoryMaximum'");
     refused(&unit.replace("User={{ user }}\n", ""), "lacks the line `User=deploy`");
+    refused(&unit.replace("After=hello.service\n", ""), "lacks the line `After=hello.service`");
     refused(&unit.replace("{{ user }}", "{{ usr }}"), "it may contain {{ project }}");
     refused(&unit.replace("run-in-unit", "run"), "lacks the line `ExecStart=/etc/init.d/hello run-in-unit %i`");
 

@@ -26,6 +26,7 @@ pub fn gather(paths: &ProjectPaths, release_source: &Path, tolerant: bool) -> Re
         has_deploy_dir: paths.deploy_dir().is_dir(),
         has_lib_dir: paths.lib_dir().is_some_and(|folder| folder.is_dir()),
         init_script: fs::read_to_string(paths.init_script()).ok(),
+        is_not_enabled: paths.roots.uses_system_init() && !has_systemd() && !is_enabled(paths),
         units: units::gather(paths, tolerant)?,
         logrotate: paths.logrotate_file().map(|path| logrotate(paths, path)).transpose()?,
         site: installed_site(paths),
@@ -109,6 +110,15 @@ fn incomplete_releases(paths: &ProjectPaths) -> Vec<PathBuf> {
 /// Whether systemd runs here.
 pub(crate) fn has_systemd() -> bool {
     Path::new("/run/systemd/system").is_dir()
+}
+
+/// Whether init calls the project's script at boot: whether there is a link such as `/etc/rc2.d/S01shop`.
+fn is_enabled(paths: &ProjectPaths) -> bool {
+    let levels = fs::read_dir("/etc").into_iter().flatten().flatten();
+    let levels = levels.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with("rc")));
+    let mut links = levels.flat_map(|level| fs::read_dir(level.path())).flatten().flatten();
+    let is_link = |name: &str| name.starts_with('S') && name.get(3..) == Some(paths.name.as_str());
+    links.any(|link| link.file_name().to_str().is_some_and(is_link))
 }
 
 /// Whether systemd runs here, and its service of the project is not active.

@@ -5,7 +5,7 @@ use gatling_config::folders::make_private;
 use gatling_config::project::ProjectName;
 use gatling_config::roots::Roots;
 use gatling_engine::run::repository::{DEFAULT_BRANCH, Repository};
-use gatling_process::find_program;
+use gatling_process::{find_program, shell};
 use gatling_templates as templates;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -101,8 +101,10 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let rule = match needs_rule {
         true => format!(
             "As root, let this user do what deployments need:\n  \
-             su - {user} -c 'gatling sudoers {project}' | install -m 440 /dev/stdin /etc/sudoers.d/gatling-{file}\n\n",
+             su - {user} -c '{variables}gatling sudoers {project}' | install -m 440 /dev/stdin /etc/sudoers.d/gatling-{file}\n\n",
             user = templates::user_name(),
+            // A new session does not have them.
+            variables = set_variables(&roots),
             project = args.project,
             // sudo ignores files with a dot in their names.
             file = args.project.as_str().replace('.', "_"),
@@ -126,6 +128,12 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         deploy = deploy_dir.display(),
     ))?;
     Ok(0)
+}
+
+/// The roots that variables set now, in front of a command.
+fn set_variables(roots: &Roots) -> String {
+    let set = roots.variables().into_iter().filter(|(name, _)| std::env::var_os(name).is_some());
+    set.map(|(name, path)| format!("{name}={} ", shell::word(&path.display().to_string()))).collect()
 }
 
 fn write_git_hook(path: &Path, text: &str) -> Result<()> {

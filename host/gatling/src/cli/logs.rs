@@ -1,6 +1,7 @@
 //! `gatling logs`.
 
 use std::io::{self, BufReader, IsTerminal as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -76,6 +77,9 @@ fn show_journal(paths: &ProjectPaths, args: &Args, show: Show) -> Result<u8> {
     }
     if args.follow {
         journalctl.arg("--follow");
+    }
+    if show == Show::Raw {
+        return Err(journalctl.exec()).context("cannot run journalctl, which shows systemd's journal");
     }
     // What it says of files that this user may not read goes to standard error.
     let mut child = journalctl

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use gatling_config::project::ProjectName;
 use gatling_config::roots::Roots;
+use gatling_pipeline::root::RANDOM_NAME;
 use gatling_process::find_program_on;
 use gatling_templates as templates;
 
@@ -39,7 +40,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     let mut rule = format!(
         "# What gatling runs as root for {project}, printed by: gatling sudoers {project}\n{user} ALL=(root) NOPASSWD:",
         project = args.project,
-        user = templates::user_name(),
+        user = user(&templates::user_name()),
     );
     let commands = gatling_pipeline::root::commands(&paths, ids);
     for (index, command) in commands.iter().enumerate() {
@@ -55,13 +56,20 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// An argument in a rule. Wildcards keep their meaning.
+/// A user in a rule. One who has no name here is named by its id.
+fn user(name: &str) -> String {
+    if name.bytes().all(|byte| byte.is_ascii_digit()) { format!("#{name}") } else { name.to_owned() }
+}
+
+/// An argument in a rule. Only Gatling's own pattern keeps its meaning.
 fn escaped(arg: &str) -> String {
-    arg.chars().fold(String::new(), |mut text, c| {
-        if matches!(c, ',' | ':' | '=' | '\\' | '!' | '#' | '"' | ' ') {
+    let (arg, pattern) = arg.strip_suffix(RANDOM_NAME).map_or((arg, ""), |start| (start, RANDOM_NAME));
+    let escaped = arg.chars().fold(String::new(), |mut text, c| {
+        if matches!(c, ',' | ':' | '=' | '\\' | '!' | '#' | '"' | ' ' | '*' | '?' | '[' | ']') {
             text.push('\\');
         }
         text.push(c);
         text
-    })
+    });
+    escaped + pattern
 }

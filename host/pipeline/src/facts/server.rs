@@ -21,6 +21,8 @@ pub struct ServerFacts {
     pub has_lib_dir: bool,
     /// The text of the installed init script.
     pub init_script: Option<String>,
+    /// Whether the installed init script is not called at boot, and should be.
+    pub is_not_enabled: bool,
     /// systemd's units, if services are installed for the system and systemd runs.
     pub units: Option<Units>,
     /// logrotate's settings for the app's log, if services are installed for the system.

@@ -20,6 +20,9 @@ pub fn renew_service(facts: &Facts) -> Result<Vec<Action>> {
     let mut actions = Vec::new();
     if is_own && script != Some(&facts.script_template) {
         actions.extend(install_init_script(facts)?);
+    } else if is_own && facts.server.is_not_enabled {
+        // systemd ran here when the script was installed.
+        actions.push(Action::run(system_command(facts, "update-rc.d", [&facts.project, "defaults"])));
     }
     if is_own {
         actions.extend(install_units(facts)?);
@@ -60,7 +63,8 @@ fn install_units(facts: &Facts) -> Result<Vec<Action>> {
     let Some(units) = &facts.server.units else { return Ok(Vec::new()) };
     if let Some(path) = &units.foreign {
         bail!(
-            "systemd already has a unit {}, which gatling did not write: load the project under another name",
+            "systemd already has a unit {}, which gatling did not write: if nothing needs it, move it away; otherwise load the \
+             project under another name",
             path.display()
         );
     }

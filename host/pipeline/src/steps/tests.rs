@@ -187,6 +187,10 @@ fn an_upgrade_reinstalls_an_init_script_that_is_missing_or_outdated() {
     let shown = texts(service::upgrade(&facts), &facts);
     assert_eq!(shown[..6], REPLACE_SCRIPT);
     assert_eq!(shown[8], "$ ~/init.d/hello upgrade 0.2.0");
+    facts.server.init_script = Some(facts.script_template.clone());
+    facts.server.is_not_enabled = true;
+    assert_eq!(texts(service::upgrade(&facts), &facts)[0], "$ update-rc.d hello defaults");
+    facts.server.is_not_enabled = false;
     let older = format!("#!/bin/sh\n# {}\n", templates::marker(&facts.paths.name));
     facts.server.init_script = Some(older);
     assert_eq!(texts(service::upgrade(&facts), &facts), shown);

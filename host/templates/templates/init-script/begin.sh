@@ -23,6 +23,10 @@ unit={{ unit | sh }}
 stop_seconds=30
 # A release that has run for this time counts as stable again.
 calm_seconds=60
+# The exit status by which systemd knows that a slot has nothing to run, and not to try again.
+nothing_to_run=77
+# The release that systemd is to run in its slot once what runs there has ended: see withdraw.
+instead=''
 # How many seconds an app may answer with errors before it counts as failed: it may still be starting.
 error_seconds=3
 

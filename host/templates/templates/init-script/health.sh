@@ -105,7 +105,7 @@ log_of() {
 
 # log_name RELEASE_DIR: prints where the release's log can be read.
 log_name() {
-  if uses_units; then echo "journalctl -u $project@$(slot_of "$1")"; else log_of "$1"; fi
+  if uses_units; then echo "its log (journalctl -u $project@$(slot_of "$1"))"; else log_of "$1"; fi
 }
 
 # start_once_more: starts the apps of the release that has just failed once more, and prints why that fails: Erlang often ends
@@ -145,8 +145,9 @@ new_log() {
 
 show_log() {
   [ -z "$log_is_shown" ] || return 0
-  echo "The last lines of $(log_name "$logged"):"
   lines=$(new_log)
+  [ -n "$lines" ] || return 0
+  echo "The last lines of $(log_name "$logged"):"
   printf '%s\n' "$lines" | tail -n 20 | sed 's/^/  /'
   case $lines in
   # This is how Elixir shows an exception.

@@ -13,7 +13,10 @@ evaluate() {
     [ -f "$6" ] || set -- "$1" "$2" "$3" "$4" "$5" "$deploy_dir/.env"
     if [ -f "$6" ]; then . "$6"; fi
     PORT=$5
+    # Another process must not take the port of the one that serves.
+    if [ "$1" = eval ]; then PORT=0; fi
     set +a
+    if [ "$1" = eval ]; then unset PHX_SERVER; fi
     if [ "$1" = rpc ] && [ "$RELEASE_DISTRIBUTION" = none ]; then
       echo 'nothing can connect to it, because of RELEASE_DISTRIBUTION=none'
       exit 1
@@ -96,7 +99,10 @@ in_place() {
   case $answer in
   "cannot: "*) if alive "$pid" && ! runs "$pid" "$1"; then exit 3; fi ;;
   # Erlang restarts a node whose upgrade it could not complete, and ignores SIGTERM meanwhile.
-  *) kill_now "$pid" ;;
+  *)
+    instead=$(realpath "$current")
+    kill_now "$pid"
+    ;;
   esac
   old=$(basename "$(readlink "$current")")
   keep "$old"

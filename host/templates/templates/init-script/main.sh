@@ -26,7 +26,8 @@ esac
 case $1 in
 choose-at-boot | stop-with-unit)
   (umask 077 && mkdir -p "$deploy_dir/run")
-  lock -w 5 || say "another change is in progress; going on without waiting for its end"
+  is_unlocked=''
+  lock -w 2 || is_unlocked=yes
   ;;
 esac
 
@@ -40,6 +41,11 @@ start) start ;;
 stop)
   # systemd also calls this if the kernel has killed the app because memory was short. The supervisor starts it again.
   [ "${SERVICE_RESULT:-}" != oom-kill ] || exit 0
+  if uses_units; then
+    # Otherwise it would still believe that the service runs, and not start it again.
+    exec 9>&-
+    as_root service "$project" stop >/dev/null 2>&1 </dev/null || true
+  fi
   end_supervisor
   stop_releases
   say "stopped"
@@ -48,12 +54,16 @@ stop-with-unit) end_supervisor; stop_releases ;;
 supervise) supervise ;;
 choose-at-boot) choose_at_boot ;;
 run-in-unit) run_in_unit "$2" ;;
-ended-in-unit)
-  end_children "$2"
-  # systemd says how the release ended.
-  [ "${SERVICE_RESULT:-success}" = success ] || note_death "$2"
+ended-in-unit) end_children "$2" ;;
+restart | force-reload)
+  supervise_afterwards
+  if [ -d "$current" ]; then
+    instead=$(realpath "$current")
+    check_rights "$instead"
+  fi
+  stop_releases
+  start
   ;;
-restart | force-reload) supervise_afterwards; stop_releases; start ;;
 upgrade)
   [ -n "$2" ] || usage
   upgrade "$2"

@@ -3,7 +3,8 @@
 
 # stop_releases: stops all releases of the project.
 stop_releases() {
-  rm -f "$(slot_file blue)" "$(slot_file green)"
+  withdraw blue
+  withdraw green
   for pid in $(pids); do end "$pid"; done
   rm -f "$pid_file"
 }
@@ -13,15 +14,15 @@ stop_releases() {
 stop_others() {
   told=''
   case $(slot_of "$deploy_dir/releases/$1") in
-  green) rm -f "$(slot_file blue)" ;;
-  *) rm -f "$(slot_file green)" ;;
+  green) withdraw blue ;;
+  *) withdraw green ;;
   esac
   true >"$stopping"
   for pid in $(pids); do
     runs "$pid" "$1" && continue
     told="$told, $(release_of "$pid")"
     drain "$pid"
-    not_again "$pid"
+    withdraw_from "$pid"
     # If the disk is full, this waits.
     if identity "$pid" >>"$stopping"; then kill -TERM "$pid" 2>/dev/null; else end "$pid"; fi
   done
@@ -58,7 +59,7 @@ drain() {
 
 # end PID: stops the process, and waits until it has exited.
 end() {
-  not_again "$1"
+  withdraw_from "$1"
   kill -TERM "$1" 2>/dev/null
   waited=0
   while alive "$1"; do
@@ -75,7 +76,7 @@ end() {
 
 # kill_now PID: kills the process, and waits until it is gone.
 kill_now() {
-  not_again "$1"
+  withdraw_from "$1"
   while alive "$1"; do
     kill -KILL "$1" 2>/dev/null
     sleep 0.1

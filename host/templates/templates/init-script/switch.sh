@@ -51,7 +51,7 @@ exec_release() {
   # The shell becomes the release, so its pid is that of the release. It looks at the slot file once it can be found by that: who
   # stops releases removes the file first.
   exec $3 sh -c 'GATLING_PID=$$ exec sh -c "$1" "$2" "$3"' sh \
-    '[ -z "$1" ] || grep -qsxF "$GATLING_RELEASE" "$1" || exit 0
+    '[ -z "$1" ] || grep -qsxF "$GATLING_RELEASE" "$1" || exit 77
     exec "$0" start' "$1" "$2"
 }
 
@@ -63,6 +63,15 @@ start_release() {
   port=$(setting "$1" PORT)
   program=$1/$project/bin/$(setting "$1" PROGRAM)
   if ! [ -x "$program" ]; then why="has no program $program"; return 1; fi
+  if uses_units; then
+    # systemd may have started it by itself.
+    if child=$(running_pid "$(basename "$1")") && unit_slot "$child" >/dev/null; then
+      begin_log "$1"
+      await_health "$1"
+      return
+    fi
+    end_others_in "$(slot_of "$1")" "$(basename "$1")"
+  fi
   if ! port_is_free "$port"; then
     why="cannot start: another program listens on port $port. Stop it, or choose another port: gatling config set $project PORT=NUMBER"
     return 1
@@ -75,6 +84,11 @@ start_release() {
     (exec_release "$1" '' setsid) >>"$(log_of "$1")" 2>&1 </dev/null 9>&- &
     child=$!
   fi
+  await_health "$1"
+}
+
+# await_health RELEASE_DIR: waits until the process $child answers, and watches it for a while.
+await_health() {
   echo "$child" >"$pid_file"
   watch=$(setting "$1" WATCH_SECONDS)
   become_healthy "$1" && keeps_answering "$1" "${watch:-0}"
@@ -88,6 +102,7 @@ start() {
     say "is already running, pid $pid"
     return 0
   fi
+  check_rights "$release"
   make_live "$release" || say "$(basename "$release") $why"
   # What an interrupted deployment has left.
   stop_releases
@@ -115,6 +130,8 @@ upgrade() {
   find_release "$1"
   old=$(readlink "$current")
   if [ "$old" = "releases/$1" ]; then
+    check_rights "$new"
+    instead=$new
     stop_releases
     start
     return
@@ -127,17 +144,25 @@ upgrade() {
     port_is_free "$new_port" ||
       fail "another program listens on port $new_port; nothing was changed. Stop it, or choose another port: gatling config set $project PORT=NUMBER"
   fi
+  check_rights "$new"
   supervise_afterwards
+  # If this script is killed, systemd starts the old one again.
+  if [ -n "$old" ] && [ "$(slot_of "$deploy_dir/$old")" = "$(slot_of "$new")" ]; then instead=$deploy_dir/$old; fi
   stop_releases
   # Only a release that has answered is started at boot.
   if start_release "$new" && make_live "$new" && make_current "releases/$1"; then
     say "$1 answers on port $port"
     return 0
   fi
-  show_log
   new_why=$why
-  stop_releases
-  [ -n "$old" ] || fail "$1 $new_why; there is no older release to put back"
+  # systemd may have started the old one again already.
+  for pid in $(pids); do runs "$pid" "$(basename "$old")" || end "$pid"; done
+  if [ -z "$old" ]; then
+    stop_releases
+    show_log
+    fail "$1 $new_why; there is no older release to put back"
+  fi
+  show_log
   # The new one may have become the current one before something failed.
   [ "$(readlink "$current")" = "$old" ] || make_current "$old"
   make_live "$deploy_dir/$old"
@@ -163,9 +188,10 @@ start_beside() {
   started=$?
   [ -z "$serves" ] || echo "$serves" >"$pid_file"
   if [ "$started" != 0 ]; then
-    show_log
-    rm -f "$(slot_file "$(slot_of "$new")")"
+    # Before anything takes time: systemd would start it again.
+    withdraw "$(slot_of "$new")"
     if pid=$(running_pid "$1"); then end "$pid"; fi
+    show_log
     fail "$1 $why"
   fi
   say "$1 answers on port $port; visitors do not get it yet"

@@ -16,6 +16,21 @@ use super::link;
 /// The largest allowed unit of a project, in bytes.
 const MAX_LEN: u64 = 64 * 1024;
 
+/// The lines of Gatling's units that the project's own must have too, by their beginnings.
+const NEEDED: [&str; 11] = [
+    "PartOf=",
+    "StartLimitIntervalSec=",
+    "ExecStart=",
+    "ExecStop=",
+    "ExecStopPost=",
+    "User=",
+    "Restart=",
+    "RestartPreventExitStatus=",
+    "SuccessExitStatus=",
+    "KillMode=",
+    "RemainAfterExit=",
+];
+
 /// Where packages and administrators install units.
 const FOLDERS: [&str; 4] =
     ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
@@ -59,10 +74,18 @@ fn own(paths: &ProjectPaths, name: &str, index: usize) -> Result<Option<String>>
     })?;
     // Without these lines, deployments cannot start the app, or it would have other rights.
     let gatlings = templates::unit(paths, templates::UNITS[index])?;
-    let is_needed = |line: &&str| ["ExecStart=", "ExecStopPost=", "User="].iter().any(|start| line.starts_with(start));
+    let is_needed = |line: &&str| NEEDED.iter().any(|start| line.starts_with(start));
     let has = |line: &str| text.lines().any(|own| own.trim() == line);
     if let Some(line) = gatlings.lines().filter(is_needed).find(|line| !has(line)) {
         bail!("the project's file `{name}` lacks the line `{line}`, without which gatling cannot run the app: add it");
+    }
+    let [boot, slots] = paths.unit_names();
+    let is_after =
+        |line: &str| line.trim().strip_prefix("After=").is_some_and(|after| after.split(' ').any(|unit| unit == boot));
+    if name == slots && !text.lines().any(is_after) {
+        bail!(
+            "the project's file `{name}` lacks the line `After={boot}`, which says when the app starts at boot: add it"
+        );
     }
     Ok(Some(text))
 }
@@ -72,6 +95,7 @@ fn needs_reload(paths: &ProjectPaths) -> bool {
     let [boot, _] = paths.unit_names();
     let [blue, green] = [Slot::Blue, Slot::Green].map(|slot| paths.slot_unit(slot));
     let args = ["show", "--property", "NeedDaemonReload", "--value", &boot, &blue, &green];
-    let output = Command::new("systemctl", args, Path::new("/")).capture().unwrap_or_default();
+    // Without D-Bus, the user cannot ask.
+    let Ok(output) = Command::new("systemctl", args, Path::new("/")).capture() else { return true };
     output.lines().any(|line| line == "yes")
 }
