@@ -45,6 +45,14 @@ pub fn end(folder: &Path) {
     }
 }
 
+/// When a process was started, in ticks of the kernel; the latest possible time if it has ended.
+pub fn start_time(pid: Pid) -> u64 {
+    let text = fs::read_to_string(process(pid).join("stat")).unwrap_or_default();
+    // The name of the program, in parentheses, can contain anything.
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+    fields.split_whitespace().nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or(u64::MAX)
+}
+
 /// The program and the arguments of a process; empty if it has ended.
 pub fn arguments(pid: Pid) -> Vec<String> {
     let text = fs::read(process(pid).join("cmdline")).unwrap_or_default();

@@ -52,7 +52,8 @@ impl Sandbox {
     /// The process that carries out the current run, if there is one.
     pub fn worker(&self) -> Option<Pid> {
         let is_worker = |pid: &Pid| processes::arguments(*pid).get(1).is_some_and(|argument| argument == "worker");
-        processes::of(self.root()).into_iter().find(is_worker)
+        // Others may wait for it. Their pids can be smaller.
+        processes::of(self.root()).into_iter().filter(is_worker).min_by_key(|pid| processes::start_time(*pid))
     }
 
     /// Fails unless every journal matches docs/journal.md.
