@@ -5,7 +5,7 @@
 #   SLOT      the release that systemd runs in the unit of the slot. Without the file, it runs nothing there. Who stops a release
 #             removes it first (withdraw), because systemd starts again whatever ends.
 #   SLOT.now  who has a release started makes it; the unit removes it. Without it, systemd starts by itself what has ended.
-#   SLOT.pid  who has a release started removes it; the unit writes its pid to it once it has read SLOT.
+#   SLOT.pid  who has a release started removes it; the unit writes its pid and the release to it once it has read SLOT.
 
 # uses_units: whether systemd runs the releases, each in the unit of its slot. It then also starts those again that die.
 uses_units() { [ -n "$unit" ] && [ -f "$unit" ] && [ -d /run/systemd/system ]; }
@@ -41,7 +41,12 @@ unit_slot() {
 # slot, it runs that: it starts it by itself when what runs there has ended.
 withdraw() {
   uses_units || return 0
-  if [ -n "$instead" ] && [ "$(slot_of "$instead")" = "$1" ]; then name_in_slot "$instead"; else rm -f "$(slot_file "$1")"; fi
+  if [ -n "$instead" ] && [ "$(slot_of "$instead")" = "$1" ]; then
+    # That is no death.
+    name_in_slot "$instead" && true >"$file.now"
+  else
+    rm -f "$(slot_file "$1")"
+  fi
 }
 
 # withdraw_from PID: does this for the slot in whose unit the process runs.
@@ -70,7 +75,8 @@ start_unit() {
     return 1
   fi
   begun=$(uptime)
-  until read -r child 2>/dev/null <"$file.pid"; do
+  # One that systemd has just started by itself may be there first.
+  until read -r child started 2>/dev/null <"$file.pid" && [ "$started" = "$name" ]; do
     end_others_in "$slot" "$name"
     if [ $(($(uptime) - begun)) -ge 10 ]; then
       why="was not started by systemd. See: systemctl status $project@$slot"
@@ -127,7 +133,7 @@ run_in_unit() {
   fi
   rm -f "$file.now"
   read -r name 2>/dev/null <"$file" || exit "$nothing_to_run"
-  echo $$ >"$file.pid"
+  echo "$$ $name" >"$file.pid"
   exec_release "$deploy_dir/releases/$name" "$file"
 }
 
