@@ -89,7 +89,11 @@ start_unit() {
 # end_others_in SLOT RELEASE: kills other releases in the unit of the slot: systemd may just have started one again.
 end_others_in() {
   for other in $(pids); do
-    if [ "$(unit_slot "$other")" = "$1" ] && ! runs "$other" "$2"; then kill -KILL "$other" 2>/dev/null; fi
+    # It cannot be read while a program replaces another one.
+    other_release=$(started_as "$other" 2>/dev/null)
+    if [ "$(unit_slot "$other")" = "$1" ] && [ -n "$other_release" ] && [ "$other_release" != "$2" ]; then
+      kill -KILL "$other" 2>/dev/null
+    fi
   done
 }
 
