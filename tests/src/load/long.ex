@@ -8,7 +8,13 @@ defmodule Hello.Long do
   def serve(socket, {:abs_path, "/stream"}, _headers) do
     line = "hello #{Hello.version()}\n"
     length = 30 * byte_size(line)
-    send_text(socket, "HTTP/1.1 200 OK\r\ncontent-length: #{length}\r\nconnection: close\r\n\r\n")
+
+    # Otherwise nginx passes it on only when its buffer is full.
+    send_text(socket, [
+      "HTTP/1.1 200 OK\r\ncontent-length: #{length}\r\nconnection: close\r\n",
+      "x-accel-buffering: no\r\n\r\n"
+    ])
+
     stream(socket, line, 30)
   end
 
