@@ -71,8 +71,11 @@ fn make(stage: &mut Stage<'_>, next: Move) -> Result<()> {
         Move::KillUser(after) => push_and(stage, after, Some("pkill -9 -u deploy")),
         Move::KillApp(after) => push_and(stage, after, Some("pkill -9 -x stand-in-app")),
         Move::PullThePlug(after) => push_and(stage, after, None),
-        Move::Rollback => Ok(drop(stage.server.as_deploy("gatling rollback hello"))),
-        Move::Restart => Ok(drop(stage.server.as_deploy("gatling restart hello"))),
+        Move::Rollback | Move::Restart => {
+            let command = if matches!(next, Move::Restart) { "restart" } else { "rollback" };
+            stage.server.as_deploy(&format!("gatling {command} hello"));
+            Ok(())
+        }
         Move::RestartService(after) => push_and(stage, after, Some("systemctl restart hello")),
         Move::StopAndStart => stage.server.machine.get("systemctl stop hello && systemctl start hello").map(drop),
         Move::Strategy(strategy) => {
