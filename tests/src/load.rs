@@ -107,6 +107,20 @@ fn visit(port: u16, kind: Kind, stop: &AtomicBool) -> Seen {
     seen
 }
 
+/// Panics unless every visitor has seen these versions in this order, and nothing else.
+pub fn check(seen: &[Seen], versions: &[&str]) {
+    let errors: Vec<_> = seen.iter().flat_map(|seen| &seen.errors).collect();
+    let answers: usize = seen.iter().map(|seen| seen.answers).sum();
+    println!("{answers} answers, {} failed", errors.len());
+    assert!(errors.is_empty(), "{} of {answers} failed: {:#?}", errors.len(), &errors[..errors.len().min(5)]);
+    for seen in seen {
+        // Who waits for seconds may miss a version.
+        let mut all = versions.iter();
+        assert!(seen.versions.iter().all(|version| all.any(|other| version == other)), "{seen:?}");
+        assert_eq!(seen.versions.last().map(String::as_str), versions.last().copied(), "{seen:?}");
+    }
+}
+
 /// Changes hello so that it has what visitors ask for: it accepts bodies, and has pages that take three seconds, or for
 /// ever, a page that takes thirty seconds, and a WebSocket.
 ///

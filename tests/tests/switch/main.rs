@@ -11,7 +11,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use gatling_tests::load::{self, Kind, Load, Seen};
+use gatling_tests::load::{self, Kind, Load, check};
 use gatling_tests::{Output, Project, Sandbox, http, waiting};
 
 const VISITORS: [(Kind, usize); 6] =
@@ -74,20 +74,6 @@ fn releases_that_run(sandbox: &Sandbox) -> Vec<String> {
 fn wait_until_alone(sandbox: &Sandbox, release: &str) {
     let is_alone = || (releases_that_run(sandbox) == [release]).then_some(());
     waiting::wait_for(&format!("{release} to be the only release that runs"), is_alone).unwrap();
-}
-
-/// Fails unless every visitor has seen these versions in this order, and nothing else.
-fn check(seen: &[Seen], versions: &[&str]) {
-    let errors: Vec<_> = seen.iter().flat_map(|seen| &seen.errors).collect();
-    let answers: usize = seen.iter().map(|seen| seen.answers).sum();
-    println!("{answers} answers, {} failed", errors.len());
-    assert!(errors.is_empty(), "{} of {answers} failed: {:#?}", errors.len(), &errors[..errors.len().min(5)]);
-    for seen in seen {
-        // Who waits for seconds may miss a version.
-        let mut all = versions.iter();
-        assert!(seen.versions.iter().all(|version| all.any(|other| version == other)), "{seen:?}");
-        assert_eq!(seen.versions.last().map(String::as_str), versions.last().copied(), "{seen:?}");
-    }
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub(super) fn check(units: &[UnitCheck], events: &Events) -> Result<()> {
         if unit.is_the_projects {
             let name = unit.path.file_name().unwrap_or_default().display();
             bail!(
-                "systemd does not accept the project's file `{name}`:\n  {problems}\nNothing was installed: correct the file"
+                "systemd does not accept the project's file `{name}`:\n  {problems}\nIt was not installed: correct the file"
             );
         }
         events.warn(format!("systemd-analyze verify: {problems}"));

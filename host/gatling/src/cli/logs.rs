@@ -71,7 +71,7 @@ pub(super) fn main(args: &Args) -> Result<u8> {
 /// Shows the log from systemd's journal.
 fn show_journal(paths: &ProjectPaths, args: &Args, show: Show) -> Result<u8> {
     let mut journalctl = Command::new("journalctl");
-    journalctl.args(["--quiet", "--no-pager", "--output=cat", "--lines"]).arg(args.lines.to_string());
+    journalctl.args(["--no-pager", "--output=cat", "--lines"]).arg(args.lines.to_string());
     for slot in [Slot::Blue, Slot::Green] {
         journalctl.arg("--unit").arg(paths.slot_unit(slot));
     }
@@ -81,14 +81,13 @@ fn show_journal(paths: &ProjectPaths, args: &Args, show: Show) -> Result<u8> {
     if show == Show::Raw {
         return Err(journalctl.exec()).context("cannot run journalctl, which shows systemd's journal");
     }
-    // What it says of files that this user may not read goes to standard error.
     let mut child = journalctl
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot run journalctl, which shows systemd's journal")?;
     let lines = BufReader::new(child.stdout.take().context("its output is read")?);
-    let result = copy_lines(lines, show);
+    let result = copy_escaped(lines);
     // If the reader of the output is gone, journalctl would only notice at the next line.
     let is_closed = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
     if is_closed {
@@ -108,15 +107,12 @@ fn show_journal(paths: &ProjectPaths, args: &Args, show: Show) -> Result<u8> {
     Ok(0)
 }
 
-/// Copies lines to standard output.
-fn copy_lines(mut lines: impl io::BufRead, show: Show) -> io::Result<()> {
+/// Copies lines to a terminal.
+fn copy_escaped(mut lines: impl io::BufRead) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
-        match show {
-            Show::Raw => out.write_all(&line)?,
-            Show::Plain => out.write_all(escape(&String::from_utf8_lossy(&line)).as_bytes())?,
-        }
+        out.write_all(escape(&String::from_utf8_lossy(&line)).as_bytes())?;
         out.flush()?;
         line.clear();
     }

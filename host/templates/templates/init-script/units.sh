@@ -100,7 +100,8 @@ end_others_in() {
 # choose_at_boot: has systemd run the current release, and nothing else, unless it runs already. systemd starts the units next.
 choose_at_boot() {
   if [ ! -d "$current" ]; then
-    stop_releases
+    # But not what a first deployment in progress starts.
+    [ -n "$is_unlocked" ] || stop_releases
     fail "nothing is deployed in $deploy_dir; deploy it with: gatling deploy $project"
   fi
   release=$(realpath "$current")
