@@ -226,6 +226,14 @@ impl Sandbox {
         Ok(project)
     }
 
+    /// Gives the project's release a node name: its nodes find each other, but not those of other sandboxes.
+    pub fn let_nodes_connect(&self, project: &str) -> Result<()> {
+        let epmd = format!("ERL_EPMD_PORT={}", http::free_port()?);
+        self.run(&["config", "unset", project, "RELEASE_DISTRIBUTION"])?.expect_success()?;
+        self.run(&["config", "set", project, &epmd])?.expect_success()?;
+        Ok(())
+    }
+
     /// A project that [`Sandbox::load`] has made before.
     pub fn existing(&self, name: &str) -> Project<'_> {
         Project::without_files(self, name)

@@ -180,6 +180,56 @@ fn assert_env_record(sandbox: &Sandbox, hello: &Project<'_>, env: &Value) {
 }
 
 #[test]
+fn after_a_fallback_hooks_get_the_strategy_that_was_used() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = sandbox.load("hello").unwrap();
+    sandbox.let_nodes_connect("hello").unwrap();
+    hello.replace("gatling.toml", "[health]", "strategy = \"hot\"\n\n[health]").unwrap();
+    hello.commit("Upgraded in place").unwrap();
+    hello.deploy().unwrap();
+    // Only the running node finds out that this cannot be done in place.
+    hello.replace("lib/hello/application.ex", "children = [", "children = [{Agent, fn -> 1 end}, ").unwrap();
+    hello.set_version("0.2.0").unwrap();
+    add_hooks(&hello, "recorder", "upgrade.wasm");
+    add_hooks(&hello, "recorder-rollback", "rollback.wasm");
+    hello.commit("0.2.0, with another child").unwrap();
+
+    let upgrade = recorded(&hello.deploy().unwrap());
+    let (planned, done) = (env_of(&upgrade, "before_upgrade_service"), env_of(&upgrade, "after_upgrade_service"));
+    assert_eq!((&planned["strategy"], &done["strategy"]), (&json!("hot"), &json!("blue-green")));
+    assert_eq!(env_of(&upgrade, "after_configure_nginx"), done);
+    assert_eq!(planned["upgrade_dir"], done["upgrade_dir"]);
+    let serves_at = |env: &Value| sandbox.get_direct(env["available_port"].as_u64().unwrap().try_into().unwrap(), "/");
+    assert_eq!(serves_at(done).unwrap(), (200, "hello 0.2.0\n".to_owned()));
+    let events = sandbox.events("hello").unwrap();
+    let fell_back = events.iter().find(|event| event["event"] == "fell_back").unwrap();
+    assert_eq!(fell_back["strategy"], "blue-green");
+    let why = fell_back["why"].as_str().unwrap();
+    assert!(why.starts_with("Hello.Application has changed"), "{why}");
+
+    // This one can, but not the way back to a release that is not whole.
+    hello.set_version("0.3.0").unwrap();
+    hello.commit("0.3.0").unwrap();
+    let output = hello.deploy().unwrap();
+    assert!(output.says("0.3.0 runs in the same process as before"), "{output:?}");
+    let release = sandbox.home().join("deployments/hello/releases/0.2.0");
+    std::fs::remove_file(release.join("hello/releases/0.2.0/hello.rel")).unwrap();
+
+    let rollback = recorded(&sandbox.run(&["rollback", "hello"]).unwrap().expect_success().unwrap());
+    let (planned, done) = (env_of(&rollback, "before_rollback_service"), env_of(&rollback, "after_rollback_service"));
+    assert_eq!((&planned["strategy"], &done["strategy"]), (&json!("hot"), &json!("blue-green")));
+    let copy = sandbox.home().join("deployments/hello/releases/0.2.0+2");
+    assert_eq!((&planned["upgrade_dir"], &done["upgrade_dir"]), (&json!(release), &json!(copy)));
+    assert_eq!(serves_at(done).unwrap(), (200, "hello 0.2.0\n".to_owned()));
+}
+
+/// The env record that a hook has got.
+fn env_of<'a>(recorded: &'a [(String, Value)], hook: &str) -> &'a Value {
+    let (_, env) = recorded.iter().find(|(other, _)| other == hook).unwrap();
+    env
+}
+
+#[test]
 fn rollback_calls_its_hooks_which_get_the_older_release() {
     let sandbox = Sandbox::new().unwrap();
     let hello = sandbox.load("hello").unwrap();

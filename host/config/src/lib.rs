@@ -4,6 +4,7 @@
 pub mod domains;
 pub mod dotenv;
 pub mod folders;
+pub mod paths;
 pub mod project;
 pub mod roots;
 pub mod secrets;

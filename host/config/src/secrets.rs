@@ -6,7 +6,7 @@ use std::io::Read as _;
 use anyhow::{Context, Result};
 
 use crate::dotenv::Dotenv;
-use crate::roots::ProjectPaths;
+use crate::paths::ProjectPaths;
 
 /// The name of the variable.
 pub const NAME: &str = "SECRET_KEY_BASE";

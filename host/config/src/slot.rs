@@ -11,7 +11,7 @@ pub enum Slot {
     /// The first: also that of releases without a slot, which older versions of Gatling have deployed.
     #[default]
     Blue,
-    /// The second: nginx passes requests to it while [`ProjectPaths::green_flag`](crate::roots::ProjectPaths::green_flag)
+    /// The second: nginx passes requests to it while [`ProjectPaths::green_flag`](crate::paths::ProjectPaths::green_flag)
     /// exists.
     Green,
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::slot::Slot;
 
 use crate::facts::server::has_systemd;

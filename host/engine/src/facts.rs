@@ -4,13 +4,15 @@ mod checks;
 pub mod server;
 mod slots;
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Result, bail};
 use gatling_config::domains;
 use gatling_config::dotenv::Dotenv;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::secrets;
 use gatling_config::settings::{OperatorSettings, ProjectSettings, SiteSettings, Strategy, project_file};
 use gatling_config::slot::SlotPorts;
@@ -182,7 +184,7 @@ impl FactsDraft {
             Some(otherwise) => with_otherwise(facts, *otherwise)?,
             None => facts,
         };
-        Ok(Gathered { facts, mix })
+        Ok(Gathered { facts, mix, has_fallen_back: Cell::new(false) })
     }
 }
 
@@ -231,6 +233,17 @@ pub struct Gathered {
     pub facts: Facts,
     /// mix, which may still run as a session.
     pub(crate) mix: Mix,
+    /// Whether the running release could not be upgraded in place, although that was planned.
+    pub(crate) has_fallen_back: Cell<bool>,
+}
+
+impl Gathered {
+    /// The facts of what was done: after a fallback, not those of what was planned.
+    #[must_use]
+    pub fn done(&self) -> Cow<'_, Facts> {
+        let instead = if self.has_fallen_back.get() { self.facts.instead() } else { None };
+        instead.map_or(Cow::Borrowed(&self.facts), Cow::Owned)
+    }
 }
 
 /// Whether the pipeline must work for a project whose files are damaged, and without mix.

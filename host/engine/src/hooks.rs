@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use bytesize::ByteSize;
-use gatling_config::roots::{ProjectPaths, Roots};
+use gatling_config::paths::ProjectPaths;
+use gatling_config::roots::Roots;
 use gatling_config::settings::{HookSettings, OperatorSettings, ProjectSettings};
 use gatling_grants::Grants;
 use gatling_hook_host::compile::Compiler;

@@ -4,7 +4,7 @@
 use std::fs;
 
 use anyhow::Result;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_report::tables::when;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

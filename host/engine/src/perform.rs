@@ -19,8 +19,8 @@ use gatling_pipeline::Action;
 use gatling_process::{Command, CommandError};
 use gatling_runs::{Events, fault};
 
+use crate::facts::Gathered;
 use crate::marks::{self, Mark};
-use crate::mix::Mix;
 use crate::run::interrupt::Interrupt;
 use crate::{rollback, serving};
 use command::run_in;
@@ -29,7 +29,7 @@ pub(crate) use files::write_file;
 /// Carries out actions and reports them as events.
 #[derive(Clone, Copy)]
 pub struct Performer<'a> {
-    mix: Option<&'a Mix>,
+    gathered: Option<&'a Gathered>,
     pub(crate) events: &'a Events,
     interrupt: Option<&'a Interrupt>,
 }
@@ -38,13 +38,13 @@ impl<'a> Performer<'a> {
     /// A performer without a mix session.
     #[must_use]
     pub fn new(events: &'a Events) -> Self {
-        Self { mix: None, events, interrupt: None }
+        Self { gathered: None, events, interrupt: None }
     }
 
-    /// The performer, with mix tasks run in this mix's session.
+    /// The performer for what was planned with these facts: mix tasks run in the session of their mix.
     #[must_use]
-    pub(crate) fn with_mix(self, mix: &'a Mix) -> Self {
-        Self { mix: Some(mix), ..self }
+    pub(crate) fn with_facts(self, gathered: &'a Gathered) -> Self {
+        Self { gathered: Some(gathered), ..self }
     }
 
     /// The performer, for a run that can be ended early.
@@ -58,7 +58,7 @@ impl<'a> Performer<'a> {
     /// # Errors
     /// If it fails.
     pub(crate) fn run(self, command: &Command) -> Result<()> {
-        run_in(self.mix, command, self.events)
+        run_in(self.gathered, command, self.events)
     }
 
     /// Checks before the first step whether an action can be carried out, for those that can be checked.
@@ -88,18 +88,18 @@ impl<'a> Performer<'a> {
     }
 
     fn carry_out(self, action: &Action) -> Result<()> {
-        let Self { mix, events, .. } = self;
+        let Self { events, .. } = self;
         match action {
             Action::Run(command) => self.run(command),
             Action::RunIfTask { task, command } => {
                 if self.has_task(task)? {
-                    return run_in(mix, command, events);
+                    return self.run(command);
                 }
                 events.note(format!("nothing to do: the project has no mix task {task}"));
                 Ok(())
             }
             Action::Try { command } => {
-                if let Err(error) = run_in(mix, command, events) {
+                if let Err(error) = self.run(command) {
                     events.warn(format!("{error:#}"));
                 }
                 Ok(())
@@ -163,7 +163,7 @@ impl<'a> Performer<'a> {
 
     /// Asks mix whether the project has a mix task. Without mix, it is assumed to have it.
     fn has_task(self, task: &str) -> Result<bool> {
-        let Some(mix) = self.mix else { return Ok(true) };
+        let Some(Gathered { mix, .. }) = self.gathered else { return Ok(true) };
         match mix.run(&mix.call.command(["help", task]), |_| {}) {
             Ok(()) => Ok(true),
             Err(CommandError::Failed { .. }) => Ok(false),

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::Result;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_report::tables::ReleaseInfo;
 use gatling_runs::{Runs, State};
 use jiff::Timestamp;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use gatling_config::dotenv::Dotenv;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::settings::{ProjectSettings, Strategy};
 use gatling_pipeline::facts::server::Place;
 use gatling_pipeline::{Action, TakeOver, release_environment};

@@ -20,7 +20,7 @@ use std::{fs, io};
 
 use anyhow::{Result, bail};
 use gatling_config::dotenv::Dotenv;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::secrets;
 use gatling_config::settings::{OperatorSettings, PROJECT_FILE, ProjectSettings};
 use gatling_hook_host::{MAX_FILE_SIZE, Preload, compile_ahead};
@@ -301,7 +301,7 @@ impl<'a> Run<'a> {
 
     fn explain(&self, source: &Source, events: &Events) -> Result<Done> {
         let gathered = self.gather(|paths| gather_hot(paths, source))?;
-        let performer = Performer::new(events).with_mix(&gathered.mix).with_interrupt(self.interrupt);
+        let performer = Performer::new(events).with_facts(&gathered).with_interrupt(self.interrupt);
         self.interrupt.limit(Some(gathered.facts.settings.step_timeout()));
         explain::explain(&gathered.facts, performer)?;
         Ok(Done::Unchanged)
@@ -324,7 +324,7 @@ impl<'a> Run<'a> {
             // If this fails, the next push only runs the first deployment once more.
             _ = fs::remove_file(paths.deploying_marker());
         }
-        let facts = &gathered.facts;
+        let facts = gathered.done();
         Ok(Done::Serving(match (pipeline, facts.domains.as_slice()) {
             (Pipeline::Unload, _) => Vec::new(),
             (Pipeline::Rollback, _) => serving::hosts(paths),

@@ -13,7 +13,7 @@ use crate::release::service_command;
 use crate::{http, maintenance};
 use gatling_config::domains;
 use gatling_config::dotenv::Dotenv;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::settings::OperatorSettings;
 use gatling_config::slot::Slot;
 use gatling_nginx::servers::{self, Server};

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::Result;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_report::tables::{Deaths, Status};
 use gatling_runs::{Runs, Serving, State, Summary};
 use jiff::{SignedDuration, Timestamp};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gatling_config::dotenv::Dotenv;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::settings::{ProjectSettings, Strategy};
 use gatling_pipeline::Action;
 use gatling_pipeline::facts::server::Place;

@@ -229,6 +229,13 @@ impl Hooks {
         self.loaded.as_ref().is_some_and(|loaded| loaded.hooks.contains(hook) && !loaded.has_no_code.get())
     }
 
+    /// From now on, hooks get this env record.
+    pub fn set_env(&mut self, env: EnvRecord) {
+        if let Some(loaded) = &mut self.loaded {
+            loaded.input.env = env;
+        }
+    }
+
     /// Whether a hook has run a program, changed a file or sent a request.
     #[must_use]
     pub fn have_acted(&self) -> bool {

@@ -12,7 +12,7 @@ mod units;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_process::Command;
 use gatling_runs::Change;
 use serde::Serialize;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gatling_config::domains;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::settings::{OperatorSettings, ProjectSettings};
 use gatling_config::slot::{Slot, SlotPorts};
 use gatling_nginx::Endpoints;
@@ -151,6 +151,23 @@ impl Facts {
     #[must_use]
     pub fn release(&self) -> String {
         self.upgrade_dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// If the running release is to be upgraded in place: the facts if that turns out to be impossible.
+    #[must_use]
+    pub fn instead(&self) -> Option<Self> {
+        let Some(rollback) = self.rollback.as_ref().and_then(|rollback| rollback.otherwise.as_deref()) else {
+            return self.otherwise.as_deref().cloned();
+        };
+        let upgrade_dir = self.paths.releases_dir().join(&rollback.release);
+        Some(Self {
+            strategy: rollback.strategy().name(),
+            available_port: rollback.place.port,
+            upgrade_path: upgrade_dir.join(self.paths.name.as_str()),
+            upgrade_dir,
+            rollback: Some(rollback.clone()),
+            ..self.clone()
+        })
     }
 
     /// The deploy dir if it exists, otherwise the root folder: an interrupted `unload` may have removed it.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::slot::Slot;
 
 use crate::steps::draft;

@@ -182,6 +182,13 @@ pub enum Event {
         /// What it asked for, and the line that would grant it.
         message: String,
     },
+    /// The planned strategy has turned out to be impossible. Nothing was changed by it.
+    FellBack {
+        /// The strategy that is used instead.
+        strategy: String,
+        /// Why the planned one is impossible.
+        why: String,
+    },
     /// Something outside of the run's own files is about to be changed. This event is on the disk before the change.
     Changing {
         /// What is changed.
@@ -257,6 +264,7 @@ impl Event {
             Self::Output { text, .. } | Self::Log { text, .. } | Self::Note { text, .. } => all.push(text),
             Self::GrantUsed { what, .. } => all.push(what),
             Self::GrantRefused { message, .. } => all.push(message),
+            Self::FellBack { why, .. } => all.push(why),
             // The commands that undo a change have only names and paths that Gatling chose. They must stay as they are.
             Self::Changing { to, .. } => all.push(to),
             Self::Ended { error, serving, .. } => {

@@ -8,8 +8,8 @@ use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use gatling_config::paths::ProjectPaths;
 use gatling_config::project::ProjectName;
-use gatling_config::roots::ProjectPaths;
 use gatling_config::settings::{Certificate, NginxSettings, SiteSettings};
 use gatling_config::slot::{Slot, SlotPorts};
 use gatling_process::shell;
@@ -57,6 +57,7 @@ fn git_hook(template: &'static str, paths: &ProjectPaths, gatling: &Path, strict
 const INIT_SCRIPT: &str = concat!(
     include_str!("../templates/init-script/begin.sh"),
     include_str!("../templates/init-script/processes.sh"),
+    include_str!("../templates/init-script/node.sh"),
     include_str!("../templates/init-script/health.sh"),
     include_str!("../templates/init-script/units.sh"),
     include_str!("../templates/init-script/stop.sh"),

@@ -12,6 +12,11 @@ defmodule Gatling.InPlace do
 
   @release :gatling_release
 
+  @digest :erlang.md5(File.read!(__ENV__.file))
+
+  # Whether this module was compiled from the file as it is now.
+  def is_from?(file), do: :erlang.md5(File.read!(file)) == @digest
+
   # `from` is the folder of the release that runs, `to` that of the other one, `name` their name, and `scratch` a folder for
   # release_handler. `what` is :up, :down (back to a release that served before), or :explain, which changes nothing.
   def run(from, to, name, scratch, marker, what) do

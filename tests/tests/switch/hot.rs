@@ -1,11 +1,14 @@
 //! Upgrades in place: the same process runs the new code.
 
+use gatling_tests::processes;
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::*;
 
 /// hello 0.1.0 serves, and is upgraded in place.
 fn hot_server<'s>(sandbox: &'s Sandbox, soak: &str) -> Project<'s> {
     let hello = sandbox.load("hello").unwrap();
-    let_nodes_connect(sandbox);
+    sandbox.let_nodes_connect("hello").unwrap();
     load::prepare(&hello).unwrap();
     hello.replace("gatling.toml", "soak = \"0s\"", &format!("soak = \"{soak}\"")).unwrap();
     hello.replace("gatling.toml", "[health]", "strategy = \"hot\"\n\n[health]").unwrap();
@@ -274,7 +277,7 @@ fn a_run_that_is_killed_during_an_upgrade_in_place_is_completed() {
     let push = sandbox.start(&mut hello.push_command(&["main"])).unwrap();
     sandbox.wait_for_answer(200, "hello 0.2.0\n").unwrap();
     let worker = sandbox.worker().unwrap();
-    rustix::process::kill_process(worker, rustix::process::Signal::KILL).unwrap();
+    kill_process(worker, Signal::KILL).unwrap();
     push.end().unwrap();
     // The supervisor leaves it alone.
     thread::sleep(Duration::from_secs(3));
@@ -297,4 +300,45 @@ fn a_rollback_works_although_the_app_does_not_run() {
     let output = gatling(&sandbox, &["rollback", "hello"], 0);
     assert!(output.says("hello 0.1.0+2 is serving") && !output.says(" in-place "), "{output:?}");
     assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+}
+
+#[test]
+fn an_upgrade_in_place_that_nobody_waits_for_does_not_begin() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = hot_server(&sandbox, "0s");
+    push(&hello, "0.2.0");
+    gatling(&sandbox, &["rollback", "hello"], 0);
+    let before = pid(&sandbox);
+    let rpc = |code: &str| gatling(&sandbox, &["run", "hello", "--", "hello", "rpc", code], 0);
+    // Another upgrade in place seems to be under way.
+    rpc("spawn(fn -> Process.register(self(), :gatling_in_place) && Process.sleep(:infinity) end)");
+    let in_place =
+        sandbox.start(sandbox.command(sandbox.etc().join("hello"), sandbox.root()).args(["in-place", "0.2.0"]));
+    let in_place = in_place.unwrap();
+    // It first asks whether the node can be reached.
+    let is_upgrading = |pid: &Pid| {
+        let arguments = processes::arguments(*pid);
+        arguments.first().is_some_and(|program| program.ends_with("/erl_call"))
+            && !arguments.iter().any(|argument| argument.ends_with("-asks"))
+    };
+    let caller =
+        waiting::wait_for("erl_call", || processes::of(sandbox.root()).into_iter().find(|pid| is_upgrading(pid)));
+    thread::sleep(Duration::from_secs(1));
+    kill_process(caller.unwrap(), Signal::KILL).unwrap();
+    let output = in_place.end().unwrap();
+    assert!(output.status.code() == Some(3) && output.says("cannot: the node does not answer"), "{output:?}");
+
+    rpc("Process.exit(Process.whereis(:gatling_in_place), :kill)");
+    thread::sleep(Duration::from_secs(1));
+    let output = rpc("IO.inspect(Process.whereis(:gatling_in_place), label: \"under way\")");
+    assert!(output.says("under way: nil"), "{output:?}");
+    assert_eq!(sandbox.get("/").unwrap(), (200, "hello 0.1.0\n".to_owned()));
+
+    // Without erl_call, the release's own program does it.
+    for folder in fs::read_dir(sandbox.home().join("deployments/hello/releases/0.1.0/hello")).unwrap() {
+        _ = fs::remove_file(folder.unwrap().path().join("bin/erl_call"));
+    }
+    let output = push(&hello, "0.3.0");
+    assert!(output.says("0.3.0 runs in the same process as before"), "{output:?}");
+    assert_eq!(pid(&sandbox), before);
 }

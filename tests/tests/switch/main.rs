@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use gatling_tests::load::{self, Kind, Load, check};
-use gatling_tests::{Output, Project, Sandbox, http, waiting};
+use gatling_tests::{Output, Project, Sandbox, waiting};
 
 const VISITORS: [(Kind, usize); 6] =
     [(Kind::Get, 8), (Kind::Post, 8), (Kind::New, 4), (Kind::Slow, 2), (Kind::Upload, 2), (Kind::Socket, 1)];
@@ -31,13 +31,6 @@ fn server<'s>(sandbox: &'s Sandbox, soak: &str) -> Project<'s> {
     hello.deploy().unwrap();
     sandbox.wait_for_answer(200, "hello 0.1.0\n").unwrap();
     hello
-}
-
-/// Has the nodes of hello find each other, but not those of other tests.
-fn let_nodes_connect(sandbox: &Sandbox) {
-    let epmd = format!("ERL_EPMD_PORT={}", http::free_port().unwrap());
-    gatling(sandbox, &["config", "unset", "hello", "RELEASE_DISTRIBUTION"], 0);
-    gatling(sandbox, &["config", "set", "hello", &epmd], 0);
 }
 
 /// Runs `gatling`, which must exit with this code.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use gatling_tests::{Output, Sandbox, http};
 
-use super::{gatling, let_nodes_connect, push, server, wait_until_alone};
+use super::{gatling, push, server, wait_until_alone};
 
 fn stop(sandbox: &Sandbox) {
     let mut stop = sandbox.command(sandbox.etc().join("hello"), sandbox.root());
@@ -125,7 +125,7 @@ fn a_health_check_can_ask_for_one_status_and_for_several_answers() {
 fn the_node_itself_is_asked_for_its_version() {
     let sandbox = Sandbox::new().unwrap();
     let hello = server(&sandbox, "0s");
-    let_nodes_connect(&sandbox);
+    sandbox.let_nodes_connect("hello").unwrap();
     let output = push(&hello, "0.2.0");
     assert!(output.says("check-version 0.2.0") && !output.says("could not be asked"), "{output:?}");
     assert!(output.says("hello 0.2.0 is serving"), "{output:?}");

@@ -20,7 +20,7 @@ end
 fn a_version_whose_visitors_get_errors_is_replaced_by_the_old_one() {
     let sandbox = Sandbox::new().unwrap();
     let hello = server(&sandbox, "4s");
-    let_nodes_connect(&sandbox);
+    sandbox.let_nodes_connect("hello").unwrap();
     hello.write("lib/telemetry.ex", TELEMETRY).unwrap();
     let tell = "metadata = %{conn: %{status: status}}\n    :telemetry.execute([:phoenix, :endpoint, :stop], %{}, metadata)\n    head = [";
     hello.replace("lib/hello/connection.ex", "head = [", tell).unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use gatling_tests::load::{self, Kind, Load, Seen};
-use gatling_tests::{Project, Sandbox, http, waiting};
+use gatling_tests::{Project, Sandbox, waiting};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -193,10 +193,7 @@ impl Row {
 /// Deploys the example app, with pages for all kinds of visitors.
 fn deploy<'s>(sandbox: &'s Sandbox, strategy: &str) -> Result<Project<'s>> {
     let hello = sandbox.load(PROJECT)?;
-    // Nodes that find each other, but not those of another run.
-    sandbox.run(&["config", "unset", PROJECT, "RELEASE_DISTRIBUTION"])?.expect_success()?;
-    let epmd = format!("ERL_EPMD_PORT={}", http::free_port()?);
-    sandbox.run(&["config", "set", PROJECT, &epmd])?.expect_success()?;
+    sandbox.let_nodes_connect(PROJECT)?;
     load::prepare(&hello)?;
     let settings = format!("strategy = \"{strategy}\"\n{}", hello.read("gatling.toml")?);
     hello.write("gatling.toml", &settings)?;

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use gatling_process::Variables;
 
 use gatling_config::domains;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::settings::OperatorSettings;
 use gatling_pipeline::facts::Site;
 use gatling_pipeline::facts::mix::{MixFacts, RuntimeConfig};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use gatling_config::dotenv::Dotenv;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::slot::Slot;
 use gatling_pipeline::facts::server::{InstalledSite, Link, Logrotate, Place, ServerFacts};
 use gatling_process::Command;

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 
 use anyhow::{Context as _, Result, bail};
 use gatling_config::dotenv::Dotenv;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::settings::{ProjectSettings, Strategy};
 use gatling_config::slot::{Slot, SlotPorts};
 use gatling_pipeline::Pipeline;

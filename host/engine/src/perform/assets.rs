@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_pipeline::action::Publish;
 
 /// The folder below `priv/static` that is published: a Phoenix app serves everything in it to every visitor.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use bytesize::ByteSize;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_pipeline::action::{SlotProof, Soak};
 use gatling_process::{Command, LastLines, Started};
 use gatling_runs::Events;

@@ -6,23 +6,26 @@ use anyhow::{Context as _, Result};
 use gatling_process::{Command, CommandError, Lines, describe};
 use gatling_runs::{Event, Events};
 
-use crate::mix::Mix;
+use crate::facts::Gathered;
 
 /// Runs a command and reports its output as events.
 pub(super) fn run(command: &Command, events: &Events) -> Result<()> {
     run_in(None, command, events)
 }
 
-/// Like [`run`], but runs a mix task in the session of this mix.
-pub(super) fn run_in(mix: Option<&Mix>, command: &Command, events: &Events) -> Result<()> {
-    let run = || match mix {
-        Some(mix) => mix.run(command, emit(events)),
+/// Like [`run`], but runs a mix task in the session of the mix that reported these facts.
+pub(super) fn run_in(gathered: Option<&Gathered>, command: &Command, events: &Events) -> Result<()> {
+    let run = || match gathered {
+        Some(gathered) => gathered.mix.run(command, emit(events)),
         None => command.run(emit(events)),
     };
     match report(command, run, events) {
         Ok(()) => Ok(()),
-        Err(error @ CommandError::Failed { .. }) if is_refused_by_sudo(command) => Err(error)
-            .context("sudo refuses this command: allow it with the rule that `gatling sudoers PROJECT` prints"),
+        Err(error @ CommandError::Failed { .. }) if is_refused_by_sudo(command) => {
+            let project = gathered.map_or("PROJECT", |gathered| &gathered.facts.project);
+            let advice = format!("allow it with the rule that `gatling sudoers {project}` prints");
+            Err(error).context(format!("sudo refuses this command: {advice}"))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -9,7 +9,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use gatling_config::folders::make_private;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_pipeline::action::KEPT_RELEASES;
 
 use super::assets;

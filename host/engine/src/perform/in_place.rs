@@ -4,6 +4,7 @@ use anyhow::Result;
 use gatling_pipeline::Action;
 use gatling_pipeline::action::InPlace;
 use gatling_process::{Command, CommandError};
+use gatling_runs::Event;
 
 use super::{Performer, change};
 
@@ -15,10 +16,14 @@ pub(super) fn perform(in_place: &InPlace, performer: Performer<'_>) -> Result<()
         _ => None,
     });
     let Some(why) = why else { return Err(error) };
+    performer.events.emit(Event::FellBack { strategy: in_place.strategy.to_owned(), why: why.clone() });
     performer.events.warn(format!(
         "the app cannot be upgraded in place, so the strategy is {} this time: {why}",
         in_place.strategy
     ));
+    if let Some(gathered) = performer.gathered {
+        gathered.has_fallen_back.set(true);
+    }
     perform_all(&in_place.otherwise)
 }
 

@@ -54,7 +54,7 @@ impl<'a> Execution<'a> {
         }
         let hooks = hooks::load(preload, facts, events)?;
         let plan = Plan::new(facts, hooks.all());
-        let performer = Performer::new(events).with_mix(&gathered.mix).with_interrupt(interrupt);
+        let performer = Performer::new(events).with_facts(gathered).with_interrupt(interrupt);
         let started_at = SystemTime::now();
         Ok(Self { facts, performer, gathered, plan, hooks, events, run_id, interrupt, started_at, under_way: None })
     }
@@ -120,7 +120,7 @@ impl<'a> Execution<'a> {
             hook: self.under_way.as_ref().and_then(|under_way| under_way.hook.clone()),
             message: format!("{error:#}"),
             cancelled: matches!(self.interrupt.take(), Some(Reason::Cancelled { .. })),
-            traffic_moved: has_traffic_moved(self.facts),
+            traffic_moved: has_traffic_moved(&self.gathered.done()),
             serving: match serving::look(&self.facts.paths) {
                 Serving::Serving { release } => Some(release),
                 _ => None,
@@ -171,6 +171,9 @@ impl<'a> Execution<'a> {
         let result = result.map_err(|error| self.reason_or(error));
         let (step, seconds) = (step.name.to_string(), begun.elapsed().as_secs_f64());
         self.events.emit(Event::StepEnded { step: step.clone(), ok: result.is_ok(), seconds });
+        if self.gathered.has_fallen_back.get() {
+            self.hooks.set_env(hooks::env_record(&self.gathered.done()));
+        }
         result.with_context(|| format!("the step {step}"))
     }
 }

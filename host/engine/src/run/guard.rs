@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus};
 use std::{env, fs, io, thread};
 
 use anyhow::{Context as _, Result};
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_process::adopt_orphans;
 use gatling_runs::Runs;
 use gatling_runs::lock::Lock;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_runs::Events;
 use gatling_text::duration;
 use signal_hook::consts::{SIGINT, SIGTERM};

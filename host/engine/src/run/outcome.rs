@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_pipeline::Pipeline;
 use gatling_runs::{Event, Outcome};
 

@@ -3,7 +3,7 @@
 //! recovery may happen at any later time.
 
 use anyhow::{Context as _, Result};
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_process::Command;
 use gatling_runs::lock::Lock;
 use gatling_runs::store::OpenChange;

@@ -15,7 +15,7 @@ use std::{env, thread};
 
 use anyhow::{Context, Result, bail};
 use gatling_config::folders::make_private;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::settings::OperatorSettings;
 use gatling_process::describe;
 use gatling_runs::{Entry, Event, Level, Outcome, Runs, Summary};

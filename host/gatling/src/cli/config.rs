@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use gatling_config::dotenv::Dotenv;
 use gatling_config::folders::make_private;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::project::ProjectName;
-use gatling_config::roots::ProjectPaths;
 use gatling_process::shell::check_variable_name;
 use gatling_runs::lock::Lock;
 

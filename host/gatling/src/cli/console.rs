@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use gatling_config::paths::ProjectPaths;
 use gatling_config::project::ProjectName;
-use gatling_config::roots::ProjectPaths;
 use gatling_engine::release::{Release, service_command};
 use gatling_process::{Command, Environment};
 

@@ -1,8 +1,8 @@
 //! `gatling env`.
 
 use anyhow::Result;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::project::ProjectName;
-use gatling_config::roots::ProjectPaths;
 use gatling_engine::facts::gather;
 use gatling_engine::run::Rollback;
 use gatling_engine::run::repository::Repository;

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use gatling_config::paths::ProjectPaths;
 use gatling_config::project::ProjectName;
-use gatling_config::roots::ProjectPaths;
 use gatling_config::slot::Slot;
 use gatling_engine::AppLog;
 use gatling_engine::tail::{Show, Tail};

@@ -5,8 +5,8 @@ use std::io::{self, BufRead as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use gatling_config::paths::ProjectPaths;
 use gatling_config::project::ProjectName;
-use gatling_config::roots::ProjectPaths;
 use gatling_engine::run::repository::Repository;
 use gatling_engine::run::{Goal, Request, worker};
 use gatling_engine::{serving, status};

@@ -4,8 +4,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::project::ProjectName;
-use gatling_config::roots::{ProjectPaths, Roots};
+use gatling_config::roots::Roots;
 use gatling_engine::run::follow::Show;
 use gatling_engine::run::repository::Repository;
 use gatling_engine::run::{Goal, Request, recovery, worker};

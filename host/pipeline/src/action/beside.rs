@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_process::Command;
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use serde::Serialize;
 
 /// What a release must do before it counts as serving.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use gatling_config::settings::Strategy;
 use gatling_process::Command;
 
 use super::server::Place;
@@ -28,6 +29,12 @@ pub struct RollbackFacts {
 }
 
 impl RollbackFacts {
+    /// How the older release is started.
+    #[must_use]
+    pub fn strategy(&self) -> Strategy {
+        if self.is_beside { Strategy::BlueGreen } else { Strategy::Restart }
+    }
+
     /// Whether the older release cannot run in that place as it is.
     #[must_use]
     pub fn needs_copy(&self) -> bool {

@@ -1,7 +1,6 @@
 //! The steps of a rollback.
 
 use anyhow::{Context as _, Result};
-use gatling_config::settings::Strategy;
 use gatling_runs::Change;
 
 use super::takeover::{TakeOver, take_over_in_place};
@@ -37,10 +36,9 @@ pub(crate) fn switch(facts: &Facts) -> Result<Vec<Action>> {
     let RollbackFacts { release, current, otherwise, .. } = rollback;
     let mut actions = match otherwise {
         Some(otherwise) => {
-            let strategy = if otherwise.is_beside { Strategy::BlueGreen } else { Strategy::Restart };
             let mut instead: Vec<_> = copy_for(facts, otherwise).into_iter().collect();
             instead.extend(take_over(facts, otherwise));
-            take_over_in_place(facts, release, current, instead, strategy.name())
+            take_over_in_place(facts, release, current, instead, otherwise.strategy().name())
         }
         None => take_over(facts, rollback),
     };

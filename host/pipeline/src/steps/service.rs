@@ -9,7 +9,7 @@ use super::takeover::{blue_green, check_version, in_place, keep_only, tell_syste
 use super::{logs, migrate, nginx};
 use crate::action::{Action, ReleaseProof};
 use crate::facts::Facts;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_config::settings::Strategy;
 use gatling_process::{Command, Environment};
 use gatling_runs::Change;

@@ -9,7 +9,7 @@ use super::service::{proof, script, service, switch};
 use super::{nginx, release};
 use crate::action::{Action, InPlace, RecordedChange, ReleaseProof, SlotProof, Soak};
 use crate::facts::Facts;
-use gatling_config::roots::ProjectPaths;
+use gatling_config::paths::ProjectPaths;
 use gatling_process::Command;
 use gatling_runs::Change;
 use gatling_templates as templates;

@@ -1,55 +1,31 @@
 
 ## Upgrades in place.
 
-# evaluate rpc|eval RELEASE_DIR SECONDS CODE: has the running release, or with `eval` another process, evaluate Elixir code.
-evaluate() {
-  (
-    set -a
-    PHX_SERVER=true PHX_HOST=$(setting "$2" HOST)
-    RELEASE_DISTRIBUTION=name RELEASE_NODE=$project@127.0.0.1 ERL_EPMD_ADDRESS=127.0.0.1
-    ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}'
-    set -- "$1" "$2/$project/bin/$(setting "$2" PROGRAM)" "$3" "$4" "$(setting "$2" PORT)" "$2/.env"
-    # Releases that an older gatling has deployed have no .env of their own.
-    [ -f "$6" ] || set -- "$1" "$2" "$3" "$4" "$5" "$deploy_dir/.env"
-    if [ -f "$6" ]; then . "$6"; fi
-    PORT=$5
-    # Another process must not take the port of the one that serves.
-    if [ "$1" = eval ]; then PORT=0; fi
-    set +a
-    if [ "$1" = eval ]; then unset PHX_SERVER; fi
-    if [ "$1" = rpc ] && [ "$RELEASE_DISTRIBUTION" = none ]; then
-      echo 'nothing can connect to it, because of RELEASE_DISTRIBUTION=none'
-      exit 1
-    fi
-    exec timeout "$3" "$2" "$1" "$4" </dev/null 2>&1 9>&-
-  )
-}
-
-# rpc RELEASE_DIR SECONDS CODE: has the running release evaluate Elixir code.
-rpc() { evaluate rpc "$@"; }
-
-# in_elixir TEXT: prints the text as a string of Elixir.
-in_elixir() { printf '"%s"' "$(printf %s "$1" | sed 's/[\\"#]/\\&/g')"; }
-
 # change_in_place PID FOLDER MARKER up|down|explain: has the process upgrade itself to the release in the folder, and then keep the
 # marker open. Sets $output to what it says, and $answer to the last line of that.
 change_in_place() {
   runs_now=$deploy_dir/releases/$(release_of "$1")
-  text="Code.eval_file($(in_elixir "$deploy_dir/in-place.exs"))
+  # The node keeps the module, because compiling it takes longer than the upgrade.
+  text="file = $(in_elixir "$deploy_dir/in-place.exs")
+
+    unless function_exported?(Gatling.InPlace, :is_from?, 1) and Gatling.InPlace.is_from?(file) do
+      :code.purge(Gatling.InPlace)
+      :code.delete(Gatling.InPlace)
+      Code.eval_file(file)
+    end
+
     Gatling.InPlace.run($(in_elixir "$runs_now/$project"), $(in_elixir "$2"), $(in_elixir "$(setting "$runs_now" PROGRAM)"),
-      $(in_elixir "$deploy_dir/run/in-place"), $(in_elixir "$3"), :$4)
-    :code.purge(Gatling.InPlace)
-    :code.delete(Gatling.InPlace)
-    :code.purge(Gatling.InPlace)"
+      $(in_elixir "$deploy_dir/run/in-place"), $(in_elixir "$3"), :$4)"
   output=$(rpc "$runs_now" 120 "$text")
+  status=$?
   answer=$(printf '%s\n' "$output" | tail -n 1)
   # It contains the app's config for a moment.
   rm -rf "$deploy_dir/run/in-place"
   case $answer in
   "upgraded to "* | "could be upgraded to "* | "cannot: "* | "failed: "*) ;;
   *)
-    # Once it has begun, it may still go on.
-    if printf '%s\n' "$output" | grep -qx begun; then
+    # Once it has begun, it may still go on. timeout ends with 124; what was written may be lost then.
+    if [ "$status$output" = 124 ] || printf '%s\n' "$output" | grep -qx begun; then
       answer='failed: the node stopped answering during the upgrade'
     else
       answer="cannot: the node does not answer: $answer"

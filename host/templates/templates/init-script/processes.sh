@@ -7,6 +7,9 @@ setting() { sed -n "s/^GATLING_$2='\([^']*\)'\$/\1/p" "$1/service.env" 2>/dev/nu
 # has PID VARIABLE: whether the environment of the process contains VARIABLE.
 has() { grep -qszxF "$2" "/proc/$1/environ"; }
 
+# variable PID NAME: prints the value of the variable in the environment of the process.
+variable() { tr '\0' '\n' <"/proc/$1/environ" | sed -n "s/^$2=//p"; }
+
 # marked VARIABLE: prints the pids of the project's processes that have their own pid in this variable of their environment.
 marked() {
   for file in $(grep -lszxF "GATLING_DEPLOY_DIR=$deploy_dir" /proc/[0-9]*/environ); do
@@ -37,7 +40,7 @@ release_of() {
 }
 
 # started_as PID: prints the release that the process was started as.
-started_as() { tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^GATLING_RELEASE=//p'; }
+started_as() { variable "$1" GATLING_RELEASE; }
 
 # upgraded_to PID: prints the release that the process was upgraded to in place: it keeps a file of it open.
 upgraded_to() {

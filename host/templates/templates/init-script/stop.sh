@@ -38,8 +38,8 @@ under_way() {
 
 # drain PID: waits until the process has finished the requests that it has.
 drain() {
-  port=$(tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^PORT=//p')
-  seconds=$(tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^GATLING_DRAIN_SECONDS=//p')
+  port=$(variable "$1" PORT)
+  seconds=$(variable "$1" GATLING_DRAIN_SECONDS)
   [ -n "$port" ] || return 0
   # Older versions of gatling did not set it. With their site, WebSockets look like requests.
   seconds=${seconds:-10}
