@@ -39,6 +39,8 @@ pub enum Kind {
 pub struct Seen {
     /// The versions that answered, each once for all answers in a row.
     pub versions: Vec<String>,
+    /// When each of them answered first.
+    pub since: Vec<SystemTime>,
     /// How many answers there were.
     pub answers: usize,
     /// What went wrong.
@@ -50,10 +52,17 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// When this version answered first.
+    pub fn first(&self, version: &str) -> Option<SystemTime> {
+        let place = self.versions.iter().position(|other| other == version)?;
+        self.since.get(place).copied()
+    }
+
     fn note(&mut self, version: String) {
         self.answers += 1;
         if self.versions.last() != Some(&version) {
             self.versions.push(version);
+            self.since.push(SystemTime::now());
         }
     }
 }

@@ -130,13 +130,14 @@ fn the_node_itself_is_asked_for_its_version() {
     assert!(output.says("check-version 0.2.0") && !output.says("could not be asked"), "{output:?}");
     assert!(output.says("hello 0.2.0 is serving"), "{output:?}");
 
-    // A release whose `bin/hello rpc` does something else.
+    // A release without erl_call, whose `bin/hello rpc` does something else.
     let steps = "releases: [hello: [steps: [:assemble, &replace_rpc/1]]],\n      aliases";
     hello.replace("mix.exs", "aliases", steps).unwrap();
     let step = r#"defp replace_rpc(release) do
     program = Path.join(release.path, "bin/hello")
     File.rename!(program, program <> "-real")
     File.cp!("rpc.sh", program)
+    [release.path, "erts-*/bin/erl_call"] |> Path.join() |> Path.wildcard() |> Enum.each(&File.rm!/1)
     release
   end
 

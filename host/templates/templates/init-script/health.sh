@@ -166,7 +166,7 @@ show_log() {
 check_version() {
   find_release "$1"
   wanted=$(cut -d ' ' -f 2 "$new/$project/releases/start_erl.data")
-  output=$(rpc "$new" 10 'IO.puts("gatling-version " <> to_string(elem(:init.script_id(), 1)))')
+  output=$(rpc "$(running_pid "$1")" "$new" 10 'IO.puts("gatling-version " <> to_string(elem(:init.script_id(), 1)))')
   answer=$(printf '%s\n' "$output" | sed -n 's/^gatling-version //p')
   if [ -n "$answer" ] && [ "$answer" != "$wanted" ]; then
     fail "$1 should run version $wanted, but its node says $answer. Does a variable such as RELEASE_VSN choose another one?"
@@ -191,7 +191,7 @@ check_health() {
 watch_errors() {
   find_release "$1"
   percent=$(setting "$new" SOAK_ERRORS)
-  rpc "$new" "$(($2 + 20))" "Code.eval_file($(in_elixir "$deploy_dir/soak.exs"))
+  rpc "$(running_pid "$1")" "$new" "$(($2 + 20))" "Code.eval_file($(in_elixir "$deploy_dir/soak.exs"))
     Gatling.Soak.watch($2, ${percent:-10})
     :code.delete(Gatling.Soak)
     :code.soft_purge(Gatling.Soak)"

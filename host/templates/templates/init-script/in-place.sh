@@ -16,7 +16,7 @@ change_in_place() {
 
     Gatling.InPlace.run($(in_elixir "$runs_now/$project"), $(in_elixir "$2"), $(in_elixir "$(setting "$runs_now" PROGRAM)"),
       $(in_elixir "$deploy_dir/run/in-place"), $(in_elixir "$3"), :$4)"
-  output=$(rpc "$runs_now" 120 "$text")
+  output=$(rpc "$1" "$runs_now" 120 "$text")
   status=$?
   answer=$(printf '%s\n' "$output" | tail -n 1)
   # It contains the app's config for a moment.

@@ -25,40 +25,43 @@ evaluate() {
   )
 }
 
-# rpc RELEASE_DIR SECONDS CODE: has the running release evaluate Elixir code, and prints what that prints. If erl_call can do it,
-# no Erlang must be started for it, which takes half a second.
+# rpc PID RELEASE_DIR SECONDS CODE: has the process, which runs the release, evaluate Elixir code, and prints what that prints. If
+# erl_call can do it, no Erlang must be started for it, which takes half a second.
 rpc() {
-  if can_call "$1"; then call_node "$2" "$3"; else evaluate rpc "$@"; fi
+  if can_call "$1" "$2"; then shift 2 && call_node "$@"; else shift && evaluate rpc "$@"; fi
 }
 
-# can_call RELEASE_DIR: whether erl_call, which is part of the release, can call the running node. Sets variables for erl_call.
+# can_call PID RELEASE_DIR: whether erl_call, which is part of the release, can call the node. Sets variables for erl_call.
 can_call() {
-  called=$(running_pid "$(basename "$1")") || return
-  program=$(echo "$1/$project"/erts-*/bin/erl_call)
-  node=$(variable "$called" RELEASE_NODE) cookie=$(variable "$called" RELEASE_COOKIE)
-  [ -x "$program" ] && [ -n "$node" ] && [ -n "$cookie" ] || return
-  case $(variable "$called" RELEASE_DISTRIBUTION) in
-  name) kind=-name ;;
-  sname) kind=-sname ;;
-  *) return 1 ;;
-  esac
+  [ -n "$1" ] || return
+  program=$(echo "$2/$project"/erts-*/bin/erl_call)
+  node='' cookie='' kind='' started='' epmd_port=4369
+  while IFS= read -r line; do
+    case $line in
+    RELEASE_NODE=*) node=${line#*=} ;;
+    RELEASE_COOKIE=*) cookie=${line#*=} ;;
+    RELEASE_DISTRIBUTION=name) kind=-name ;;
+    RELEASE_DISTRIBUTION=sname) kind=-sname ;;
+    ERL_EPMD_PORT=?*) epmd_port=${line#*=} ;;
+    GATLING_RELEASE=*) started=${line#*=} ;;
+    esac
+  done <<END
+$(tr '\0' '\n' 2>/dev/null <"/proc/$1/environ")
+END
+  [ -x "$program" ] && [ -n "$node" ] && [ -n "$cookie" ] && [ -n "$kind" ] || return
   # An upgrade in place gives the node the cookie of the new release, but its environment stays.
-  started=$deploy_dir/releases/$(started_as "$called")
-  cmp -s "$started/$project/releases/COOKIE" "$1/$project/releases/COOKIE" || return
+  cmp -s "$deploy_dir/releases/$started/$project/releases/COOKIE" "$2/$project/releases/COOKIE" || return
   # erl_call cannot use TLS.
-  if grep -qszx -e -proto_dist "/proc/$called/cmdline"; then return 1; fi
+  if grep -qszx -e -proto_dist "/proc/$1/cmdline"; then return 1; fi
   [ "$(echo 'io:put_chars("reached").' | erl_call 5 "gatling$$-asks")" = reached ]
 }
 
 # erl_call SECONDS NAME: has the node evaluate the Erlang code of the standard input, and prints what that prints. NAME is that of
 # erl_call's own node.
 erl_call() {
-  (
-    ERL_EPMD_PORT=$(variable "$called" ERL_EPMD_PORT)
-    export ERL_EPMD_PORT="${ERL_EPMD_PORT:-4369}"
-    # Without stdbuf, what it has printed is lost if it is stopped.
-    exec timeout "$1" stdbuf -oL "$program" "$kind" "$node" -c "$cookie" -h "$2" -fetch_stdout -no_result_term -e 2>&1 9>&-
-  )
+  # Without stdbuf, what it has printed is lost if it is stopped.
+  ERL_EPMD_PORT=$epmd_port timeout "$1" \
+    stdbuf -oL "$program" "$kind" "$node" -c "$cookie" -h "$2" -fetch_stdout -no_result_term -e 2>&1 9>&-
 }
 
 # call_node SECONDS CODE: has the node evaluate Elixir code. If erl_call is stopped, the node stops this too.
