@@ -38,19 +38,22 @@ pub fn pre_receive(paths: &ProjectPaths, gatling: &Path, strict: bool) -> Result
 }
 
 fn git_hook(template: &'static str, paths: &ProjectPaths, gatling: &Path, strict: bool) -> Result<String> {
-    // The environment of a push over ssh doesn't have these variables.
-    let roots = paths.roots.variables().into_iter().filter(|(name, _)| std::env::var_os(name).is_some());
-    let roots: Vec<_> = roots.map(|(name, path)| (name, text(path))).collect();
     render(
         template,
         context! {
             marker => marker(&paths.name),
             project => paths.name.as_str(),
-            roots,
+            roots => set_roots(paths),
             gatling => text(gatling),
             strict,
         },
     )
+}
+
+/// The roots that are set by variables now. The environment of another session doesn't have these variables.
+fn set_roots(paths: &ProjectPaths) -> Vec<(&'static str, String)> {
+    let set = paths.roots.variables().into_iter().filter(|(name, _)| std::env::var_os(name).is_some());
+    set.map(|(name, path)| (name, text(path))).collect()
 }
 
 /// The init script, one file for each subject.
@@ -81,6 +84,7 @@ pub fn init_script(paths: &ProjectPaths) -> Result<String> {
             lib_dir => paths.lib_dir().as_deref().map(text).unwrap_or_default(),
             run_lock => text(&paths.run_lock()),
             restarts => text(&paths.restarts_file()),
+            sudo_rule => sudo_rule_command(paths),
             unit => paths.unit_files().map(|[_, slots]| text(&slots)).unwrap_or_default(),
             uid => rustix::process::geteuid().as_raw(),
             gid => rustix::process::getegid().as_raw(),
@@ -145,6 +149,17 @@ pub fn logrotate(paths: &ProjectPaths) -> Result<String> {
             group => group_name(),
         },
     )
+}
+
+/// The command by which root lets this user do what deployments of a project need.
+#[must_use]
+pub fn sudo_rule_command(paths: &ProjectPaths) -> String {
+    let variables: String =
+        set_roots(paths).iter().map(|(name, path)| format!("{name}={} ", shell::word(path))).collect();
+    let print = shell::quoted(&format!("{variables}gatling sudoers {}", paths.name));
+    // sudo ignores files with a dot in their names.
+    let file = paths.name.as_str().replace('.', "_");
+    format!("su - {} -c {print} | install -m 440 /dev/stdin /etc/sudoers.d/gatling-{file}", user_name())
 }
 
 /// The name of the user who runs Gatling, or its id if it has no name.

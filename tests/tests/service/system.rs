@@ -175,11 +175,18 @@ fn a_user_without_roots_rights_deploys_with_sudo_and_owns_the_app() {
             0,
         )
     };
-    as_deploy("gatling load hello; gatling config set hello RELEASE_DISTRIBUTION=none");
+    let install = "| install -m 440 /dev/stdin /etc/sudoers.d/gatling-hello";
+    let told = as_deploy("gatling load hello; gatling config set hello RELEASE_DISTRIBUTION=none");
+    assert!(told.contains("su - deploy -c ") && told.contains(install), "{told}");
+    let told = as_deploy("git push server main");
+    assert!(
+        told.contains("sudo refuses `sudo -n nginx -T`. As root: su - deploy -c ") && told.contains(install),
+        "{told}"
+    );
     let rule = as_deploy("gatling sudoers hello");
     fs::write(machine.etc().join("sudoers.d/gatling-hello"), rule).unwrap();
 
-    let told = as_deploy("git push server main");
+    let told = as_deploy("gatling deploy hello");
 
     assert!(told.contains("$ /etc/init.d/hello upgrade 0.1.0") && told.contains("$ sudo -n nginx -t"), "{told}");
     machine.wait_for_answer(200, &answer(VERSION));

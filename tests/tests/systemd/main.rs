@@ -125,14 +125,13 @@ impl<'s> Server<'s> {
         found
     }
 
-    /// The states of hello's three units, once none of them is starting or stopping.
-    fn states(&self) -> Vec<String> {
-        let settled = || {
+    /// Waits until hello's three units are in these states: systemd notices a moment later that a process has ended.
+    fn wait_for_states(&self, wanted: [&str; 3]) {
+        let are_right = || {
             let output = self.machine.run("systemctl is-active hello hello@blue hello@green").ok()?;
-            let states: Vec<_> = output.stdout.lines().map(str::to_owned).collect();
-            states.iter().all(|state| matches!(state.as_str(), "active" | "inactive" | "failed")).then_some(states)
+            output.stdout.lines().eq(wanted).then_some(())
         };
-        waiting::wait_for("the units to settle", settled).unwrap()
+        waiting::wait_for(&format!("the states {wanted:?}"), are_right).unwrap();
     }
 
     /// Does something while visitors visit, and returns what they have seen.

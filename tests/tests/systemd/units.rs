@@ -15,13 +15,13 @@ fn every_strategy_loses_no_request_and_runs_in_units() {
     let Some(server) = Server::deployed(&sandbox) else { return };
     let (_, unit) = server.wait_until_alone("0.1.0");
     assert_eq!(unit, "hello@blue.service");
-    assert_eq!(server.states(), ["active", "active", "inactive"]);
+    server.wait_for_states(["active", "active", "inactive"]);
     assert_eq!(server.machine.get("ps -o user= -C beam.smp").unwrap(), "deploy");
 
     let seen = server.under_load(|| {
         let output = server.upgrade("0.2.0");
         assert!(output.says("blue-green"), "{output:?}");
-        assert_eq!(server.states(), ["active", "inactive", "active"]);
+        server.wait_for_states(["active", "inactive", "active"]);
 
         server.upgrade_hot("0.3.0");
         server.gatling("restart hello", 0);
@@ -55,7 +55,7 @@ fn every_strategy_loses_no_request_and_runs_in_units() {
     let left: Vec<_> = left.lines().filter(|path| !path.ends_with("sudoers.d/gatling-hello")).collect();
     assert!(left.is_empty(), "{left:#?}");
     assert!(server.running().is_empty());
-    assert_eq!(server.states(), ["inactive"; 3]);
+    server.wait_for_states(["inactive"; 3]);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_dead_app_is_started_again_and_one_that_dies_often_less_often() {
 
     // One that is stopped on purpose stays so.
     server.machine.get("systemctl stop hello").unwrap();
-    assert_eq!(server.states(), ["inactive"; 3]);
+    server.wait_for_states(["inactive"; 3]);
     thread::sleep(Duration::from_secs(2));
     assert!(server.running().is_empty());
     server.machine.get("service hello start").unwrap();

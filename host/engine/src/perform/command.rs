@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, bail};
 use gatling_process::{Command, CommandError, Lines, describe};
 use gatling_runs::{Event, Events};
+use gatling_templates as templates;
 
 use crate::facts::Gathered;
 
@@ -21,13 +22,22 @@ pub(super) fn run_in(gathered: Option<&Gathered>, command: &Command, events: &Ev
     };
     match report(command, run, events) {
         Ok(()) => Ok(()),
-        Err(error @ CommandError::Failed { .. }) if is_refused_by_sudo(command) => {
-            let project = gathered.map_or("PROJECT", |gathered| &gathered.facts.project);
-            let advice = format!("allow it with the rule that `gatling sudoers {project}` prints");
-            Err(error).context(format!("sudo refuses this command: {advice}"))
+        Err(error @ CommandError::Failed { .. }) => {
+            check_rights(gathered, command)?;
+            Err(error.into())
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Fails if sudo does not let this user run the command: the error says what to do about it.
+pub(super) fn check_rights(gathered: Option<&Gathered>, command: &Command) -> Result<()> {
+    if is_refused_by_sudo(command) {
+        let rule = gathered.map(|gathered| templates::sudo_rule_command(&gathered.facts.paths));
+        let rule = rule.unwrap_or_else(|| "install the rule that `gatling sudoers PROJECT` prints".to_owned());
+        bail!("sudo refuses `{command}`. As root: {rule}");
+    }
+    Ok(())
 }
 
 /// Whether sudo refuses to run the command. Asks sudo, because a failure of the command itself looks the same.

@@ -16,8 +16,9 @@ use gatling_runs::{Change, Event, Events};
 use gatling_templates as templates;
 
 use super::Performer;
-use super::command::{emit, report, run};
+use super::command::{check_rights, emit, report, run};
 use super::files::{sync, write_file};
+use crate::facts::Gathered;
 use crate::http;
 use crate::nginx::{self, trial, visitor};
 use crate::run::interrupt::Interrupt;
@@ -94,13 +95,14 @@ fn remedy(visit: &visitor::Visit) -> String {
 
 struct Installer<'a> {
     site: &'a SiteInstallation,
+    gathered: Option<&'a Gathered>,
     events: &'a Events,
     interrupt: Option<&'a Interrupt>,
 }
 
 impl<'a> Installer<'a> {
     fn new(site: &'a SiteInstallation, performer: Performer<'a>) -> Self {
-        Self { site, events: performer.events, interrupt: performer.interrupt }
+        Self { site, gathered: performer.gathered, events: performer.events, interrupt: performer.interrupt }
     }
 
     /// Tests a new site before anything is changed: otherwise an error in it, or in nginx's current configuration,
@@ -112,6 +114,7 @@ impl<'a> Installer<'a> {
         if self.site.unchanged && self.is_in_use() {
             return Ok(());
         }
+        check_rights(self.gathered, &self.site.trial.dump)?;
         let _lock = self.lock_nginx()?;
         write_file(&self.site.staged, &self.site.contents, 0o644)?;
         let result = trial::run(&self.site.trial, &mut |line| self.events.debug(line));

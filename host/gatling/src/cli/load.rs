@@ -5,7 +5,7 @@ use gatling_config::folders::make_private;
 use gatling_config::project::ProjectName;
 use gatling_config::roots::Roots;
 use gatling_engine::run::repository::{DEFAULT_BRANCH, Repository};
-use gatling_process::{find_program, shell};
+use gatling_process::find_program;
 use gatling_templates as templates;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -99,16 +99,9 @@ pub(super) fn main(args: &Args) -> Result<u8> {
     // Root needs no rule, and neither do folders that are not the system's.
     let needs_rule = paths.roots.uses_system_init() && !rustix::process::geteuid().is_root();
     let rule = match needs_rule {
-        true => format!(
-            "As root, let this user do what deployments need:\n  \
-             su - {user} -c '{variables}gatling sudoers {project}' | install -m 440 /dev/stdin /etc/sudoers.d/gatling-{file}\n\n",
-            user = templates::user_name(),
-            // A new session does not have them.
-            variables = set_variables(&roots),
-            project = args.project,
-            // sudo ignores files with a dot in their names.
-            file = args.project.as_str().replace('.', "_"),
-        ),
+        true => {
+            format!("As root, let this user do what deployments need:\n  {}\n\n", templates::sudo_rule_command(&paths))
+        }
         false => String::new(),
     };
     say(&format!(
@@ -128,12 +121,6 @@ pub(super) fn main(args: &Args) -> Result<u8> {
         deploy = deploy_dir.display(),
     ))?;
     Ok(0)
-}
-
-/// The roots that variables set now, in front of a command.
-fn set_variables(roots: &Roots) -> String {
-    let set = roots.variables().into_iter().filter(|(name, _)| std::env::var_os(name).is_some());
-    set.map(|(name, path)| format!("{name}={} ", shell::word(&path.display().to_string()))).collect()
 }
 
 fn write_git_hook(path: &Path, text: &str) -> Result<()> {

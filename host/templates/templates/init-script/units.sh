@@ -23,7 +23,7 @@ check_rights() {
 
 # not_allowed: prints what sudo does not allow, and what to do about it.
 not_allowed() {
-  echo "sudo does not let $(id -un) start the units. As root: su - $(id -un) -c 'gatling sudoers $project' | install -m 440 /dev/stdin /etc/sudoers.d/gatling-$(echo "$project" | tr . _)"
+  printf '%s\n' "sudo does not let $(id -un) start the units. As root: $sudo_rule"
 }
 
 # slot_file SLOT: prints the path of the slot's file.
