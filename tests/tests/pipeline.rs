@@ -219,6 +219,8 @@ fn after_a_fallback_hooks_get_the_strategy_that_was_used() {
     let (planned, done) = (env_of(&rollback, "before_rollback_service"), env_of(&rollback, "after_rollback_service"));
     assert_eq!((&planned["strategy"], &done["strategy"]), (&json!("hot"), &json!("blue-green")));
     let copy = sandbox.home().join("deployments/hello/releases/0.2.0+2");
+    let fell_back = sandbox.events("hello").unwrap().into_iter().find(|event| event["event"] == "fell_back").unwrap();
+    assert_eq!(fell_back["release"], "0.2.0+2");
     assert_eq!((&planned["upgrade_dir"], &done["upgrade_dir"]), (&json!(release), &json!(copy)));
     assert_eq!(serves_at(done).unwrap(), (200, "hello 0.2.0\n".to_owned()));
 }

@@ -186,7 +186,9 @@ pub enum Event {
     FellBack {
         /// The strategy that is used instead.
         strategy: String,
-        /// Why the planned one is impossible.
+        /// The name that the release gets.
+        release: String,
+        /// Why an upgrade in place is impossible.
         why: String,
     },
     /// Something outside of the run's own files is about to be changed. This event is on the disk before the change.

@@ -188,6 +188,7 @@ impl Summary {
                 // A restart and a rollback have none.
                 self.commit = Some(commit.clone()).filter(|commit| !commit.is_empty());
             }
+            Event::FellBack { release, .. } => self.release = Some(release.clone()),
             Event::Recovered { .. } => self.recovered = true,
             Event::Synced => self.synced = true,
             Event::StepBegun { step } => self.at = Some(step.clone()),

@@ -12,6 +12,9 @@ defmodule Gatling.InPlace do
 
   @release :gatling_release
 
+  # How long it may take until it begins. The init script stops waiting later than that.
+  @seconds 100
+
   @digest :erlang.md5(File.read!(__ENV__.file))
 
   # Whether this module was compiled from the file as it is now.
@@ -21,19 +24,22 @@ defmodule Gatling.InPlace do
   # release_handler. `what` is :up, :down (back to a release that served before), or :explain, which changes nothing.
   def run(from, to, name, scratch, marker, what) do
     caller = self()
+    deadline = System.monotonic_time(:second) + @seconds
 
     # Another process does it: once it has begun, it goes on if the caller's connection is lost.
     {pid, monitor} =
       spawn_monitor(fn ->
         wait_for_turn()
         Process.put(:caller, caller)
+        Process.put(:deadline, deadline)
         send(caller, {self(), attempt(from, to, name, scratch, marker, what)})
       end)
 
     tell(pid, monitor)
   end
 
-  # Says "begun" before anything is changed. If the caller has gone away, this fails, and nothing is changed.
+  # Says "begun" before anything is changed. If the init script has gone away, this process has been killed (see call_node there),
+  # or IO.puts fails.
   defp tell(pid, monitor) do
     receive do
       {^pid, :begins} ->
@@ -50,6 +56,7 @@ defmodule Gatling.InPlace do
   end
 
   defp begin do
+    if System.monotonic_time(:second) > Process.get(:deadline), do: cannot("the preparations took more than #{@seconds} s")
     caller = Process.get(:caller)
     monitor = Process.monitor(caller)
     send(caller, {self(), :begins})
@@ -165,9 +172,7 @@ defmodule Gatling.InPlace do
   # The changed applications, each with its modules.
   defp changes(running, target) do
     differences = differences(running, target)
-    in_both = for {app, version} <- target.apps, running.apps[app], do: {app, version}
-    is_same = fn {app, version} -> running.apps[app] == version and not String.contains?(differences, "#{app}-#{version}") end
-    apps = for {app, _} = named <- in_both, not is_same.(named), do: app
+    apps = for {app, _} <- target.apps, running.apps[app], not same?(app, running, target, differences), do: app
 
     apps
     |> Task.async_stream(&{&1, change(&1, running, target)}, ordered: false, timeout: :infinity)
@@ -179,12 +184,22 @@ defmodule Gatling.InPlace do
     |> Enum.sort()
   end
 
-  # Names the folders and files in which they differ. diff compares a thousand files faster than Erlang does.
+  defp same?(_, _, _, nil), do: false
+
+  defp same?(app, running, target, differences) do
+    running.apps[app] == target.apps[app] and not String.contains?(differences, "#{app}-#{target.apps[app]}")
+  end
+
+  # Names what differs between the two releases. diff compares a thousand files faster than Erlang does. Returns nil if it fails.
   defp differences(running, target) do
     folders = for release <- [running, target], do: Path.join(release.folder, "lib")
-    {text, status} = System.cmd("diff", ["-rq" | folders], env: [{"LC_ALL", "C"}], stderr_to_stdout: true)
-    if status > 1, do: cannot("the two releases cannot be compared: #{line(text)}")
-    text
+
+    with diff when is_binary(diff) <- System.find_executable("diff"),
+         {text, status} when status < 2 <- System.cmd(diff, ["-rq" | folders], env: [{"LC_ALL", "C"}], stderr_to_stdout: true) do
+      text
+    else
+      _ -> nil
+    end
   end
 
   defp change(app, running, target) do
@@ -731,7 +746,10 @@ defmodule Gatling.InPlace do
   defp cause(reason), do: line(inspect(reason))
 
   # One line for people.
-  defp line(text) when is_binary(text), do: text |> String.split("\n", trim: true) |> Enum.map_join(" ", &String.trim/1)
+  defp line(text) when is_binary(text) do
+    text = if String.valid?(text), do: text, else: inspect(text)
+    text |> String.split("\n", trim: true) |> Enum.map_join(" ", &String.trim/1)
+  end
 
   defp line(term) do
     line(to_string(term))

@@ -16,13 +16,14 @@ pub(super) fn perform(in_place: &InPlace, performer: Performer<'_>) -> Result<()
         _ => None,
     });
     let Some(why) = why else { return Err(error) };
-    performer.events.emit(Event::FellBack { strategy: in_place.strategy.to_owned(), why: why.clone() });
     performer.events.warn(format!(
         "the app cannot be upgraded in place, so the strategy is {} this time: {why}",
         in_place.strategy
     ));
     if let Some(gathered) = performer.gathered {
         gathered.has_fallen_back.set(true);
+        let (strategy, release) = (in_place.strategy.to_owned(), gathered.done().release());
+        performer.events.emit(Event::FellBack { strategy, release, why });
     }
     perform_all(&in_place.otherwise)
 }

@@ -25,8 +25,8 @@ evaluate() {
   )
 }
 
-# rpc PID RELEASE_DIR SECONDS CODE: has the process, which runs the release, evaluate Elixir code, and prints what that prints. If
-# erl_call can do it, no Erlang must be started for it, which takes half a second.
+# rpc PID RELEASE_DIR SECONDS CODE: has the process, which runs the release, evaluate Elixir code, and prints what that prints. The
+# exit status says nothing. If erl_call can do it, no second Erlang has to be started, which takes half a second.
 rpc() {
   if can_call "$1" "$2"; then shift 2 && call_node "$@"; else shift && evaluate rpc "$@"; fi
 }
@@ -46,10 +46,10 @@ can_call() {
     GATLING_RELEASE=*) started=${line#*=} ;;
     esac
   done <<END
-$(tr '\0' '\n' 2>/dev/null <"/proc/$1/environ")
+$(grep -szE '^(RELEASE_(NODE|COOKIE|DISTRIBUTION)|ERL_EPMD_PORT|GATLING_RELEASE)=' "/proc/$1/environ" | tr '\0' '\n')
 END
   [ -x "$program" ] && [ -n "$node" ] && [ -n "$cookie" ] && [ -n "$kind" ] || return
-  # An upgrade in place gives the node the cookie of the new release, but its environment stays.
+  # An upgrade in place gives the node the cookie of the new release, but /proc still shows that of the old one.
   cmp -s "$deploy_dir/releases/$started/$project/releases/COOKIE" "$2/$project/releases/COOKIE" || return
   # erl_call cannot use TLS.
   if grep -qszx -e -proto_dist "/proc/$1/cmdline"; then return 1; fi
@@ -64,10 +64,11 @@ erl_call() {
     stdbuf -oL "$program" "$kind" "$node" -c "$cookie" -h "$2" -fetch_stdout -no_result_term -e 2>&1 9>&-
 }
 
-# call_node SECONDS CODE: has the node evaluate Elixir code. If erl_call is stopped, the node stops this too.
+# call_node SECONDS CODE: has the node evaluate Elixir code. If erl_call has gone away, the node ends this too: no upgrade must begin
+# that nobody waits for.
 call_node() {
   code=$(printf %s "$2" | base64 -w 0)
-  erl_call "$1" "gatling$$" <<END
+  said=$(erl_call "$1" "gatling$$" <<END
     Self = self(),
     [Caller] = [Node || Node <- nodes(hidden), lists:prefix("gatling$$@", atom_to_list(Node))],
     spawn(fun() ->
@@ -78,6 +79,9 @@ call_node() {
     try 'Elixir.Code':eval_string(base64:decode("$code"))
     catch Kind:Reason:Trace -> io:put_chars('Elixir.Exception':format(Kind, Reason, Trace)) end.
 END
+  )
+  # It prints all the code if it loses the connection.
+  printf '%s\n' "$said" | sed '/^erl_call: evaluating input failed/{s/.*/the connection to the node was lost/;q}'
 }
 
 # in_elixir TEXT: prints the text as a string of Elixir.

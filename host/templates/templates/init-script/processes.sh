@@ -8,7 +8,7 @@ setting() { sed -n "s/^GATLING_$2='\([^']*\)'\$/\1/p" "$1/service.env" 2>/dev/nu
 has() { grep -qszxF "$2" "/proc/$1/environ"; }
 
 # variable PID NAME: prints the value of the variable in the environment of the process.
-variable() { tr '\0' '\n' <"/proc/$1/environ" | sed -n "s/^$2=//p"; }
+variable() { sed -zn "s/^$2=//p" "/proc/$1/environ" | tr -d '\0'; }
 
 # marked VARIABLE: prints the pids of the project's processes that have their own pid in this variable of their environment.
 marked() {
