@@ -11,6 +11,7 @@ defmodule Gatling.InPlace do
     xmerl tools elixir logger eex iex mix ex_unit)a
 
   @release :gatling_release
+  @prepared {__MODULE__, :prepared}
 
   # How long it may take until it begins. The init script stops waiting later than that.
   @seconds 100
@@ -223,7 +224,7 @@ defmodule Gatling.InPlace do
       natives -> {:cannot, "native code in #{app}'s priv folder has changed"}
       native -> {:cannot, "#{inspect(native)} has changed, and loads native code"}
       same_version? and is_same -> nil
-      same_version? -> {:cannot, "#{app} has changed, but is still version #{target.apps[app]}: raise `version` in its mix.exs"}
+      same_version? -> {:cannot, "#{app} has changed, but is still version #{target.apps[app]}. If it is yours, raise `version` in its mix.exs"}
       true -> modules
     end
   catch
@@ -425,6 +426,7 @@ defmodule Gatling.InPlace do
     {up, down} = {Path.join(scratch, target.version), Path.join(scratch, running.version)}
     Enum.each([up, down], &make_private/1)
     {upper, lower} = if what == :down, do: {running, target}, else: {target, running}
+    {instructions, loaded} = at_once(instructions, running, target, changes, what)
     # What the file with the config cannot hold is put there as soon as release_handler has read that.
     instructions = [{:apply, {__MODULE__, :put_values, []}} | instructions]
     steps = [{c(lower.version), [], instructions}]
@@ -440,8 +442,9 @@ defmodule Gatling.InPlace do
       write_private_term(Path.join(up, "sys.config"), config)
       :persistent_term.put(__MODULE__, values)
       wait_for_processes(instructions, 50)
+      wait_for_tasks(changes, 50)
       release_handler(running, target, scratch)
-      wait_for_old_code(version, 50)
+      wait_for_old_code(version, loaded, 50)
       begin()
 
       case :release_handler.install_release(version, update_paths: true) do
@@ -457,6 +460,7 @@ defmodule Gatling.InPlace do
         :erlang.raise(kind, reason, __STACKTRACE__)
     after
       :persistent_term.erase(__MODULE__)
+      :persistent_term.erase(@prepared)
       Application.delete_env(:sasl, :releases_dir)
     end
 
@@ -467,6 +471,47 @@ defmodule Gatling.InPlace do
     check_code(target, changes)
     hold(marker)
     "upgraded to #{target.version}"
+  end
+
+  # The instructions, with all modules loaded at once: otherwise requests would meet old and new ones together. Also returns the
+  # modules. If an app has its own .appup, or a module can only be loaded alone, the instructions stay as they are.
+  defp at_once(instructions, running, target, changes, what) do
+    files = files_to_load(instructions, target)
+    {first, [:point_of_no_return | rest]} = Enum.split_while(instructions, &(&1 != :point_of_no_return))
+    is_own = Enum.any?(changes, fn {app, _} -> own(running, target, app, what == :down) != nil end)
+
+    with false <- is_own,
+         {:ok, prepared} <- :code.prepare_loading(for({module, file} <- files, do: {module, c(file), File.read!(file)})) do
+      modules = Map.keys(files)
+      :persistent_term.put(@prepared, {prepared, modules})
+      # Going back, the newer modules convert the states.
+      before = Enum.filter(rest, &match?({:suspend, _}, &1)) ++ Enum.filter(rest, &match?({:code_change, :down, _}, &1))
+      resume = Enum.filter(rest, &match?({:resume, _}, &1))
+      others = Enum.reject(rest -- (before ++ resume), &match?({:load, _}, &1))
+      {first ++ [:point_of_no_return] ++ before ++ [{:apply, {__MODULE__, :load, []}}] ++ others ++ resume, modules}
+    else
+      _ -> {instructions, []}
+    end
+  end
+
+  # The changed modules, and the protocols that know other implementations now, each with its file.
+  defp files_to_load(instructions, target) do
+    loaded = for {:load, {module, _, _}} <- instructions, do: module
+
+    files =
+      for {:load_object_code, {app, _, modules}} <- instructions, module <- modules, module in loaded, into: %{} do
+        {module, Path.join(ebin(target, app), "#{module}.beam")}
+      end
+
+    protocols = for {module, file} <- beams(consolidated(target)), loaded_code(module) != code(file), into: %{}, do: {module, file}
+    Map.merge(files, protocols)
+  end
+
+  # Called by release_handler.
+  def load do
+    {prepared, modules} = :persistent_term.get(@prepared)
+    true = Enum.all?(modules, &:code.soft_purge/1)
+    :ok = :code.finish_loading(prepared)
   end
 
   # release_handler looks for old code once more before it begins.
@@ -521,6 +566,26 @@ defmodule Gatling.InPlace do
     end
   end
 
+  # A process that is none of OTP's goes on with what it has read from the old version, as Tasks do that accept connections. Others
+  # end soon.
+  defp wait_for_tasks(changes, tries) do
+    changed = Enum.flat_map(changes, fn {_, change} -> change.changed end)
+
+    runs? = fn pid ->
+      with {:dictionary, dictionary} <- Process.info(pid, :dictionary), {module, function, _} <- dictionary[:"$initial_call"] do
+        function != :init and module in changed
+      else
+        _ -> false
+      end
+    end
+
+    case Enum.find(Process.list(), runs?) do
+      nil -> :ok
+      _ when tries > 0 -> Process.sleep(200) && wait_for_tasks(changes, tries - 1)
+      pid -> cannot("a process of #{inspect(module_of(pid))}, which is none of OTP's, does not end")
+    end
+  end
+
   defp module_of(pid) do
     case Process.info(pid, :dictionary) do
       {:dictionary, dictionary} -> with {module, _, _} <- dictionary[:"$initial_call"], do: module
@@ -538,20 +603,27 @@ defmodule Gatling.InPlace do
   end
 
   # Erlang can have two versions of a module at a time. What still runs that of the upgrade before gets ten seconds to end.
-  defp wait_for_old_code(version, tries) do
-    case :release_handler.check_install_release(version, [:purge]) do
-      {:ok, _, _} ->
+  defp wait_for_old_code(version, loaded, tries) do
+    case check_old_code(version, loaded) do
+      :ok ->
         :ok
 
       {:error, {:old_processes, _}} when tries > 0 ->
         Process.sleep(200)
-        wait_for_old_code(version, tries - 1)
+        wait_for_old_code(version, loaded, tries - 1)
 
       {:error, {:old_processes, module}} ->
         cannot("a process still runs the code of #{inspect(module)} of two versions ago")
 
       {:error, reason} ->
         cannot(line(reason))
+    end
+  end
+
+  defp check_old_code(version, loaded) do
+    with {:ok, _, _} <- :release_handler.check_install_release(version, [:purge]) do
+      module = Enum.find(loaded, &(not :code.soft_purge(&1)))
+      if module, do: {:error, {:old_processes, module}}, else: :ok
     end
   end
 
@@ -642,14 +714,15 @@ defmodule Gatling.InPlace do
   defp defaults(release, app), do: properties(release, app)[:env] || []
 
   # A release has a copy of each protocol that knows all its implementations.
+  defp consolidated(release), do: Path.join([release.folder, "releases", release.version, "consolidated"])
+
   defp load_protocols(running, target) do
-    folder = fn release -> Path.join([release.folder, "releases", release.version, "consolidated"]) end
-    :code.del_path(c(folder.(running)))
+    :code.del_path(c(consolidated(running)))
 
-    if File.dir?(folder.(target)) do
-      :code.add_patha(c(folder.(target)))
+    if File.dir?(consolidated(target)) do
+      :code.add_patha(c(consolidated(target)))
 
-      for {module, file} <- beams(folder.(target)), loaded_code(module) != code(file) do
+      for {module, file} <- beams(consolidated(target)), loaded_code(module) != code(file) do
         :code.soft_purge(module)
         {:module, _} = :code.load_abs(c(Path.rootname(file)))
       end

@@ -342,3 +342,35 @@ fn an_upgrade_in_place_that_nobody_waits_for_does_not_begin() {
     assert!(output.says("0.3.0 runs in the same process as before"), "{output:?}");
     assert_eq!(pid(&sandbox), before);
 }
+
+/// Sixty modules, each with the version of the app.
+const MODULES: &str = r#"for number <- 1..60 do
+  defmodule Module.concat(Hello, "Part#{number}") do
+    @version Mix.Project.config()[:version]
+    def version, do: @version
+  end
+end
+"#;
+
+#[test]
+fn no_request_meets_modules_of_two_versions() {
+    let sandbox = Sandbox::new().unwrap();
+    let hello = hot_server(&sandbox, "0s");
+    hello.write("lib/hello/parts.ex", MODULES).unwrap();
+    hello
+        .replace(
+            "lib/hello/router.ex",
+            "defp route(\"/\"), do:",
+            "defp route(\"/\"), do: Hello.Part1.version() == Hello.Part60.version() && text()\n\n  defp text, do:",
+        )
+        .unwrap();
+    push(&hello, "0.2.0");
+    let load = Load::start(sandbox.nginx_port(), &[(Kind::Get, 4), (Kind::New, 2)]);
+    for version in ["0.3.0", "0.4.0", "0.5.0"] {
+        let output = push(&hello, version);
+        assert!(output.says(&format!("{version} runs in the same process as before")), "{output:?}");
+    }
+    gatling(&sandbox, &["rollback", "hello"], 0);
+    thread::sleep(Duration::from_millis(500));
+    check(&load.stop(), &["0.2.0", "0.3.0", "0.4.0", "0.5.0", "0.4.0"]);
+}

@@ -27,7 +27,7 @@ port_is_free() {
 # become_healthy RELEASE_DIR: waits until the process $child answers. If it does not, sets $why to the reason, and stops the
 # process unless $keep is set.
 become_healthy() {
-  port=$(setting "$1" PORT) seconds=$(setting "$1" HEALTH_SECONDS)
+  port=$(setting "$1" PORT) seconds=${at_most:-$(setting "$1" HEALTH_SECONDS)}
   successes=$(setting "$1" HEALTH_SUCCESSES) good=0
   begun=$(uptime) erring_since='' shown='' log_is_shown=''
   while alive "$child"; do
@@ -181,7 +181,7 @@ check_version() {
 check_health() {
   find_release "$1"
   child=$(running_pid "$1") || fail "$1 does not run"
-  keep=keep
+  keep=keep at_most=10
   begin_log "$new"
   become_healthy "$new" || { show_log; fail "$1 $why"; }
 }
