@@ -99,7 +99,9 @@ pub fn environment(facts: &Facts, variables: &Variables) -> Result<Dotenv> {
 /// # Errors
 /// If a variable is invalid.
 pub fn release_environment(project: &str, host: &str, slot: Slot, port: u16, variables: &Variables) -> Result<Dotenv> {
-    let node = format!("{project}@127.0.0.1");
+    // Erlang accepts no IP address in a short name.
+    let is_short = variables.get("RELEASE_DISTRIBUTION") == Some("sname");
+    let node = format!("{project}@{}", if is_short { "localhost" } else { "127.0.0.1" });
     let node = slot.node(variables.get("RELEASE_NODE").unwrap_or(&node));
     let defaults = [
         ("PHX_HOST", host),

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gatling_config::dotenv::Dotenv;
 use gatling_config::roots::Roots;
 use gatling_config::slot::{Slot, SlotPorts};
-use gatling_process::Environment;
+use gatling_process::{Environment, Variables};
 use gatling_templates::{self as templates, SiteText};
 
 use super::{install, mix, nginx, release, removal, service};
@@ -206,6 +207,20 @@ fn the_app_gets_the_first_domain_that_is_not_a_wildcard_as_its_host_name() {
     let Some(Action::WriteFile { path, contents, mode }) = actions.last() else { panic!("{actions:?}") };
     assert!(path.ends_with(".env") && *mode == 0o600, "{}", path.display());
     assert!(contents.contains("PHX_HOST='www.example.com'"), "{contents}");
+}
+
+#[test]
+fn the_node_has_a_name_of_the_kind_that_the_project_wants() {
+    for (own, slot, node) in [
+        ("RELEASE_DISTRIBUTION=name\n", Slot::Blue, "shop@127.0.0.1"),
+        ("RELEASE_DISTRIBUTION=sname\n", Slot::Green, "shop-green@localhost"),
+        ("RELEASE_DISTRIBUTION=sname\nRELEASE_NODE=a\n", Slot::Green, "a-green"),
+    ] {
+        let variables: Variables = Dotenv::parse(own).expect("it is valid").iter().collect();
+        let environment =
+            release::release_environment("shop", "localhost", slot, 4000, &variables).expect("it is valid");
+        assert_eq!(environment.get("RELEASE_NODE"), Some(node));
+    }
 }
 
 #[test]
