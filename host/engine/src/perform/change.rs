@@ -8,20 +8,33 @@ use gatling_runs::{Change, Event};
 use super::Performer;
 
 pub(super) fn perform(recorded: &RecordedChange, performer: Performer<'_>) -> Result<()> {
+    perform_unless(recorded, performer, |_| false)
+}
+
+/// As [`perform`], but undoes nothing after an error by which `is_unchanged` knows that nothing has changed.
+pub(super) fn perform_unless(
+    recorded: &RecordedChange,
+    performer: Performer<'_>,
+    is_unchanged: impl Fn(&anyhow::Error) -> bool,
+) -> Result<()> {
     let RecordedChange { change, .. } = recorded;
     let changes_what_serves = matches!(change, Change::Release | Change::Project);
     let interrupt = performer.interrupt.filter(|_| changes_what_serves);
     if let Some(interrupt) = interrupt {
         interrupt.switching()?;
     }
-    let result = make(recorded, performer);
+    let result = make(recorded, performer, is_unchanged);
     if let Some(interrupt) = interrupt {
         interrupt.switched(result.is_err());
     }
     result
 }
 
-fn make(recorded: &RecordedChange, performer: Performer<'_>) -> Result<()> {
+fn make(
+    recorded: &RecordedChange,
+    performer: Performer<'_>,
+    is_unchanged: impl Fn(&anyhow::Error) -> bool,
+) -> Result<()> {
     let RecordedChange { change, to, actions, undo } = recorded;
     let events = performer.events;
     events.changing(*change, to.as_str(), undo.clone())?;
@@ -31,6 +44,10 @@ fn make(recorded: &RecordedChange, performer: Performer<'_>) -> Result<()> {
         events.changed(*change);
         return Ok(());
     };
+    if is_unchanged(&error) {
+        events.emit(Event::Undone { change: *change, ok: true });
+        return Err(error);
+    }
     if undo.is_empty() {
         let is_database = *change == Change::Database;
         let advice = "the migrations could not be undone: undo them yourself";

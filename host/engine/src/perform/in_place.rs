@@ -10,12 +10,16 @@ use super::{Performer, change};
 
 pub(super) fn perform(in_place: &InPlace, performer: Performer<'_>) -> Result<()> {
     let perform_all = |actions: &[Action]| actions.iter().try_for_each(|action| performer.perform(action));
-    let Err(error) = change::perform(&in_place.change, performer) else { return perform_all(&in_place.then) };
-    let why = in_place.change.actions.iter().find_map(|action| match action {
-        Action::Run(command) => obstacle(command, &error),
-        _ => None,
-    });
-    let Some(why) = why else { return Err(error) };
+    let why = |error: &anyhow::Error| {
+        let commands = in_place.change.actions.iter().filter_map(|action| match action {
+            Action::Run(command) => Some(command),
+            _ => None,
+        });
+        commands.filter_map(|command| obstacle(command, error)).next()
+    };
+    let result = change::perform_unless(&in_place.change, performer, |error| why(error).is_some());
+    let Err(error) = result else { return perform_all(&in_place.then) };
+    let Some(why) = why(&error) else { return Err(error) };
     performer.events.warn(format!(
         "the app cannot be upgraded in place, so the strategy is {} this time: {why}",
         in_place.strategy
