@@ -566,23 +566,18 @@ defmodule Gatling.InPlace do
     end
   end
 
-  # A process that is none of OTP's goes on with what it has read from the old version, as Tasks do that accept connections. Others
-  # end soon.
+  # A Task that does not end, because it accepts connections for example, goes on with what it has read from the old version.
   defp wait_for_tasks(changes, tries) do
     changed = Enum.flat_map(changes, fn {_, change} -> change.changed end)
 
-    runs? = fn pid ->
-      with {:dictionary, dictionary} <- Process.info(pid, :dictionary), {module, function, _} <- dictionary[:"$initial_call"] do
-        function != :init and module in changed
-      else
-        _ -> false
-      end
+    is_task = fn pid ->
+      with {:current_stacktrace, stack} <- Process.info(pid, :current_stacktrace), do: Enum.any?(stack, &(elem(&1, 0) == Task.Supervised))
     end
 
-    case Enum.find(Process.list(), runs?) do
+    case Enum.find(Process.list(), &(module_of(&1) in changed and is_task.(&1) == true)) do
       nil -> :ok
       _ when tries > 0 -> Process.sleep(200) && wait_for_tasks(changes, tries - 1)
-      pid -> cannot("a process of #{inspect(module_of(pid))}, which is none of OTP's, does not end")
+      pid -> cannot("a Task of #{inspect(module_of(pid))} does not end, and would go on with the old version")
     end
   end
 

@@ -185,7 +185,31 @@ fn what_cannot_be_upgraded_in_place_is_started_beside_and_the_push_says_why() {
     falls_back(&push(&hello, "0.6.0"), "0.6.0", "an app reads its variables");
     let output = push(&hello, "0.5.5");
     assert!(output.says("0.5.5 runs in the same process as before"), "{output:?}");
+
+    // A Task that goes on with what it has. An Agent has no code of its own.
+    hello.write("lib/hello/kept.ex", KEPT).unwrap();
+    hello.replace("lib/hello/application.ex", "children = [", "children = [Hello.Loop, Hello.Store, ").unwrap();
+    falls_back(&push(&hello, "0.7.0"), "0.7.0", "Hello.Application has changed");
+    hello.replace("lib/hello/kept.ex", "a store", "another store").unwrap();
+    let output = push(&hello, "0.8.0");
+    assert!(output.says("0.8.0 runs in the same process as before"), "{output:?}");
+    hello.replace("lib/hello/kept.ex", "a loop", "another loop").unwrap();
+    falls_back(&push(&hello, "0.9.0"), "0.9.0", "a Task of Hello.Loop does not end");
 }
+
+const KEPT: &str = r#"defmodule Hello.Loop do
+  use Task
+  def start_link(_), do: Task.start_link(__MODULE__, :run, [])
+  def run, do: Process.sleep(:infinity)
+  def text, do: "a loop"
+end
+
+defmodule Hello.Store do
+  use Agent
+  def start_link(_), do: Agent.start_link(fn -> 1 end)
+  def text, do: "a store"
+end
+"#;
 
 #[test]
 fn the_projects_own_appup_is_used() {
