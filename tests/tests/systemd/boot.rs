@@ -43,9 +43,14 @@ fn the_release_that_serves_starts_at_boot_and_no_other() {
     server.reboot();
     server.wait_until_alone("0.2.0");
     server.wait_for_states(["active", "inactive", "active"]);
-    server.upgrade_hot("0.3.0");
+    // After a boot, a process can have the pid that another one had before.
+    let started =
+        |server: &Server, pid: &str| server.machine.get(&format!("cut -d ' ' -f 22 /proc/{pid}/stat")).unwrap();
+    let (before, _) = server.upgrade_hot("0.3.0");
+    let before = started(&server, &before);
     server.reboot();
-    server.wait_until_alone("0.3.0");
+    let (after, _) = server.wait_until_alone("0.3.0");
+    assert_ne!(started(&server, &after), before);
     server.gatling("rollback hello", 0);
     server.reboot();
     server.wait_until_alone("0.2.0");

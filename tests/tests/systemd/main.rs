@@ -146,5 +146,5 @@ impl<'s> Server<'s> {
 
 /// The command that pushes, for the user who deploys.
 fn push() -> String {
-    format!("cd {SHARED}/work/hello && git push ~/hello main")
+    format!("cd {SHARED} && cd work/hello && git push ~/hello main")
 }

@@ -20,7 +20,7 @@ lib_dir={{ lib_dir | sh }}
 run_lock={{ run_lock | sh }}
 # systemd's unit of a slot, if units are installed for the system.
 unit={{ unit | sh }}
-# The command by which root lets the user who deploys start and stop units.
+# The command by which root lets the user who deploys do what deployments need.
 sudo_rule={{ sudo_rule | sh }}
 stop_seconds=30
 # A release that has run for this time counts as stable again.

@@ -24,8 +24,8 @@ port_is_free() {
   [ $? = 7 ]
 }
 
-# become_healthy RELEASE_DIR: waits until the process $child answers. If it does not, sets $why to the reason, and stops the
-# process unless $keep is set.
+# become_healthy RELEASE_DIR: waits until the process $child answers, for $at_most seconds if that is set. If it does not, sets $why
+# to the reason, and stops the process unless $keep is set.
 become_healthy() {
   port=$(setting "$1" PORT) seconds=${at_most:-$(setting "$1" HEALTH_SECONDS)}
   successes=$(setting "$1" HEALTH_SUCCESSES) good=0
@@ -181,6 +181,7 @@ check_version() {
 check_health() {
   find_release "$1"
   child=$(running_pid "$1") || fail "$1 does not run"
+  # Nothing is starting any more.
   keep=keep at_most=10
   begin_log "$new"
   become_healthy "$new" || { show_log; fail "$1 $why"; }
